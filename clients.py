@@ -1,0 +1,121 @@
+"""The one place that builds what lives as long as the process, on first use."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from functools import cached_property
+from typing import Any
+
+import requests
+from pymongo import MongoClient
+from pymongo import errors as mongo_errors
+from requests.adapters import HTTPAdapter
+
+from clock import SystemClock
+from models.errors import ConfigurationError
+from push.delivery import Delivery
+from push.hub import HubClient, HubEndpoint
+from push.sas import SasTokenSource
+from push.trigger import IncomingCallHandler
+from registrar.routes import Registrar
+from registrar.store import COLLECTION_NAME, DeviceStore
+from settings import Settings
+
+Document = dict[str, Any]
+
+
+class Clients:
+    """Builds each client once, when it is first asked for; safe to share between threads.
+
+    A failure (a setting is missing) is raised to whoever asked and tried again by the next one.
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        """Take where the settings are read from, on first use."""
+        self._environment = environment
+        self._lock = threading.RLock()
+        self._clock = SystemClock()
+
+    def registrar(self) -> Registrar:
+        """The registrar."""
+        return self._once(lambda: self._registrar)
+
+    def incoming_call_handler(self) -> IncomingCallHandler:
+        """The handler of incoming calls."""
+        return self._once(lambda: self._incoming_call_handler)
+
+    def _once[Client](self, build: Callable[[], Client]) -> Client:
+        with self._lock:
+            return build()
+
+    @cached_property
+    def _settings(self) -> Settings:
+        return Settings.from_mapping(self._environment)
+
+    @cached_property
+    def _registrar(self) -> Registrar:
+        return Registrar(self._device_store, self._clock, self._settings.default_ttl_seconds)
+
+    @cached_property
+    def _incoming_call_handler(self) -> IncomingCallHandler:
+        settings = self._settings
+        pool = ThreadPoolExecutor(settings.maximum_concurrent_sends, thread_name_prefix="direct-send")
+        delivery = Delivery(self._device_store, self._hub_client, pool, self._clock)
+        return IncomingCallHandler(delivery, self._clock, timedelta(seconds=settings.call_ring_seconds))
+
+    @cached_property
+    def _device_store(self) -> DeviceStore:
+        database = self._mongo_client[self._settings.database_name]
+        return DeviceStore(database[COLLECTION_NAME], self._settings.mongodb_operation_seconds)
+
+    @cached_property
+    def _hub_client(self) -> HubClient:
+        settings = self._settings
+        tokens = SasTokenSource(settings.hub_connection, settings.hub_name, time.time)
+        endpoint = HubEndpoint(
+            settings.messages_url,
+            settings.hub_api_version,
+            settings.hub_connect_seconds,
+            settings.hub_read_seconds,
+        )
+        return HubClient(hub_session(settings.maximum_concurrent_sends), endpoint, tokens, time.time)
+
+    @cached_property
+    def _mongo_client(self) -> MongoClient[Document]:
+        # At DEBUG pymongo logs whole commands, device tokens included.
+        logging.getLogger("pymongo").setLevel(logging.INFO)
+        return mongo_client(self._settings)
+
+
+def hub_session(concurrency: int) -> requests.Session:
+    """A session that keeps up to `concurrency` connections to the hub alive."""
+    session = requests.Session()
+    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=concurrency)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    return session
+
+
+def mongo_client(settings: Settings) -> MongoClient[Document]:
+    """A client whose every wait is bounded: pymongo's own default is 30 s, all the time Event Grid has.
+
+    Raises:
+        ConfigurationError: the connection string cannot be used; it is not quoted.
+    """
+    selection = int(settings.mongodb_server_selection_seconds * 1_000)
+    operation = int(settings.mongodb_operation_seconds * 1_000)
+    try:
+        return MongoClient(
+            settings.mongodb_uri.get_secret_value(),
+            serverSelectionTimeoutMS=selection,
+            connectTimeoutMS=selection,
+            timeoutMS=operation,
+            appname="acs-call-push",
+        )
+    except (mongo_errors.PyMongoError, ValueError, TypeError):
+        raise ConfigurationError(
+            "MongoDbConnectionString cannot be used: compare it with what the database's portal shows."
+        ) from None

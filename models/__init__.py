@@ -1,0 +1,1 @@
+"""Values and their validation: what the two wings, registrar and push, have in common."""

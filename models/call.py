@@ -1,0 +1,205 @@
+"""An incoming call: both event schemas of Event Grid in, one value out, and how long it still rings.
+
+Shape: `Microsoft.Communication.IncomingCall`, azure-rest-api-specs, Microsoft.Communication Event Grid
+schema. There every property of `data` is optional, and unknown ones have to be tolerated.
+"""
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, WrapValidator
+from pydantic import ValidatorFunctionWrapHandler as Handler
+
+from models.errors import InvalidEventError
+from models.identity import Identity
+
+INCOMING_CALL_EVENT_TYPE = "Microsoft.Communication.IncomingCall"
+
+_TEAMS_USER_PREFIX_BY_CLOUD = {"public": "8:orgid:", "dod": "8:dod:", "gcch": "8:gcch:"}
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What both event schemas say around `data`."""
+
+    event_id: str
+    source: str
+    """`topic` in the Event Grid schema, `source` in CloudEvents: together with the id it is unique."""
+    event_type: str
+    time: object
+    """When the event happened, as sent; None if the event does not say."""
+    data: object = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingCall:
+    """One call that is ringing for one callee."""
+
+    event_id: str
+    event_source: str
+    event_time: datetime | None
+    callee: Identity
+    incoming_call_context: str | None = field(repr=False)
+    """As the event carries it; a credential."""
+    correlation_id: str | None = None
+    caller_mri: str | None = None
+    caller_display_name: str | None = field(default=None, repr=False)
+
+    def ends_at(self, ring: timedelta, first_seen: datetime) -> datetime:
+        """When it stops ringing: `ring` after its event time, but never more than `ring` from `first_seen`.
+
+        Args:
+            ring: how long a call rings.
+            first_seen: when the event first reached us; stands in for a missing event time and for one in
+                the future (the clocks of two machines differ).
+        """
+        return min(self.event_time or first_seen, first_seen) + ring
+
+
+def _or_absent(value: object, validate: Handler) -> object:
+    """A property that we can do without is left out where it is malformed: the phone shall ring."""
+    try:
+        return validate(value)
+    except ValidationError:
+        return None
+
+
+def _encodable(value: object, validate: Handler) -> object:
+    # JSON may carry lone surrogates (half an emoji), which no UTF-8 body can.
+    if isinstance(value, str) and not value.isascii():
+        value = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return _or_absent(value, validate) or None
+
+
+Text = Annotated[str | None, WrapValidator(_encodable)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+
+class _CommunicationUser(_Part):
+    id: Text = None
+
+
+class _PhoneNumber(_Part):
+    value: Text = None
+
+
+class _TeamsUser(_Part):
+    user_id: Text = Field(alias="userId", default=None)
+    is_anonymous: Annotated[bool | None, WrapValidator(_or_absent)] = Field(alias="isAnonymous", default=None)
+    cloud: Text = None
+
+
+class _Party(_Part):
+    raw_id: Text = Field(alias="rawId", default=None)
+    communication_user: Annotated[_CommunicationUser | None, WrapValidator(_or_absent)] = Field(
+        alias="communicationUser", default=None
+    )
+    phone_number: Annotated[_PhoneNumber | None, WrapValidator(_or_absent)] = Field(
+        alias="phoneNumber", default=None
+    )
+    teams_user: Annotated[_TeamsUser | None, WrapValidator(_or_absent)] = Field(
+        alias="microsoftTeamsUser", default=None
+    )
+
+    def mri(self) -> str | None:
+        """The party's MRI: its raw id, else what it follows from."""
+        if self.raw_id:
+            return self.raw_id
+        if self.communication_user and self.communication_user.id:
+            return self.communication_user.id
+        if self.teams_user and self.teams_user.user_id:
+            return _teams_user_mri(self.teams_user)
+        if self.phone_number and self.phone_number.value:
+            return f"4:{self.phone_number.value}"
+        return None
+
+
+def _teams_user_mri(user: _TeamsUser) -> str | None:
+    if user.is_anonymous:
+        return f"8:teamsvisitor:{user.user_id}"
+    prefix = _TEAMS_USER_PREFIX_BY_CLOUD.get((user.cloud or "public").lower())
+    return f"{prefix}{user.user_id}" if prefix else None
+
+
+class _Data(_Part):
+    to: Annotated[_Party | None, WrapValidator(_or_absent)] = None
+    caller: Annotated[_Party | None, WrapValidator(_or_absent)] = Field(alias="from", default=None)
+    caller_display_name: Text = Field(alias="callerDisplayName", default=None)
+    incoming_call_context: Text = Field(alias="incomingCallContext", default=None)
+    correlation_id: Text = Field(alias="correlationId", default=None)
+
+
+class _Event(_Part):
+    """The two schemas differ in names only, and in `specversion`."""
+
+    id: Annotated[str, Field(min_length=1, strict=True)]
+    source: Annotated[str, Field(strict=True)] = Field(
+        validation_alias=AliasChoices("source", "topic"), default=""
+    )
+    type: Annotated[str, Field(min_length=1, strict=True)] = Field(
+        validation_alias=AliasChoices("type", "eventType")
+    )
+    time: Any = Field(validation_alias=AliasChoices("time", "eventTime"), default=None)
+    data: Any = None
+
+
+def _utc(time: object) -> datetime | None:
+    """An event time, with any offset and any number of fractional digits; without an offset it is UTC."""
+    if time is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(str(time))
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise InvalidEventError("The event cannot be understood: its time is not an RFC 3339 time.") from None
+
+
+def parse_event(text: str) -> Envelope:
+    """Read one event as Event Grid delivers it, in the Event Grid schema or as CloudEvents 1.0.
+
+    Args:
+        text: the JSON of one event.
+
+    Raises:
+        InvalidEventError: it is no JSON object with an id and a type.
+    """
+    try:
+        event = _Event.model_validate(json.loads(text))
+    except ValidationError as error:
+        names = ", ".join(dict.fromkeys(str((detail["loc"] or ("event",))[0]) for detail in error.errors()))
+        raise InvalidEventError(f"The event cannot be understood: missing or malformed: {names}.") from None
+    except (ValueError, RecursionError):
+        raise InvalidEventError("The event cannot be understood: it is not JSON.") from None
+    return Envelope(event.id, event.source, event.type, event.time, event.data)
+
+
+def parse_incoming_call(envelope: Envelope) -> IncomingCall:
+    """Read the `data` of an IncomingCall event.
+
+    Raises:
+        InvalidEventError: it names no callee, or its time is no time.
+    """
+    if not isinstance(envelope.data, dict):
+        raise InvalidEventError("The event cannot be understood: its data is not a JSON object.")
+    data = _Data.model_validate(envelope.data)
+    callee = data.to.mri() if data.to else None
+    if callee is None:
+        raise InvalidEventError(
+            "The event cannot be understood: it names no callee; data.to needs a rawId, "
+            "a communicationUser.id or a microsoftTeamsUser.userId."
+        )
+    return IncomingCall(
+        event_id=envelope.event_id,
+        event_source=envelope.source,
+        event_time=_utc(envelope.time),
+        callee=Identity.parse(callee),
+        incoming_call_context=data.incoming_call_context,
+        correlation_id=data.correlation_id,
+        caller_mri=data.caller.mri() if data.caller else None,
+        caller_display_name=data.caller_display_name,
+    )

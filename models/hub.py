@@ -1,0 +1,90 @@
+"""How to reach a notification hub: the connection string's parts, and which URLs its token may go to.
+
+Format: Notification Hubs and Service Bus connection strings, `Endpoint=sb://…;SharedAccessKeyName=…;…`.
+"""
+
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+_SCHEME = "sb"
+
+
+@dataclass(frozen=True, slots=True)
+class HubConnection:
+    """A parsed connection string of a Notification Hubs namespace."""
+
+    host: str
+    """Host name of the namespace, lower case, such as `contoso.servicebus.windows.net`."""
+    key_name: str
+    key: str = field(repr=False)
+    """The shared access key, used as UTF-8 and never decoded."""
+
+    @classmethod
+    def parse(cls, text: str) -> "HubConnection":
+        """Read a connection string: parts in any order, with spaces, a trailing `;` or an `EntityPath`.
+
+        Raises:
+            ValueError: a part is missing or malformed; the message names it and quotes nothing.
+        """
+        # A key is base64 and may hold "=", so each part is split at its first one.
+        pairs = (part.partition("=") for part in text.split(";") if part.strip())
+        parts = {name.strip().lower(): value.strip() for name, _, value in pairs}
+        needed = ("Endpoint", "SharedAccessKeyName", "SharedAccessKey")
+        missing = [name for name in needed if not parts.get(name.lower())]
+        if missing:
+            raise ValueError(f"lacks {', '.join(missing)}; copy it whole from the hub's Access Policies")
+        return cls(_host(parts["endpoint"]), parts["sharedaccesskeyname"], parts["sharedaccesskey"])
+
+    def audience(self, hub_name: str) -> str:
+        """The URI that a SAS token for the hub is made out to, lower case."""
+        return f"https://{self.host}/{hub_name}".lower()
+
+    def messages_url(self, hub_name: str) -> str:
+        """Where Direct Send takes messages for the hub."""
+        return f"https://{self.host}/{hub_name}/messages/"
+
+
+def _host(endpoint: str) -> str:
+    try:
+        parts = urlsplit(endpoint)
+        host = parts.hostname
+    except ValueError:
+        host = None
+    if host is None or parts.scheme.lower() != _SCHEME:
+        raise ValueError("has an Endpoint that is not sb://<namespace>.servicebus.windows.net/")
+    return host
+
+
+def check_messages_url(url: str, connection: HubConnection) -> str:
+    """Return `url` in the form `…/messages/` if a SAS token for `connection` may be sent to it.
+
+    Raises:
+        ValueError: its host is neither the connection string's nor loopback, it is plain HTTP to another
+            machine, or it is no URL without a query. A token must not leak.
+    """
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if host is None or parts.query or parts.fragment or parts.username is not None:
+        raise ValueError("must look like https://<namespace>.servicebus.windows.net/<hub>/messages/")
+    if not is_loopback(host):
+        if host != connection.host:
+            raise ValueError("names another host than the connection string; its SAS token would leak there")
+        if parts.scheme != "https":
+            raise ValueError("must be https; plain http is for loopback only")
+    elif parts.scheme not in {"http", "https"}:
+        raise ValueError("must be http or https")
+    return url.rstrip("/") + "/"
+
+
+def is_loopback(host: str) -> bool:
+    """True for `localhost` and for addresses of the loopback range."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

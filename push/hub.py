@@ -1,0 +1,152 @@
+"""One Direct Send request → one outcome. No loop, no database.
+
+Wire: Notification Hubs REST, "Direct Send". What the answers mean, see `_MEANINGS`.
+"""
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import requests
+from requests.utils import check_header_validity
+
+from models.push import Outcome, OutcomeKind, Push
+from push.retry import retry_after_seconds
+from push.sas import SasTokenSource
+
+
+@dataclass(frozen=True, slots=True)
+class HubEndpoint:
+    """Where messages go, and how long to wait for the hub."""
+
+    messages_url: str
+    """`https://<namespace>.servicebus.windows.net/<hub>/messages/`"""
+    api_version: str
+    connect_seconds: float
+    read_seconds: float
+    """Time-outs of one request."""
+
+
+_MEANINGS: Mapping[int, tuple[OutcomeKind, str]] = {
+    201: (OutcomeKind.ACCEPTED, "queued by the hub"),
+    400: (OutcomeKind.REJECTED, "the hub calls the push malformed"),
+    401: (
+        OutcomeKind.MISCONFIGURED,
+        "the key is wrong: compare ANHHubConnectionString with the hub's policies",
+    ),
+    403: (OutcomeKind.MISCONFIGURED, "the key lacks the Send right: use a policy with Send"),
+    404: (OutcomeKind.MISCONFIGURED, "there is no such hub: check ANHHubName and the namespace"),
+    # Not waited out within the request's own time, but asked for by the service.
+    408: (OutcomeKind.TRANSIENT, "the hub timed out"),
+    # Not documented for Direct Send; what it says elsewhere is that the handle is dead.
+    410: (OutcomeKind.GONE, "the device is gone"),
+    413: (OutcomeKind.REJECTED, "the hub calls the push too large"),
+    429: (OutcomeKind.THROTTLED, "the hub is throttling"),
+}
+
+DEFAULT_THROTTLE_SECONDS = 10.0
+"""How long a throttled sender stays away where the hub does not say."""
+
+
+def meaning(status: int, retry_after: float | None) -> tuple[OutcomeKind, str]:
+    """What an answer of the hub stands for.
+
+    Args:
+        status: the HTTP status.
+        retry_after: the seconds of its `Retry-After`, if it had one.
+    """
+    if status == 403 and retry_after is not None:
+        return OutcomeKind.THROTTLED, "the hub is throttling"
+    if known := _MEANINGS.get(status):
+        return known
+    if 200 <= status < 300:
+        return OutcomeKind.ACCEPTED, "accepted by the hub"
+    if status >= 500:
+        return OutcomeKind.TRANSIENT, "the hub has a passing fault"
+    if 300 <= status < 400:
+        return OutcomeKind.MISCONFIGURED, "something redirects the hub's URL: check ANHHubUrl"
+    return OutcomeKind.REJECTED, "the hub refuses the push"
+
+
+class HubClient:
+    """Sends pushes to single devices of one hub. Safe to share between threads."""
+
+    def __init__(
+        self,
+        session: requests.Session,
+        endpoint: HubEndpoint,
+        tokens: SasTokenSource,
+        clock: Callable[[], float],
+    ) -> None:
+        """Take ready collaborators.
+
+        Args:
+            session: keeps connections alive; its pool is as large as the number of concurrent sends.
+            endpoint: the hub.
+            tokens: SAS tokens for the hub.
+            clock: tells Unix time in seconds.
+        """
+        self._session = session
+        self._endpoint = endpoint
+        # Without `direct` the push would go to every device of the hub.
+        self._url = f"{endpoint.messages_url}?direct&api-version={endpoint.api_version}"
+        self._tokens = tokens
+        self._clock = clock
+
+    def send(self, push: Push, device_token: str) -> Outcome:
+        """Send `push` to one device, once; every answer and every failure of the network is an outcome."""
+        if not _is_header_value(device_token):
+            return Outcome(OutcomeKind.REJECTED, "the device token is none that a platform issues")
+        tracking_id = str(uuid.uuid4())
+        headers = {
+            "Authorization": self._tokens.token(),
+            "Content-Type": push.content_type,
+            "ServiceBusNotification-Format": push.format,
+            "ServiceBusNotification-DeviceHandle": device_token,
+            "TrackingId": tracking_id,
+            **dict(push.headers),
+        }
+        timeout = (self._endpoint.connect_seconds, self._endpoint.read_seconds)
+        try:
+            # A redirect would carry the token to wherever it points.
+            response = self._session.post(
+                self._url, data=push.body, headers=headers, timeout=timeout, allow_redirects=False
+            )
+        except requests.ConnectTimeout:
+            return Outcome(
+                OutcomeKind.TRANSIENT, "the hub cannot be reached in time", tracking_id=tracking_id
+            )
+        except requests.ReadTimeout:
+            return Outcome(
+                OutcomeKind.TRANSIENT,
+                "the hub did not answer in time",
+                tracking_id=tracking_id,
+                may_have_rung=True,
+            )
+        except requests.RequestException:
+            return Outcome(
+                OutcomeKind.TRANSIENT, "the connection to the hub was lost", tracking_id=tracking_id
+            )
+        return self._outcome(response, tracking_id)
+
+    def _outcome(self, response: requests.Response, tracking_id: str) -> Outcome:
+        wait = retry_after_seconds(response.headers.get("Retry-After"), self._clock())
+        kind, reason = meaning(response.status_code, wait)
+        if kind is OutcomeKind.THROTTLED and wait is None:
+            wait = DEFAULT_THROTTLE_SECONDS
+        return Outcome(
+            kind,
+            reason,
+            status=response.status_code,
+            tracking_id=response.headers.get("TrackingId", tracking_id),
+            retry_after_seconds=wait,
+        )
+
+
+def _is_header_value(device_token: str) -> bool:
+    try:
+        device_token.encode("latin-1")
+        check_header_validity(("ServiceBusNotification-DeviceHandle", device_token))
+    except (UnicodeEncodeError, requests.exceptions.InvalidHeader):
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""The registrar wing: which devices belong to which user."""
