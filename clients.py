@@ -1,30 +1,34 @@
 """The one place that builds what lives as long as the process, on first use."""
 
 import logging
+import random
 import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import cached_property
-from typing import Any
 
 import requests
 from pymongo import MongoClient
 from pymongo import errors as mongo_errors
 from requests.adapters import HTTPAdapter
 
+import mongodb
 from clock import SystemClock
 from models.errors import ConfigurationError
-from push.delivery import Delivery
+from push import ledger
+from push.delivery import Delivery, TimeLimits
+from push.fan_out import FanOutTools
 from push.hub import HubClient, HubEndpoint
+from push.ledger import Ledger
 from push.sas import SasTokenSource
 from push.trigger import IncomingCallHandler
+from registrar import store
 from registrar.routes import Registrar
-from registrar.store import COLLECTION_NAME, DeviceStore
+from registrar.store import DeviceStore
 from settings import Settings
-
-Document = dict[str, Any]
+from telemetry import Metrics, NoMetrics
 
 
 class Clients:
@@ -62,14 +66,37 @@ class Clients:
     @cached_property
     def _incoming_call_handler(self) -> IncomingCallHandler:
         settings = self._settings
+        limits = TimeLimits(
+            ring=timedelta(seconds=settings.call_ring_seconds),
+            invocation_seconds=settings.invocation_seconds,
+            database_seconds=settings.mongodb_operation_seconds,
+        )
         pool = ThreadPoolExecutor(settings.maximum_concurrent_sends, thread_name_prefix="direct-send")
-        delivery = Delivery(self._device_store, self._hub_client, pool, self._clock)
-        return IncomingCallHandler(delivery, self._clock, timedelta(seconds=settings.call_ring_seconds))
+        tools = FanOutTools(self._hub_client, pool, self._clock, random.random)
+        delivery = Delivery(self._device_store, self._ledger, tools, limits)
+        return IncomingCallHandler(delivery, limits, self._clock, self._metrics)
+
+    @cached_property
+    def _ledger(self) -> Ledger:
+        collection = self._mongo_client[self._settings.database_name][ledger.COLLECTION_NAME]
+        # Longer than one send; with the defaults shorter than Event Grid's first redelivery after 10 s.
+        lease = timedelta(seconds=self._hub_client.longest_send_seconds + 2)
+        return Ledger(collection, self._settings.mongodb_operation_seconds, lease)
+
+    @cached_property
+    def _metrics(self) -> Metrics:
+        connection_string = self._settings.application_insights
+        if connection_string is None:
+            return NoMetrics()
+        # Imported only where it is used: it takes longer to import than all the rest.
+        from metrics_export import ApplicationInsightsMetrics  # noqa: PLC0415
+
+        return ApplicationInsightsMetrics(connection_string.get_secret_value())
 
     @cached_property
     def _device_store(self) -> DeviceStore:
-        database = self._mongo_client[self._settings.database_name]
-        return DeviceStore(database[COLLECTION_NAME], self._settings.mongodb_operation_seconds)
+        collection = self._mongo_client[self._settings.database_name][store.COLLECTION_NAME]
+        return DeviceStore(collection, self._settings.mongodb_operation_seconds)
 
     @cached_property
     def _hub_client(self) -> HubClient:
@@ -84,7 +111,7 @@ class Clients:
         return HubClient(hub_session(settings.maximum_concurrent_sends), endpoint, tokens, time.time)
 
     @cached_property
-    def _mongo_client(self) -> MongoClient[Document]:
+    def _mongo_client(self) -> MongoClient[mongodb.Document]:
         # At DEBUG pymongo logs whole commands, device tokens included.
         logging.getLogger("pymongo").setLevel(logging.INFO)
         return mongo_client(self._settings)
@@ -99,7 +126,7 @@ def hub_session(concurrency: int) -> requests.Session:
     return session
 
 
-def mongo_client(settings: Settings) -> MongoClient[Document]:
+def mongo_client(settings: Settings) -> MongoClient[mongodb.Document]:
     """A client whose every wait is bounded: pymongo's own default is 30 s, all the time Event Grid has.
 
     Raises:

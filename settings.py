@@ -64,6 +64,10 @@ class Settings(BaseSettings):
         validation_alias="CallRingSeconds", default=60
     )
     """How long a call rings from its event time."""
+    invocation_seconds: Annotated[float, Field(ge=5, le=28)] = Field(
+        validation_alias="InvocationTimeoutSeconds", default=20
+    )
+    """When an invocation is over at the latest; Event Grid waits 30 s."""
     hub_connect_seconds: Annotated[float, Field(gt=0, le=30)] = Field(
         validation_alias="HubConnectTimeoutSeconds", default=2
     )
@@ -74,6 +78,10 @@ class Settings(BaseSettings):
         validation_alias="MaximumConcurrentSends", default=64
     )
     """Threads that send to the hub, and kept-alive connections to it, of one worker process."""
+    application_insights: SecretStr | None = Field(
+        validation_alias="APPLICATIONINSIGHTS_CONNECTION_STRING", default=None
+    )
+    """Where metrics go; without it there are none."""
     mongodb_server_selection_seconds: Annotated[float, Field(gt=0, le=30)] = Field(
         validation_alias="MongoDbServerSelectionTimeoutSeconds", default=2
     )
@@ -102,7 +110,8 @@ class Settings(BaseSettings):
             ConfigurationError: names every missing and every malformed setting, with no value quoted.
         """
         source = EnvSettingsSource(cls, case_sensitive=False, env_ignore_empty=True)
-        source.env_vars = {name.lower(): value for name, value in values.items() if value.strip()}
+        # Stripped: a pasted secret often ends in a line break.
+        source.env_vars = {name.lower(): value.strip() for name, value in values.items() if value.strip()}
         try:
             return cls(**source())
         except ValidationError as error:

@@ -1,4 +1,4 @@
-"""What the app says about itself: structured log lines and fingerprints. No business rule.
+"""What the app says about itself: structured log lines, metric names, fingerprints. No business rule.
 
 Device tokens, keys, SAS tokens, call contexts and display names are never logged; a user or a device is
 named by a fingerprint.
@@ -7,8 +7,43 @@ named by a fingerprint.
 import hashlib
 import json
 import logging
+from enum import StrEnum
+from typing import Protocol
 
 LOGGER_NAME = "acs_call_push"
+
+
+class Metric(StrEnum):
+    """Every metric of the app, by its OpenTelemetry name."""
+
+    EVENTS = "acs_call_push.events"
+    """Events taken; attribute `result`, and `code` where an error of ours ended it."""
+    PUSHES = "acs_call_push.pushes"
+    """Devices dealt with; attribute `outcome`."""
+    RETRIES = "acs_call_push.retries"
+    """Sends that were repetitions."""
+    FIRST_PUSH_AGE = "acs_call_push.first_push_age"
+    """Histogram: age of the call when its first push left, in milliseconds."""
+    DELIVERY_DURATION = "acs_call_push.delivery_duration"
+    """Histogram: from the event's arrival to the end of its invocation, in milliseconds."""
+
+
+HISTOGRAMS = frozenset({Metric.FIRST_PUSH_AGE, Metric.DELIVERY_DURATION})
+
+
+class Metrics(Protocol):
+    """Where metrics go."""
+
+    def record(self, metric: Metric, value: float = 1, **attributes: str) -> None:
+        """Add `value` to a counter, or to the histogram where the metric is one."""
+        ...
+
+
+class NoMetrics:
+    """Takes metrics and keeps none, where no exporter is configured."""
+
+    def record(self, metric: Metric, value: float = 1, **attributes: str) -> None:
+        """Do nothing."""
 
 
 def fingerprint(secret: str) -> str:

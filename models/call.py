@@ -153,7 +153,8 @@ def _utc(time: object) -> datetime | None:
     if time is None:
         return None
     try:
-        moment = datetime.fromisoformat(str(time))
+        # A number is no time, though 20260131 would read as a date.
+        moment = datetime.fromisoformat(time.upper() if isinstance(time, str) else "")
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
         raise InvalidEventError("The event cannot be understood: its time is not an RFC 3339 time.") from None

@@ -61,14 +61,14 @@ def check_messages_url(url: str, connection: HubConnection) -> str:
 
     Raises:
         ValueError: its host is neither the connection string's nor loopback, it is plain HTTP to another
-            machine, or it is no URL without a query. A token must not leak.
+            machine, or it is no URL that ends in `/messages`. A token must not leak.
     """
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
         host = None
-    if host is None or parts.query or parts.fragment or parts.username is not None:
+    if host is None or parts.username is not None or not url.rstrip("/").lower().endswith("/messages"):
         raise ValueError("must look like https://<namespace>.servicebus.windows.net/<hub>/messages/")
     if not is_loopback(host):
         if host != connection.host:

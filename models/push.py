@@ -51,5 +51,17 @@ class Outcome:
     """The hub's `TrackingId`, to quote to Azure support."""
     retry_after_seconds: float | None = None
     """How long the hub asked to be left alone."""
+    code: str | None = None
+    """Stable name of the error where it was ours, such as `push_too_large`."""
     may_have_rung: bool = False
     """True where the hub had the whole request but did not answer: trying again may ring twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceResult:
+    """What became of one device in one delivery of an event."""
+
+    outcome: Outcome
+    attempts: int
+    age_ms: int
+    """Age of the call when this was known, in milliseconds."""

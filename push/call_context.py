@@ -29,7 +29,7 @@ def call_context(incoming_call_context: str | None) -> str:
     cc = _claims(parts[1]).get("cc")
     if not isinstance(cc, str) or not cc:
         raise _invalid("its middle part has no cc")
-    if _decode(cc) is None:
+    if not _decode(cc):
         raise _invalid("its cc is not base64")
     return cc
 

@@ -1,17 +1,32 @@
-"""One call → every device of the callee, side by side."""
+"""One call → every device of the callee, once each, in time."""
 
+import logging
+import uuid
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Protocol
 
+import telemetry
 from clock import Clock
 from models.call import IncomingCall
 from models.device import DeviceRegistration, Platform
-from models.errors import PushTooLargeError
-from models.push import Outcome, OutcomeKind, Push, PushNotificationInfo
+from models.errors import (
+    ConfigurationError,
+    DatabaseUnavailableError,
+    DeliveryIncompleteError,
+    PushTooLargeError,
+    ServiceError,
+)
+from models.push import DeviceResult, Outcome, OutcomeKind, Push, PushNotificationInfo
+from push.fan_out import FanOut, FanOutTools, Ring
+from push.lease_keeper import LeaseKeeper
+from push.ledger import EventKey, Finished, Held, Lease, Ledger
 from push.payload import build_push
+from push.retry import worth_redelivery
+
+_FIRST_POLL_SECONDS = 0.05
+_LONGEST_POLL_SECONDS = 0.5
 
 
 class DeviceDirectory(Protocol):
@@ -21,65 +36,197 @@ class DeviceDirectory(Protocol):
         """The unexpired devices of a user."""
         ...
 
-
-class Sender(Protocol):
-    """All that delivery wants to know of the hub."""
-
-    def send(self, push: Push, device_token: str) -> Outcome:
-        """Send a push to one device, once."""
+    def forget(self, registration: DeviceRegistration) -> None:
+        """Delete a registration whose token is dead."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class DeliveryReport:
-    """What became of a call: the outcome of each device, by its registration id."""
+class TimeLimits:
+    """How long things may take."""
 
-    outcomes: Mapping[str, Outcome]
+    ring: timedelta
+    """How long a call rings from its event time."""
+    invocation_seconds: float
+    """When an invocation is over at the latest."""
+    database_seconds: float
+    """The longest that one piece of work with the database takes; kept free for the last write."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryReport:
+    """What became of one delivery of an event."""
+
+    devices: int = 0
+    """How many the callee has."""
+    results: Mapping[str, DeviceResult] = field(default_factory=dict)
+    """By registration id; what was settled in an earlier delivery is not among them."""
+    already_settled: int = 0
+    """Devices that an earlier delivery of this event has dealt with."""
+    unfinished: int = 0
+    """Devices that have not been rung and could have been."""
+    redeliver: bool = False
+    """True if another delivery may still ring those."""
+    duplicate: bool = False
+    """True if an earlier delivery had dealt with the event."""
+    missed: bool = False
+    """True if the call was over before anything could be sent."""
+    first_push_age_ms: int | None = None
 
     def count(self, *kinds: OutcomeKind) -> int:
         """How many devices came to one of `kinds`."""
-        return sum(outcome.kind in kinds for outcome in self.outcomes.values())
+        return sum(result.outcome.kind in kinds for result in self.results.values())
+
+    @property
+    def retried(self) -> int:
+        """How many sends were repetitions."""
+        return sum(result.attempts - 1 for result in self.results.values() if result.attempts)
 
 
 class Delivery:
     """Rings the devices of a callee. Safe to share between threads."""
 
-    def __init__(self, devices: DeviceDirectory, sender: Sender, pool: Executor, clock: Clock) -> None:
-        """Take ready collaborators; `pool` bounds how many sends run at once."""
+    def __init__(
+        self, devices: DeviceDirectory, ledger: Ledger, tools: FanOutTools, limits: TimeLimits
+    ) -> None:
+        """Take ready collaborators."""
         self._devices = devices
-        self._sender = sender
-        self._pool = pool
-        self._clock = clock
+        self._ledger = ledger
+        self._tools = tools
+        self._limits = limits
 
-    def deliver(self, call: IncomingCall, call_context: str, ends_at: datetime) -> DeliveryReport:
-        """Send the call to each device of its callee, once.
+    @property
+    def _clock(self) -> Clock:
+        return self._tools.clock
+
+    def deliver(self, call: IncomingCall, call_context: str) -> DeliveryReport:
+        """Ring each device of the callee that no earlier delivery of this event has rung.
 
         Args:
             call: the call.
             call_context: `cp` of the push.
-            ends_at: when it stops ringing.
 
         Raises:
-            DatabaseUnavailableError, ConfigurationError: the devices are not known.
+            DatabaseUnavailableError, ConfigurationError: the devices, or who has rung them, are not known.
+            DeliveryIncompleteError: another instance is still ringing them.
         """
+        started = self._clock.monotonic()
+        key = EventKey(call.event_source, call.event_id, call.correlation_id)
+        with self._ledger.within(self._limits.invocation_seconds):
+            claim = self._claim(key, started)
+            if isinstance(claim, Finished):
+                return DeliveryReport(duplicate=True)
+            if isinstance(claim, Held):
+                raise DeliveryIncompleteError("Another instance is still ringing this event's devices.")
+            keeper = LeaseKeeper(self._ledger, claim, self._clock, self._tools.sender.longest_send_seconds)
+            try:
+                report = self._ring(call, call_context, claim, keeper, started)
+            except ServiceError:
+                keeper.release()
+                raise
+            if keeper.lost:
+                raise DeliveryIncompleteError("The lease on this event was lost; its next delivery goes on.")
+            if report.redeliver:
+                keeper.release()
+            else:
+                keeper.finish()
+            return report
+
+    def _claim(self, key: EventKey, started: float) -> Lease | Held | Finished:
+        """The lease; where another instance has it, whatever comes of waiting for that one."""
+        # What follows a claim needs the database twice before anything is sent, and once after.
+        wait_until = started + self._limits.invocation_seconds - 3 * self._limits.database_seconds
+        holder = uuid.uuid4().hex
+        pause = _FIRST_POLL_SECONDS
+        while True:
+            claim = self._ledger.claim(key, holder, self._clock.now())
+            if not isinstance(claim, Held) or self._clock.monotonic() + pause > wait_until:
+                return claim
+            self._clock.sleep(pause)
+            pause = min(2 * pause, _LONGEST_POLL_SECONDS)
+
+    def _ring(
+        self, call: IncomingCall, call_context: str, lease: Lease, keeper: LeaseKeeper, started: float
+    ) -> DeliveryReport:
+        ends_at = call.ends_at(self._limits.ring, lease.first_seen)
         devices = self._devices.devices_of(call.callee.mri, self._clock.now())
-        info = PushNotificationInfo(
-            call_context=call_context,
-            call_id=call.correlation_id,
-            recipient_id=call.callee.mri,
-            caller_id=call.caller_mri,
-            display_name=call.caller_display_name,
-        )
         now = self._clock.now()
-        # One body serves every device of a platform.
-        pushes = {platform: _push(platform, info, now, ends_at) for platform in {d.platform for d in devices}}
-        outcomes = self._pool.map(lambda device: self._ring(device, pushes[device.platform]), devices)
+        if ends_at <= now:
+            return DeliveryReport(devices=len(devices), missed=True)
+        open_devices = [device for device in devices if device.registration_id not in lease.settled]
+        rings, results = _plan(open_devices, _push_info(call, call_context), now, ends_at)
+        for registration_id, result in results.items():
+            keeper.note(registration_id, result)
+        age = _Age(self._clock, ends_at - self._limits.ring)
+        first_push_age = age.milliseconds() if rings else None
+        FanOut(self._tools, keeper, self._deadline(started, ends_at), age.milliseconds).run(rings)
+        for ring in rings:
+            if ring.outcome is not None:
+                result = DeviceResult(ring.outcome, ring.attempts, age.milliseconds())
+                results[ring.device.registration_id] = result
+        self._forget_gone(rings)
+        ring_left = (ends_at - self._clock.now()).total_seconds()
         return DeliveryReport(
-            {device.registration_id: outcome for device, outcome in zip(devices, outcomes, strict=True)}
+            devices=len(devices),
+            results=results,
+            already_settled=len(devices) - len(open_devices),
+            unfinished=sum(_unfinished(ring) for ring in rings),
+            redeliver=any(worth_redelivery(ring.outcome, ring_left) for ring in rings),
+            first_push_age_ms=first_push_age,
         )
 
-    def _ring(self, device: DeviceRegistration, push: Push | Outcome) -> Outcome:
-        return push if isinstance(push, Outcome) else self._sender.send(push, device.device_token)
+    def _deadline(self, started: float, ends_at: datetime) -> float:
+        """Monotonic time after which nothing is sent: there has to be time for the ledger's last write."""
+        ring_end = self._clock.monotonic() + (ends_at - self._clock.now()).total_seconds()
+        return min(ring_end, started + self._limits.invocation_seconds - self._limits.database_seconds)
+
+    def _forget_gone(self, rings: Sequence[Ring]) -> None:
+        for ring in rings:
+            if ring.outcome is not None and ring.outcome.kind is OutcomeKind.GONE:
+                try:
+                    self._devices.forget(ring.device)
+                except (DatabaseUnavailableError, ConfigurationError) as error:
+                    # The next call finds out again.
+                    telemetry.log(logging.WARNING, "registration_not_forgotten", code=error.code)
+
+
+class _Age:
+    """How old the call is."""
+
+    def __init__(self, clock: Clock, began: datetime) -> None:
+        self._clock = clock
+        self._began = began
+
+    def milliseconds(self) -> int:
+        return round((self._clock.now() - self._began).total_seconds() * 1_000)
+
+
+def _push_info(call: IncomingCall, call_context: str) -> PushNotificationInfo:
+    return PushNotificationInfo(
+        call_context=call_context,
+        call_id=call.correlation_id,
+        recipient_id=call.callee.mri,
+        caller_id=call.caller_mri,
+        display_name=call.caller_display_name,
+    )
+
+
+def _plan(
+    devices: Sequence[DeviceRegistration], info: PushNotificationInfo, now: datetime, ends_at: datetime
+) -> tuple[list[Ring], dict[str, DeviceResult]]:
+    """The devices to ring, and the results of those for which there can be no push."""
+    # One body serves every device of a platform.
+    platforms = {device.platform for device in devices}
+    pushes = {platform: _push(platform, info, now, ends_at) for platform in platforms}
+    rings: list[Ring] = []
+    results: dict[str, DeviceResult] = {}
+    for device in devices:
+        push = pushes[device.platform]
+        if isinstance(push, Push):
+            rings.append(Ring(device, push))
+        else:
+            results[device.registration_id] = DeviceResult(push, 0, 0)
+    return rings, results
 
 
 def _push(platform: Platform, info: PushNotificationInfo, now: datetime, ends_at: datetime) -> Push | Outcome:
@@ -87,4 +234,8 @@ def _push(platform: Platform, info: PushNotificationInfo, now: datetime, ends_at
     try:
         return build_push(platform, info, now, ends_at)
     except PushTooLargeError as error:
-        return Outcome(OutcomeKind.REJECTED, error.detail)
+        return Outcome(OutcomeKind.REJECTED, error.detail, code=error.code)
+
+
+def _unfinished(ring: Ring) -> bool:
+    return ring.outcome is None or ring.outcome.kind in {OutcomeKind.TRANSIENT, OutcomeKind.THROTTLED}

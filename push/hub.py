@@ -93,8 +93,19 @@ class HubClient:
         self._tokens = tokens
         self._clock = clock
 
-    def send(self, push: Push, device_token: str) -> Outcome:
-        """Send `push` to one device, once; every answer and every failure of the network is an outcome."""
+    @property
+    def longest_send_seconds(self) -> float:
+        """How long one send can take."""
+        return self._endpoint.connect_seconds + self._endpoint.read_seconds
+
+    def send(self, push: Push, device_token: str, time_left: float) -> Outcome:
+        """Send `push` to one device, once; every answer and every failure of the network is an outcome.
+
+        Args:
+            push: what to send.
+            device_token: whom to send it to.
+            time_left: seconds by which to be back at the latest, whatever the time-outs.
+        """
         if not _is_header_value(device_token):
             return Outcome(OutcomeKind.REJECTED, "the device token is none that a platform issues")
         tracking_id = str(uuid.uuid4())
@@ -106,7 +117,10 @@ class HubClient:
             "TrackingId": tracking_id,
             **dict(push.headers),
         }
-        timeout = (self._endpoint.connect_seconds, self._endpoint.read_seconds)
+        timeout = (
+            max(0.001, min(self._endpoint.connect_seconds, time_left)),
+            max(0.001, min(self._endpoint.read_seconds, time_left)),
+        )
         try:
             # A redirect would carry the token to wherever it points.
             response = self._session.post(

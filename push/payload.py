@@ -24,6 +24,11 @@ MAXIMUM_BODY_BYTES = {Platform.APPLE: 4_096, Platform.FCM_V1: 4_096, Platform.WI
 
 _ELLIPSIS = "…"
 _ZERO_WIDTH_JOINER = "\u200d"
+_FLAG_LETTERS = range(0x1F1E6, 0x1F200)
+"""Regional indicators: two of them make one flag."""
+_FLAG_ALPHABET = "".join(map(chr, _FLAG_LETTERS))
+_EXTENDERS = (range(0x1F3FB, 0x1F400), range(0xE0020, 0xE0080), range(0x1160, 0x1200))
+"""Skin tones, the tags of a region's flag, and the later letters of a decomposed Hangul syllable."""
 
 
 def build_push(platform: Platform, info: PushNotificationInfo, now: datetime, ends_at: datetime) -> Push:
@@ -118,11 +123,17 @@ def _fitting(
 
 def _whole_characters(name: str, length: int) -> str:
     """The longest prefix of at most `length` code points that tears no accent or emoji apart."""
-    while 0 < length < len(name) and _continues(name[length - 1], name[length]):
+    while 0 < length < len(name) and _tears(name, length):
         length -= 1
     return name[:length].rstrip()
 
 
-def _continues(before: str, after: str) -> bool:
-    joined = _ZERO_WIDTH_JOINER in {before, after}
-    return joined or unicodedata.category(after) in {"Mn", "Me", "Mc", "Sk"}
+def _tears(name: str, position: int) -> bool:
+    """True if a cut at `position` would go through what a reader takes for one character (UAX #29)."""
+    before, after = name[position - 1], name[position]
+    if _ZERO_WIDTH_JOINER in {before, after} or unicodedata.category(after) in {"Mn", "Me", "Mc"}:
+        return True
+    if ord(after) in _FLAG_LETTERS:
+        kept = name[:position]
+        return (len(kept) - len(kept.rstrip(_FLAG_ALPHABET))) % 2 == 1
+    return any(ord(after) in extenders for extenders in _EXTENDERS)

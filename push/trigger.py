@@ -7,7 +7,8 @@ while the phone rings, and for events that have to be kept as evidence.
 
 import logging
 from collections.abc import Callable
-from datetime import timedelta
+from enum import StrEnum
+from typing import Any
 
 import azure.functions as func
 
@@ -17,88 +18,178 @@ from models.call import INCOMING_CALL_EVENT_TYPE, IncomingCall, parse_event, par
 from models.errors import DeliveryIncompleteError, ServiceError
 from models.push import OutcomeKind
 from push.call_context import call_context
-from push.delivery import Delivery, DeliveryReport
+from push.delivery import Delivery, DeliveryReport, TimeLimits
+from telemetry import Metric, Metrics
+
+Fields = dict[str, Any]
+
+
+class EventResult(StrEnum):
+    """What became of an event, in its log line and its metric."""
+
+    DELIVERED = "delivered"
+    INCOMPLETE = "incomplete"
+    """Some devices are left over; the event is raised, so that Event Grid delivers it again."""
+    GIVEN_UP = "given_up"
+    """Some devices are left over and no redelivery could reach them while the phone rings."""
+    MISSED = "missed"
+    """The call had stopped ringing before anything could be sent."""
+    DUPLICATE = "duplicate"
+    SKIPPED = "skipped"
+    """Nobody to ring; the line's `reason` says why."""
+    FAILED = "failed"
+    """An error of ours; the line's `code` and `detail` say which."""
+
+
+_LEVELS = {
+    EventResult.DELIVERED: logging.INFO,
+    EventResult.INCOMPLETE: logging.WARNING,
+    EventResult.GIVEN_UP: logging.ERROR,
+    EventResult.MISSED: logging.WARNING,
+    EventResult.DUPLICATE: logging.INFO,
+    EventResult.SKIPPED: logging.INFO,
+    EventResult.FAILED: logging.ERROR,
+}
 
 
 class IncomingCallHandler:
-    """Takes one event at a time."""
+    """Takes one event at a time. Safe to share between threads."""
 
-    def __init__(self, delivery: Delivery, clock: Clock, ring: timedelta) -> None:
-        """Take the delivery, and how long a call rings."""
+    def __init__(self, delivery: Delivery, limits: TimeLimits, clock: Clock, metrics: Metrics) -> None:
+        """Take ready collaborators."""
         self._delivery = delivery
+        self._limits = limits
         self._clock = clock
-        self._ring = ring
+        self._metrics = metrics
 
     def handle(self, event: str) -> None:
         """Ring the callee's devices for `event`, the JSON of one event in either schema.
 
-        Returning acknowledges the event.
+        Returning acknowledges the event. It leaves one structured line.
 
         Raises:
             InvalidEventError: the event cannot be understood.
-            DatabaseUnavailableError: the callee's devices are not known.
-            DeliveryIncompleteError: some devices are left over with a transient failure.
+            DatabaseUnavailableError: the callee's devices, or who has rung them, are not known.
+            DeliveryIncompleteError: some devices are left over with a transient failure, or another instance
+                is still ringing them.
         """
-        envelope = parse_event(event)
-        if envelope.event_type != INCOMING_CALL_EVENT_TYPE:
-            return _skip(envelope.event_id, "another event type", event_type=envelope.event_type[:128])
-        call = parse_incoming_call(envelope)
-        if not call.callee.can_own_devices:
-            return _skip(call.event_id, "the callee owns no devices", kind=call.callee.kind.value)
-        return self._deliver(call, call_context(call.incoming_call_context))
-
-    def _deliver(self, call: IncomingCall, context: str) -> None:
-        now = self._clock.now()
-        ends_at = call.ends_at(self._ring, now)
-        if ends_at <= now:
-            return telemetry.log(
-                logging.WARNING, "call_missed", **_names(call), late_seconds=(now - ends_at).total_seconds()
-            )
-        report = self._delivery.deliver(call, context, ends_at)
-        if not report.outcomes:
-            return _skip(call.event_id, "the callee has no registered device", **_names(call))
-        self._conclude(call, report)
-        return None
-
-    def _conclude(self, call: IncomingCall, report: DeliveryReport) -> None:
-        for registration_id, outcome in report.outcomes.items():
-            if outcome.kind is not OutcomeKind.ACCEPTED:
-                telemetry.log(
-                    logging.ERROR if outcome.kind is OutcomeKind.MISCONFIGURED else logging.WARNING,
-                    "push_failed",
-                    **_names(call),
-                    device=registration_id[:16],
-                    outcome=outcome.kind.value,
-                    reason=outcome.reason,
-                    status=outcome.status,
-                    tracking_id=outcome.tracking_id,
+        started = self._clock.monotonic()
+        fields: Fields = {}
+        try:
+            result = self._handle(event, fields)
+        except ServiceError as error:
+            fields |= {"code": error.code, "detail": error.detail}
+            self._tell(EventResult.FAILED, fields, started)
+            if error.redeliver:
+                raise
+        else:
+            self._tell(result, fields, started)
+            if result is EventResult.INCOMPLETE:
+                raise DeliveryIncompleteError(
+                    "Some devices could not be rung yet; Event Grid delivers again."
                 )
-        left_over = report.count(OutcomeKind.TRANSIENT, OutcomeKind.THROTTLED)
+
+    def _handle(self, event: str, fields: Fields) -> EventResult:
+        """Parse, then lateness, then deliver. `fields` takes what the event's line shall say."""
+        envelope = parse_event(event)
+        fields["event_id"] = envelope.event_id
+        if envelope.event_type != INCOMING_CALL_EVENT_TYPE:
+            fields |= {"reason": "another event type", "event_type": envelope.event_type[:128]}
+            return EventResult.SKIPPED
+        call = parse_incoming_call(envelope)
+        fields |= {"call_id": call.correlation_id, "callee": telemetry.fingerprint(call.callee.mri)}
+        if not call.callee.can_own_devices:
+            fields["reason"] = f"the callee owns no devices: {call.callee.kind.value}"
+            return EventResult.SKIPPED
+        context = call_context(call.incoming_call_context)
+        if self._is_over(call, fields):
+            return EventResult.MISSED
+        report = self._delivery.deliver(call, context)
+        fields |= _report_fields(report)
+        self._measure(report)
+        _warn_of_misconfiguration(report)
+        return _result(report, fields)
+
+    def _is_over(self, call: IncomingCall, fields: Fields) -> bool:
+        now = self._clock.now()
+        late = (now - call.ends_at(self._limits.ring, now)).total_seconds()
+        if late >= 0:
+            fields["late_seconds"] = round(late, 3)
+        return late >= 0
+
+    def _measure(self, report: DeliveryReport) -> None:
+        for result in report.results.values():
+            self._metrics.record(Metric.PUSHES, outcome=result.outcome.kind.value)
+        if report.retried:
+            self._metrics.record(Metric.RETRIES, report.retried)
+        if report.first_push_age_ms is not None:
+            self._metrics.record(Metric.FIRST_PUSH_AGE, report.first_push_age_ms)
+
+    def _tell(self, result: EventResult, fields: Fields, started: float) -> None:
+        total_ms = round((self._clock.monotonic() - started) * 1_000, 1)
         telemetry.log(
-            logging.INFO,
-            "call_delivered",
-            **_names(call),
-            devices=len(report.outcomes),
-            accepted=report.count(OutcomeKind.ACCEPTED),
-            failed=len(report.outcomes) - report.count(OutcomeKind.ACCEPTED),
+            _LEVELS[result], "incoming_call", **{**fields, "result": result.value, "total_ms": total_ms}
         )
-        if left_over:
-            raise DeliveryIncompleteError(
-                f"{left_over} of {len(report.outcomes)} devices could not be rung yet; Event Grid redelivers."
-            )
+        attributes = {"code": fields["code"]} if "code" in fields else {}
+        self._metrics.record(Metric.EVENTS, result=result.value, **attributes)
+        self._metrics.record(Metric.DELIVERY_DURATION, total_ms)
 
 
-def _names(call: IncomingCall) -> dict[str, object]:
-    """What names a call in the log; the callee by fingerprint only."""
+def _result(report: DeliveryReport, fields: Fields) -> EventResult:
+    if report.duplicate:
+        return EventResult.DUPLICATE
+    if report.missed:
+        return EventResult.MISSED
+    if report.devices == 0:
+        fields["reason"] = "the callee has no registered device"
+        return EventResult.SKIPPED
+    if report.redeliver:
+        return EventResult.INCOMPLETE
+    return EventResult.GIVEN_UP if report.unfinished else EventResult.DELIVERED
+
+
+def _report_fields(report: DeliveryReport) -> Fields:
+    """Numbers for the event's line, and what became of each device that was not simply accepted."""
+    if report.duplicate:
+        return {}
+    troubles = [
+        {
+            "device": registration_id[:16],
+            "outcome": result.outcome.kind.value,
+            "reason": result.outcome.reason,
+            "code": result.outcome.code,
+            "status": result.outcome.status,
+            "tracking_id": result.outcome.tracking_id,
+            "attempts": result.attempts,
+        }
+        for registration_id, result in report.results.items()
+        if result.outcome.kind is not OutcomeKind.ACCEPTED
+    ]
+    accepted, gone = report.count(OutcomeKind.ACCEPTED), report.count(OutcomeKind.GONE)
     return {
-        "event_id": call.event_id,
-        "call_id": call.correlation_id,
-        "callee": telemetry.fingerprint(call.callee.mri),
+        "devices": report.devices,
+        "accepted": accepted,
+        "already_settled": report.already_settled,
+        "retried": report.retried,
+        "gone": gone,
+        "failed": report.devices - report.already_settled - accepted - gone,
+        "age_at_first_push_ms": report.first_push_age_ms,
+        "troubles": troubles or None,
     }
 
 
-def _skip(event_id: str, reason: str, **fields: object) -> None:
-    telemetry.log(logging.INFO, "event_acknowledged", **{"event_id": event_id, "reason": reason, **fields})
+def _warn_of_misconfiguration(report: DeliveryReport) -> None:
+    """One loud line an event, however many devices it hit; what it says to check is the outcome's reason."""
+    wrong = [r.outcome for r in report.results.values() if r.outcome.kind is OutcomeKind.MISCONFIGURED]
+    if wrong:
+        telemetry.log(
+            logging.CRITICAL,
+            "misconfigured",
+            status=wrong[0].status,
+            remedy=wrong[0].reason,
+            tracking_id=wrong[0].tracking_id,
+            devices=len(wrong),
+        )
 
 
 def push_blueprint(handler: Callable[[], IncomingCallHandler]) -> func.Blueprint:
@@ -111,10 +202,12 @@ def push_blueprint(handler: Callable[[], IncomingCallHandler]) -> func.Blueprint
     @blueprint.event_grid_trigger(arg_name="event")
     def incoming_call_event_handler(event: str) -> None:
         try:
-            handler().handle(event)
+            ready = handler()
         except ServiceError as error:
-            telemetry.log(logging.ERROR, "event_failed", code=error.code, detail=error.detail)
+            telemetry.log(logging.CRITICAL, "misconfigured", code=error.code, remedy=error.detail)
             if error.redeliver:
                 raise
+            return
+        ready.handle(event)
 
     return blueprint

@@ -4,8 +4,9 @@ Names, routes and fields are those of Microsoft's C# sample, so that its apps wo
 """
 
 import logging
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
 
 import azure.functions as func
 
@@ -22,15 +23,28 @@ from models.errors import ConfigurationError, RegistrationNotFoundError, Service
 from models.identity import Identity
 from models.validation import parse_json, parse_query
 from registrar.problem import json_response, problem_response
-from registrar.store import DeviceStore
 
-Handler = Callable[[func.HttpRequest], func.HttpResponse]
+
+class DeviceBook(Protocol):
+    """All that the registrar wants to know of the store."""
+
+    def register(self, registration: DeviceRegistration, now: datetime) -> None:
+        """Add, refresh or move a device token."""
+        ...
+
+    def devices_of(self, acs_mri: str, now: datetime) -> Sequence[DeviceRegistration]:
+        """The unexpired devices of a user."""
+        ...
+
+    def delete(self, acs_mri: str, device_uuid: str, now: datetime) -> None:
+        """Forget a device; RegistrationNotFoundError if the user has no such unexpired one."""
+        ...
 
 
 class Registrar:
     """Adds, looks up and deletes device registrations."""
 
-    def __init__(self, store: DeviceStore, clock: Clock, default_ttl_seconds: int) -> None:
+    def __init__(self, store: DeviceBook, clock: Clock, default_ttl_seconds: int) -> None:
         """Take the store, and the life of a registration whose app asks for none."""
         self._store = store
         self._clock = clock

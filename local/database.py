@@ -1,0 +1,214 @@
+"""The embedded MongoDB for development and tests: SecantusDB, in a process of its own.
+
+SecantusDB is GPL-2.0-only and therefore neither imported nor required by the app; it speaks the MongoDB wire
+protocol.
+"""
+
+import os
+import random
+import socket
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import Any, Self
+
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+
+from local.process import Child, ChildError, OnLine
+
+START_TIMEOUT = 30.0
+"""Seconds until the database must answer a ping; it usually takes half of one."""
+
+# Below the ports that Linux (32768-60999) and macOS (49152-65535) hand out to outgoing connections: while the
+# database is down for a restart, a client that keeps reconnecting to such a port could be given it for its
+# own end, connect to itself, and keep the database from coming back.
+_PORTS = range(20000, 32768)
+_PORT_ATTEMPTS = 5
+
+
+class DatabaseStartError(Exception):
+    """The database did not start; the message ends with its last lines."""
+
+
+class EmbeddedDatabase:
+    """One database on loopback; `with EmbeddedDatabase() as database: MongoClient(database.uri)`.
+
+    Without `storage` the data lives as long as the process; with a directory it outlives `stop` and, by
+    a synced log, every acknowledged write outlives `kill`. After either, `start` brings it back.
+    """
+
+    def __init__(
+        self, storage: Path | None = None, *, test_commands: bool = False, on_line: OnLine | None = None
+    ) -> None:
+        """`test_commands` allows fail points (`configureFailPoint`); `on_line` gets every line of its log."""
+        self._storage = storage
+        self._test_commands = test_commands
+        self._on_line = on_line
+        self._port: int | None = None
+        self._child: Child | None = None
+        self._scratch: TemporaryDirectory[str] | None = None
+
+    @property
+    def uri(self) -> str:
+        """The connection string, the same before and after a restart."""
+        if self._port is None:
+            raise DatabaseStartError("the database has not been started yet")
+        # Direct: while it shuts down, it answers one `hello` that makes a discovering driver forget it.
+        return f"mongodb://127.0.0.1:{self._port}/?directConnection=true"
+
+    @property
+    def pid(self) -> int | None:
+        """The process id, `None` while it is down."""
+        return self._child.pid if self._child is not None else None
+
+    def start(self) -> None:
+        """Start it and wait until it answers; raises DatabaseStartError. Does nothing while it runs."""
+        if self._child is not None:
+            return
+        if self._port is not None:
+            self._launch(self._port)
+            return
+        for attempt in range(1, _PORT_ATTEMPTS + 1):
+            port = _free_port()
+            try:
+                self._launch(port)
+            except DatabaseStartError:
+                # Somebody may have taken the port between our look and its bind.
+                if attempt == _PORT_ATTEMPTS or not _is_taken(port):
+                    raise
+            else:
+                self._port = port
+                return
+
+    def stop(self) -> None:
+        """SIGTERM and wait: it flushes its storage, which takes about four seconds."""
+        if self._child is not None:
+            self._child.stop(grace=20.0)
+        self._forget()
+
+    def kill(self) -> None:
+        """SIGKILL, as if the machine's out-of-memory killer had come."""
+        if self._child is not None:
+            self._child.kill()
+        self._forget()
+
+    def prune_ttl(self) -> None:
+        """Sweep the expired documents now; by itself it sweeps every 60 seconds, like MongoDB."""
+        client = self._client(timeout=10.0)
+        try:
+            client.admin.command("secantusAdmin.pruneTtl")
+        finally:
+            client.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _launch(self, port: int) -> None:
+        # With `:memory:` it keeps its files in a temporary directory, which a killed process cannot remove.
+        self._scratch = TemporaryDirectory(prefix="embedded-mongodb-", ignore_cleanup_errors=True)
+        try:
+            self._child = Child.spawn(
+                "the embedded database",
+                self._command(port),
+                environment={**os.environ, "TMPDIR": self._scratch.name},
+                directory=Path(self._scratch.name),
+                on_line=self._on_line,
+            )
+            self._wait_until_it_answers(self._child, port)
+        except ChildError as error:
+            self.kill()
+            raise DatabaseStartError(str(error)) from None
+        except BaseException:
+            self.kill()
+            raise
+
+    def _command(self, port: int) -> list[str]:
+        executable = Path(sys.executable).with_name("secantusd-py")
+        if not executable.exists():
+            raise DatabaseStartError(f"{executable} is missing: pip install -r requirements-dev.txt")
+        command = [str(executable), "--host", "127.0.0.1", "--port", str(port), "--standalone"]
+        command += ["--log-level", "WARNING"]
+        if self._test_commands:
+            command.append("--enable-test-commands")
+        if self._storage is None:
+            return [*command, "--storage-path", ":memory:"]
+        # Without a synced log, acknowledged writes are lost when the process is killed.
+        return [*command, "--storage-path", str(self._storage.resolve()), "--sync-on-commit"]
+
+    def _wait_until_it_answers(self, child: Child, port: int) -> None:
+        deadline = time.monotonic() + START_TIMEOUT
+        while not _is_taken(port):
+            _check_alive(child, deadline)
+            time.sleep(0.02)
+        client = _client(port, timeout=1.0)
+        try:
+            while not _answers(client):
+                _check_alive(child, deadline)
+        finally:
+            client.close()
+        # Were the port somebody else's, our own process would have given up on it.
+        _check_alive(child, deadline)
+
+    def _client(self, timeout: float) -> MongoClient[dict[str, Any]]:
+        if self._port is None:
+            raise DatabaseStartError("the database has not been started yet")
+        return _client(self._port, timeout)
+
+    def _forget(self) -> None:
+        self._child = None
+        if self._scratch is not None:
+            self._scratch.cleanup()
+            self._scratch = None
+
+
+def _client(port: int, timeout: float) -> MongoClient[dict[str, Any]]:
+    milliseconds = int(timeout * 1000)
+    return MongoClient(
+        "127.0.0.1",
+        port,
+        directConnection=True,
+        serverSelectionTimeoutMS=milliseconds,
+        connectTimeoutMS=milliseconds,
+        socketTimeoutMS=milliseconds,
+    )
+
+
+def _answers(client: MongoClient[dict[str, Any]]) -> bool:
+    try:
+        client.admin.command("ping")
+    except PyMongoError:
+        return False
+    return True
+
+
+def _check_alive(child: Child, deadline: float) -> None:
+    if child.returncode is not None or time.monotonic() > deadline:
+        state = "does not answer" if child.returncode is None else f"ended with status {child.returncode}"
+        raise DatabaseStartError("\n".join([f"{child.name} {state}", *child.lines()[-30:]]))
+
+
+def _free_port() -> int:
+    for port in random.sample(_PORTS, k=100):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise DatabaseStartError("no free port between 20000 and 32767")
+
+
+def _is_taken(port: int) -> bool:
+    """Whether somebody listens on the port."""
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex(("127.0.0.1", port)) == 0

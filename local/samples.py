@@ -1,0 +1,113 @@
+"""Events, phones and users that look like the real ones, for the demo and the tests."""
+
+import base64
+import gzip
+import json
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+CALLEE = "8:acs:1b5cc06b-f352-4571-b1e6-d9b259b7c776_00000017-1f0a-5b2e-8a5d-084822001234"
+CALLER = "8:acs:1b5cc06b-f352-4571-b1e6-d9b259b7c776_00000017-1f0a-5b2e-8a5d-084822005678"
+
+INCOMING_CALL = "Microsoft.Communication.IncomingCall"
+SOURCE = (
+    "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/calling"
+    "/providers/Microsoft.Communication/communicationServices/contoso"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Phone:
+    """A simulated device and what its app sends to register it."""
+
+    name: str
+    device_uuid: str
+    device_token: str = field(repr=False)
+    platform: str
+
+    def registration(self, acs_mri: str, **more: object) -> dict[str, Any]:
+        """The body of `POST /api/add_device_token`."""
+        info = {"deviceUUID": self.device_uuid, "deviceToken": self.device_token, "platform": self.platform}
+        return {"acsMri": acs_mri, "deviceInfos": [info], **more}
+
+
+def phones() -> tuple[Phone, ...]:
+    """An iPhone, an Android phone and a Windows PC, with new tokens shaped as their platforms' are."""
+    return (
+        Phone("iPhone", str(uuid.uuid4()).upper(), uuid.uuid4().hex * 2, "apple"),
+        Phone(
+            "Android phone",
+            str(uuid.uuid4()),
+            f"{uuid.uuid4().hex[:22]}:APA91b{uuid.uuid4().hex * 4}",
+            "android",
+        ),
+        Phone(
+            "Windows PC",
+            str(uuid.uuid4()),
+            f"https://wns2-par02p.notify.windows.com/?token={uuid.uuid4().hex * 4}",
+            "windows",
+        ),
+    )
+
+
+def call_context_cp(call_id: str) -> str:
+    """What the phone gets as `cp`: base64 of gzip JSON."""
+    secret = {"callId": call_id, "conversationId": str(uuid.uuid4()), "endpoints": ["conv-euwe-01"] * 4}
+    return base64.b64encode(gzip.compress(json.dumps(secret).encode())).decode()
+
+
+def incoming_call_context(cp: str) -> str:
+    """The event's `incomingCallContext` around `cp`, unsigned as the real one is."""
+    header = base64.urlsafe_b64encode(b'{"alg":"none","typ":"JWT"}').decode().rstrip("=")
+    claims = json.dumps({"cc": cp, "shrToken": f"share-{uuid.uuid4()}"})
+    return f"{header}.{base64.b64encode(claims.encode()).decode().rstrip('=')}."
+
+
+def incoming_call_data(
+    callee: str = CALLEE, *, call_id: str | None = None, display_name: str = "Grace Hopper"
+) -> dict[str, Any]:
+    """The `data` of an IncomingCall event."""
+    call_id = call_id or str(uuid.uuid4())
+    return {
+        "to": {"kind": "communicationUser", "rawId": callee, "communicationUser": {"id": callee}},
+        "from": {"kind": "communicationUser", "rawId": CALLER, "communicationUser": {"id": CALLER}},
+        "serverCallId": base64.b64encode(f"https://conv-euwe-01.conv.skype.com/{call_id}".encode()).decode(),
+        "callerDisplayName": display_name,
+        "customContext": {"sipHeaders": {}, "voipHeaders": {}},
+        "incomingCallContext": incoming_call_context(call_context_cp(call_id)),
+        "correlationId": call_id,
+    }
+
+
+def event_grid_event(data: dict[str, Any], *, time: datetime | None = None) -> dict[str, Any]:
+    """`data` in the Event Grid schema."""
+    return {
+        "id": str(uuid.uuid4()),
+        "topic": SOURCE,
+        "subject": f"call/startingCall/caller/{CALLER}/recipient/{CALLEE}",
+        "data": data,
+        "eventType": INCOMING_CALL,
+        "dataVersion": "1.0",
+        "metadataVersion": "1",
+        "eventTime": event_time(time),
+    }
+
+
+def cloud_event(data: dict[str, Any], *, time: datetime | None = None) -> dict[str, Any]:
+    """`data` as CloudEvents 1.0."""
+    return {
+        "id": str(uuid.uuid4()),
+        "source": SOURCE,
+        "subject": f"call/startingCall/caller/{CALLER}/recipient/{CALLEE}",
+        "data": data,
+        "type": INCOMING_CALL,
+        "specversion": "1.0",
+        "time": event_time(time),
+    }
+
+
+def event_time(time: datetime | None = None) -> str:
+    """`time`, now by default, with the seven fractional digits that Event Grid writes."""
+    return (time or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%S.%f0Z")

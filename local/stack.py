@@ -1,0 +1,199 @@
+"""Everything that the app needs, on loopback: embedded MongoDB, hub simulator, Functions hosts."""
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import requests
+
+from local.database import EmbeddedDatabase
+from local.hub import DEVELOPMENT_HUB
+from local.hub_client import HubControl
+from local.keys import EVENT_GRID_SYSTEM_KEY, KeyRing
+from local.process import Child, OnLine, python_module
+from settings import setting_names
+
+FUNCTIONS = (
+    "AddDeviceToken",
+    "GetDeviceRegistrations",
+    "DeleteDeviceRegistration",
+    "IncomingCallEventHandler",
+)
+APP_DIRECTORY = Path(__file__).resolve().parent.parent
+THREADS = 64
+START_TIMEOUT_SECONDS = 60.0
+REQUEST_TIMEOUT_SECONDS = 40.0
+"""Longer than the 30 s that Event Grid waits, so that a slow answer is seen for what it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class StackOptions:
+    """What a stack may differ in; the defaults suit a test."""
+
+    port: int = 0
+    """Of the first host; 0 takes a free one."""
+    hosts: int = 1
+    """Worker processes, each a Functions host of its own."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """App settings beside those that name the database and the hub; they win."""
+    storage: Path | None = None
+    """Where the database keeps its files; None for a throw-away one."""
+    log_level: str = "INFO"
+    test_commands: bool = False
+    """Let tests order fail points from the database."""
+    on_line: OnLine | None = None
+    """Called with every line that a host writes."""
+    tell: Callable[[str], None] = lambda _: None
+    """Told what is being started."""
+
+
+class Host:
+    """One running Functions host, as its callers see it."""
+
+    def __init__(self, child: Child, url: str, keys: KeyRing) -> None:
+        self.child = child
+        self.url = url
+        self.keys = keys
+        self._session = requests.Session()
+        self._session.trust_env = False
+
+    def call(
+        self,
+        method: str,
+        route: str,
+        *,
+        function: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        **content: Any,  # noqa: ANN401 - handed on to requests
+    ) -> requests.Response:
+        """Call an HTTP function; with the key of `function`, if it is named."""
+        key = {"x-functions-key": self.keys.functions[function]} if function else {}
+        url = f"{self.url}/api/{route}"
+        return self._session.request(
+            method, url, headers={**key, **(headers or {})}, timeout=REQUEST_TIMEOUT_SECONDS, **content
+        )
+
+    def add_device_token(self, body: Mapping[str, Any]) -> requests.Response:
+        """Register a device."""
+        return self.call("POST", "add_device_token", function="AddDeviceToken", json=body)
+
+    def get_device_registrations(self, acs_mri: str) -> requests.Response:
+        """Look a user's devices up."""
+        return self.call(
+            "GET", "get_device_registrations", function="GetDeviceRegistrations", params={"acsMri": acs_mri}
+        )
+
+    def delete_device_registration(self, acs_mri: str, device_uuid: str) -> requests.Response:
+        """Delete a device."""
+        return self.call(
+            "DELETE",
+            "delete_device_registration",
+            function="DeleteDeviceRegistration",
+            params={"acsMri": acs_mri, "deviceUUID": device_uuid},
+        )
+
+    @property
+    def webhook_url(self) -> str:
+        """Where Event Grid delivers, with the system key."""
+        key = self.keys.system[EVENT_GRID_SYSTEM_KEY]
+        return f"{self.url}/runtime/webhooks/EventGrid?functionName=IncomingCallEventHandler&code={key}"
+
+    def deliver(self, *events: Mapping[str, Any], kind: str = "Notification") -> requests.Response:
+        """Deliver events in one batch, as Event Grid does."""
+        return requests.post(
+            self.webhook_url,
+            json=list(events),
+            headers={"aeg-event-type": kind},
+            timeout=REQUEST_TIMEOUT_SECONDS,
+        )
+
+    def shake_hands(self, origin: str) -> requests.Response:
+        """The handshake of a CloudEvents subscription."""
+        return requests.options(
+            self.webhook_url, headers={"WebHook-Request-Origin": origin}, timeout=REQUEST_TIMEOUT_SECONDS
+        )
+
+    def close(self) -> None:
+        """Stop it."""
+        self._session.close()
+        self.child.stop()
+
+
+class Stack:
+    """Starts everything on entering, stops all of it on leaving."""
+
+    def __init__(self, options: StackOptions | None = None) -> None:
+        self.options = options or StackOptions()
+        self.keys = KeyRing.generate(FUNCTIONS, [EVENT_GRID_SYSTEM_KEY])
+        self.hosts: list[Host] = []
+        self._exit = ExitStack()
+
+    @property
+    def host(self) -> Host:
+        """The first host."""
+        return self.hosts[0]
+
+    def __enter__(self) -> Self:
+        with ExitStack() as starting:
+            tell = self.options.tell
+            tell("Starting the hub simulator ...")
+            hub = starting.enter_context(
+                Child.spawn("hub", python_module("local.hub"), directory=APP_DIRECTORY)
+            )
+            tell("Starting the embedded MongoDB ...")
+            self.database = starting.enter_context(
+                EmbeddedDatabase(self.options.storage, test_commands=self.options.test_commands)
+            )
+            self.hub_url = str(hub.wait_for_ready(START_TIMEOUT_SECONDS)["url"])
+            self.hub = starting.enter_context(HubControl(self.hub_url))
+            tell("Starting the Functions host with the real Python worker ...")
+            for number in range(self.options.hosts):
+                host = self.start_host(self.options.port if number == 0 else 0)
+                self.hosts.append(host)
+                starting.callback(host.close)
+            self._exit = starting.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.options.tell("Stopping everything ...")
+        self._exit.close()
+        self.hosts.clear()
+
+    def start_host(self, port: int = 0) -> Host:
+        """One more worker process over the same database and hub; the caller closes it."""
+        command = python_module("local.host", "--port", str(port), "--log-level", self.options.log_level)
+        child = Child.spawn(
+            "host",
+            command,
+            environment=self._environment(),
+            directory=APP_DIRECTORY,
+            on_line=self.options.on_line,
+        )
+        try:
+            return Host(child, str(child.wait_for_ready(START_TIMEOUT_SECONDS)["url"]), self.keys)
+        except BaseException:
+            child.stop()
+            raise
+
+    def _environment(self) -> dict[str, str]:
+        """The settings, and nothing that the developer's own environment sets of them."""
+        names = {name.lower() for name in setting_names()}
+        kept = {name: value for name, value in os.environ.items() if name.lower() not in names}
+        return {
+            **kept,
+            "FUNCTIONS_WORKER_RUNTIME": "python",
+            "PYTHON_THREADPOOL_THREAD_COUNT": str(THREADS),
+            "LOCAL_HOST_KEYS": self.keys.to_json(),
+            "ANHHubConnectionString": DEVELOPMENT_HUB.connection_string(),
+            "ANHHubName": DEVELOPMENT_HUB.hub_name,
+            "ANHHubUrl": f"{self.hub_url}/{DEVELOPMENT_HUB.hub_name}/messages/",
+            "MongoDbConnectionString": self.database.uri,
+            "DbName": "calling",
+            **self.options.settings,
+        }

@@ -1,0 +1,1 @@
+"""The tests; `tests.fakes` holds what several of them share."""

@@ -1,0 +1,495 @@
+"""The development host in a process of its own, over real HTTP, with the app in `sample_app`."""
+
+import json
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from local.host import KEYS_VARIABLE
+from local.keys import KeyRing, KeyRingError
+from local.process import Child, ChildError, python_module
+
+SAMPLE_APP = Path(__file__).parent / "sample_app"
+ROOT = Path(__file__).parents[2]
+TIMEOUT = 20.0  # seconds, for anything that a test waits for
+
+EVENT = {
+    "id": "event-1",
+    "topic": "/subscriptions/s",
+    "subject": "call/ü",
+    "eventType": "Sample.Event",
+    "eventTime": "2026-01-31T12:00:00.1234567Z",
+    "data": {"number": 1},
+    "dataVersion": "1.0",
+    "metadataVersion": "1",
+}
+CLOUD_EVENT = {
+    "specversion": "1.0",
+    "id": "cloud-1",
+    "source": "/subscriptions/s",
+    "type": "Sample.Event",
+    "time": "2026-01-31T12:00:00Z",
+    "data": {"number": 2},
+}
+
+
+class Host:
+    """The host process and a client for it."""
+
+    def __init__(self, keys: KeyRing, app_directory: Path = SAMPLE_APP, **settings: str) -> None:
+        self.keys = keys
+        self.child = Child.spawn(
+            "the host",
+            python_module("local.host", "--app-directory", str(app_directory)),
+            environment={**os.environ, KEYS_VARIABLE: keys.to_json(), **settings},
+            directory=ROOT,
+        )
+        self.session = requests.Session()
+        self.session.trust_env = False
+        self.ready: dict[str, Any] = {}
+
+    def __enter__(self) -> "Host":
+        try:
+            self.ready = self.child.wait_for_ready(TIMEOUT)
+        except ChildError:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.session.close()
+        self.child.stop()
+
+    @property
+    def url(self) -> str:
+        return str(self.ready["url"])
+
+    def request(self, method: str, path: str, **options: Any) -> requests.Response:
+        return self.session.request(method, self.url + path, timeout=TIMEOUT, **options)
+
+    def send_events(
+        self, body: object, function: str = "OnEvent", kind: str = "Notification", **params: str
+    ) -> requests.Response:
+        return self.request(
+            "POST",
+            "/runtime/webhooks/EventGrid",
+            params={"functionName": function, **params},
+            headers={"aeg-event-type": kind} if kind else {},
+            data=body if isinstance(body, bytes) else json.dumps(body).encode(),
+        )
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[Host]:
+    """A host without a system key, so its webhook is open."""
+    with Host(KeyRing.generate(functions=["Echo"])) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[Host]:
+    """A host with a system key and one pool thread."""
+    keys = KeyRing.generate(system=["eventgrid_extension"])
+    with Host(keys, PYTHON_THREADPOOL_THREAD_COUNT="1") as running:
+        yield running
+
+
+class TestReadiness:
+    def test_ready_line(self, host: Host) -> None:
+        """The ready line names the URL and every function with its methods, and no key."""
+        functions = host.ready["functions"]
+        assert host.url.startswith("http://127.0.0.1:")
+        assert functions["Echo"] == {
+            "trigger": "httpTrigger",
+            "methods": ["GET", "POST"],
+            "url": f"{host.url}/sample/echo",
+        }
+        assert functions["AnyMethod"]["methods"] == ["*"]
+        assert functions["OnText"]["url"] == f"{host.url}/runtime/webhooks/EventGrid?functionName=OnText"
+        assert host.keys.master not in json.dumps(host.ready)
+
+    def test_start_page(self, host: Host) -> None:
+        """The start page is open to everybody."""
+        assert host.request("GET", "/").status_code == 200
+
+    def test_status_needs_the_master_key(self, host: Host) -> None:
+        """The status document says Running, to the holder of the master key."""
+        answer = host.request("GET", "/admin/host/status", headers={"x-functions-key": host.keys.master})
+        assert answer.json()["state"] == "Running"
+        refused = host.request("GET", "/admin/host/status", headers={"x-functions-key": host.keys.host})
+        assert (refused.status_code, refused.content) == (401, b"")
+
+    def test_what_the_app_prints_is_logged(self, host: Host) -> None:
+        """The app's own prints do not mix with the ready line."""
+        assert host.child.wait_for_line("printed while importing", TIMEOUT)
+
+
+class TestRouting:
+    @pytest.mark.parametrize(
+        ("method", "path"),
+        [
+            ("GET", "/sample/unknown"),
+            ("GET", "/echo"),
+            ("GET", "/api/echo"),
+            ("DELETE", "/sample/echo"),
+            ("HEAD", "/sample/echo"),
+            ("OPTIONS", "/sample/echo"),
+            ("POST", "/"),
+            ("GET", "/sample/items"),
+            ("GET", "/sample/items/"),
+            ("GET", "/sample/items/1/2"),
+        ],
+    )
+    def test_unknown_route_or_method(self, host: Host, method: str, path: str) -> None:
+        """An unknown route and a method that was not declared are both a bare 404, key or no key."""
+        answer = host.request(method, path, headers={"x-functions-key": host.keys.master})
+        assert (answer.status_code, answer.content) == (404, b"")
+
+    def test_letter_case_and_trailing_slash(self, host: Host) -> None:
+        """Routes match in any letter case and with a trailing slash."""
+        assert host.request("GET", "/Sample/ITEMS/all/").text == "all of them, by GET"
+
+    def test_route_parameter(self, host: Host) -> None:
+        """A route parameter arrives decoded, and keeps its letter case."""
+        assert host.request("GET", "/sample/items/8%3Aacs%3AÄ").text == "8:acs:Ä"
+
+    @pytest.mark.parametrize("method", ["GET", "PUT", "HEAD", "OPTIONS"])
+    def test_trigger_without_methods(self, host: Host, method: str) -> None:
+        """A trigger that names no methods takes all of them."""
+        assert host.request(method, "/sample/any").headers["X-Method"] == method
+
+
+class TestKeys:
+    @pytest.mark.parametrize("kind", ["function", "host", "master"])
+    def test_keys_that_open_a_function(self, host: Host, kind: str) -> None:
+        """A function's own key, the host key and the master key open it, in the header or the query."""
+        key = {
+            "function": host.keys.functions["Echo"],
+            "host": host.keys.host,
+            "master": host.keys.master,
+        }[kind]
+        assert host.request("GET", "/sample/echo", headers={"X-Functions-Key": key}).status_code == 200
+        assert host.request("GET", "/sample/echo", params={"code": key}).status_code == 200
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {},
+            {"headers": {"x-functions-key": "wrong"}},
+            {"headers": {"x-functions-key": ""}},
+            {"headers": {"x-functions-key": "schlüssel".encode()}},
+            {"params": {"code": "wrong"}},
+            {"params": {"code": ""}},
+        ],
+    )
+    def test_missing_or_wrong_key(self, host: Host, options: dict[str, Any]) -> None:
+        """A missing, empty or wrong key is a bare 401."""
+        answer = host.request("GET", "/sample/echo", **options)
+        assert (answer.status_code, answer.content) == (401, b"")
+
+    def test_header_beats_query(self, host: Host) -> None:
+        """The header's key is the one that counts, even where only the query's is right."""
+        right, wrong = host.keys.functions["Echo"], "wrong"
+        by_header = host.request(
+            "GET", "/sample/echo", headers={"x-functions-key": right}, params={"code": wrong}
+        )
+        by_query = host.request(
+            "GET", "/sample/echo", headers={"x-functions-key": wrong}, params={"code": right}
+        )
+        assert (by_header.status_code, by_query.status_code) == (200, 401)
+
+    def test_another_functions_key(self, host: Host) -> None:
+        """A function's key does not open a function of the level admin, nor does the host key."""
+        for key in (host.keys.functions["Echo"], host.keys.host):
+            assert host.request("GET", "/sample/administer", params={"code": key}).status_code == 401
+        assert host.request("GET", "/sample/administer", params={"code": host.keys.master}).status_code == 200
+
+    def test_anonymous(self, host: Host) -> None:
+        """An anonymous function asks for nothing, and a wrong key does no harm."""
+        assert host.request("GET", "/sample/items/1", params={"code": "wrong"}).status_code == 200
+
+
+class TestRequestAndAnswer:
+    def echo(self, host: Host, method: str = "POST", query: str = "", **options: Any) -> dict[str, Any]:
+        headers = {"x-functions-key": host.keys.host, **options.pop("headers", {})}
+        seen = host.request(method, f"/sample/echo{query}", headers=headers, **options).json()
+        assert isinstance(seen, dict)
+        return seen
+
+    def test_whole_request(self, host: Host) -> None:
+        """Method, full URL, query and body reach the function."""
+        seen = self.echo(host, query="?acsMri=8%3Aacs%3Aa+b&x=1", data=b"\x00\xffbody")
+        assert seen["method"] == "POST"
+        assert seen["url"] == f"{host.url}/sample/echo?acsMri=8%3Aacs%3Aa+b&x=1"
+        assert seen["params"] == {"acsMri": "8:acs:a b", "x": "1"}
+        assert seen["body"].encode("latin-1") == b"\x00\xffbody"
+
+    def test_header_names(self, host: Host) -> None:
+        """Header names arrive lower-cased."""
+        assert self.echo(host, headers={"X-MiXed-Case": "Value"})["headers"]["x-mixed-case"] == "Value"
+
+    def test_repeated_and_empty_query_values(self, host: Host) -> None:
+        """A repeated query name arrives comma-joined under its first spelling, an empty one not at all."""
+        assert self.echo(host, "GET", "?a=1&A=2&b=&c")["params"] == {"a": "1,2"}
+
+    def test_chunked_body(self, host: Host) -> None:
+        """A body without a Content-Length arrives empty."""
+        assert self.echo(host, data=iter([b"some", b"thing"]))["body"] == ""
+
+    def test_compressed_body(self, host: Host) -> None:
+        """A compressed body is passed on as it came."""
+        seen = self.echo(host, data=b"not even gzip", headers={"Content-Encoding": "gzip"})
+        assert seen["body"] == "not even gzip"
+
+    def test_long_header(self, host: Host) -> None:
+        """A header of 20 kB, say a large bearer token, is taken."""
+        token = "t" * 20_000
+        assert self.echo(host, headers={"Authorization": token})["headers"]["authorization"] == token
+
+    def test_too_large(self, host: Host) -> None:
+        """A body announced as larger than 100 MB is refused before it is read."""
+        port = int(host.url.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT) as client:
+            client.sendall(b"POST /sample/bytes HTTP/1.1\r\nHost: x\r\nContent-Length: 104857601\r\n\r\n")
+            assert client.recv(100).startswith(b"HTTP/1.1 413 ")
+
+    def test_answer(self, host: Host) -> None:
+        """Status, headers, cookies, content type and bytes of the answer come through unchanged."""
+        answer = host.request("POST", "/sample/bytes", data=b"\x00\x01\xff")
+        assert (answer.status_code, answer.content) == (207, b"\x00\x01\xff")
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert answer.headers["X-Sample"] == "yes"
+        parts = answer.headers["Set-Cookie"].split("; ")
+        assert parts[0] == "taste=sweet"
+        assert set(parts[1:]) == {"HttpOnly", "Max-Age=60", "Path=/", "SameSite=Lax", "Secure"}
+
+    def test_returned_text(self, host: Host) -> None:
+        """A function that returns text answers it as plain text."""
+        answer = host.request("GET", "/sample/items/1")
+        assert (answer.text, answer.headers["Content-Type"]) == ("1", "text/plain; charset=utf-8")
+
+    def test_exception(self, host: Host) -> None:
+        """A function that raises is a bare 500, and its whole stack is on the log."""
+        answer = host.request("GET", "/sample/raise")
+        assert (answer.status_code, answer.content) == (500, b"")
+        host.child.wait_for_line("RuntimeError: the sample failed on GET", TIMEOUT)
+        host.child.wait_for_line("json.decoder.JSONDecodeError", TIMEOUT)
+        host.child.wait_for_line("Executed 'Functions.Raise' (Failed", TIMEOUT)
+
+    def test_impossible_status(self, host: Host) -> None:
+        """An answer that cannot be sent is a bare 500 too."""
+        answer = host.request("GET", "/sample/odd")
+        assert (answer.status_code, answer.content) == (500, b"")
+
+    def test_log_records(self, host: Host) -> None:
+        """The app's log records reach stderr as one line with level and logger; no line holds a key."""
+        self.echo(host)
+        assert "INFO    sample: echo was called" in host.child.wait_for_line("echo was called", TIMEOUT)
+        log = "\n".join(host.child.lines())
+        assert not any(key in log for key in (host.keys.host, host.keys.master))
+
+
+class TestEventGrid:
+    @pytest.mark.parametrize("kind", ["SubscriptionValidation", "subscriptionvalidation"])
+    def test_validation_handshake(self, host: Host, kind: str) -> None:
+        """The Event Grid schema's handshake answers the code that came."""
+        event = {**EVENT, "data": {"validationCode": "512d38b6", "validationUrl": "https://example.test"}}
+        answer = host.send_events([event], kind=kind)
+        assert (answer.status_code, answer.json()) == (200, {"validationResponse": "512d38b6"})
+
+    @pytest.mark.parametrize("body", [[], [{"data": {}}], b"no JSON", {"data": "no JSON"}, 1])
+    def test_validation_without_a_code(self, host: Host, body: object) -> None:
+        """A handshake without a code is a 400."""
+        assert host.send_events(body, kind="SubscriptionValidation").status_code == 400
+
+    @pytest.mark.parametrize(
+        ("origin", "allowed"),
+        [
+            ("eventgrid.azure.net", "eventgrid.azure.net"),
+            ("eventgrid.azure.us", "eventgrid.azure.us"),
+            ("attacker.test", "eventgrid.azure.net"),
+        ],
+    )
+    def test_cloud_events_handshake(self, host: Host, origin: str, allowed: str) -> None:
+        """The CloudEvents handshake allows the origins of Event Grid, and no other."""
+        answer = host.request(
+            "OPTIONS",
+            "/runtime/webhooks/EventGrid?functionName=OnEvent",
+            headers={"WebHook-Request-Origin": origin},
+        )
+        assert (answer.status_code, answer.headers["WebHook-Allowed-Origin"]) == (200, allowed)
+
+    def test_text_function(self, host: Host) -> None:
+        """A function annotated `str` gets the JSON text of one event, compact and unescaped."""
+        assert host.send_events([EVENT], "OnText").status_code == 202
+        line = host.child.wait_for_line('text event: {"id":"event-1"', TIMEOUT)
+        assert json.loads(line.partition("text event: ")[2]) == EVENT
+        assert "call/ü" in line
+
+    def test_event_grid_schema(self, host: Host) -> None:
+        """A batch in the Event Grid schema arrives event by event."""
+        assert host.send_events([EVENT, {**EVENT, "id": "event-2"}]).status_code == 202
+        host.child.wait_for_line("EventGridEvent event event-1", TIMEOUT)
+        host.child.wait_for_line("EventGridEvent event event-2", TIMEOUT)
+
+    def test_cloud_events_schema(self, host: Host) -> None:
+        """CloudEvents arrive as such, one alone or a batch of them."""
+        assert host.send_events(CLOUD_EVENT).status_code == 202
+        batch = [{**CLOUD_EVENT, "id": "cloud-2"}, {**CLOUD_EVENT, "id": "cloud-3"}]
+        assert host.send_events(batch).status_code == 202
+        for number in (1, 2, 3):
+            host.child.wait_for_line(f"CloudEvent event cloud-{number}", TIMEOUT)
+
+    def test_one_failure_fails_the_batch(self, host: Host) -> None:
+        """One failed event makes the delivery a 500, and the others run all the same."""
+        events = [
+            {**EVENT, "id": "first"},
+            {**EVENT, "id": "second", "data": {"fail": True}},
+            {**EVENT, "id": "third"},
+        ]
+        assert host.send_events(events).status_code == 500
+        for line in ("event first", "event third", "RuntimeError: the event second failed"):
+            host.child.wait_for_line(line, TIMEOUT)
+
+    @pytest.mark.parametrize("function", ["", "Unknown", "onevent", "Echo"])
+    def test_unknown_function(self, host: Host, function: str) -> None:
+        """A function that is unknown or not triggered by Event Grid is a 404."""
+        assert host.send_events([EVENT], function).status_code == 404
+
+    @pytest.mark.parametrize("kind", ["", "Unknown"])
+    def test_unknown_type(self, host: Host, kind: str) -> None:
+        """A missing or unknown `aeg-event-type` is a 400, for CloudEvents too."""
+        assert host.send_events([EVENT], kind=kind).status_code == 400
+        assert host.send_events(CLOUD_EVENT, kind=kind).status_code == 400
+
+    @pytest.mark.parametrize("body", [b"", b"no JSON", b"\xff", "text", 1, None, ["text"]])
+    def test_body_that_holds_no_events(self, host: Host, body: object) -> None:
+        """A body that is not an object or an array of objects is a 400."""
+        assert host.send_events(body).status_code == 400
+
+    def test_empty_batch(self, host: Host) -> None:
+        """No event is no failure."""
+        assert host.send_events([]).status_code == 202
+
+    def test_unsubscribe(self, host: Host) -> None:
+        """Unsubscribing is accepted, whatever the body."""
+        assert host.send_events(b"", kind="Unsubscribe").status_code == 202
+
+    def test_system_key(self, guarded: Host) -> None:
+        """With a system key set, it or the master key opens the webhook, in the query or the header."""
+        system = guarded.keys.system["eventgrid_extension"]
+        for key in (system, guarded.keys.master):
+            assert guarded.send_events([EVENT], code=key).status_code == 202
+        webhook = "/runtime/webhooks/EventGrid?functionName=OnEvent"
+        handshake = guarded.request("OPTIONS", webhook, headers={"x-functions-key": system})
+        assert handshake.status_code == 200
+
+    def test_wrong_system_key(self, guarded: Host) -> None:
+        """Without it, whatever is asked is a bare 401, be the function known or not."""
+        webhook = "/runtime/webhooks/EventGrid?functionName=OnEvent"
+        answers = [
+            guarded.send_events([EVENT]),
+            guarded.send_events([EVENT], code="wrong"),
+            guarded.send_events([EVENT], code=guarded.keys.host),
+            guarded.send_events([EVENT], "Unknown"),
+            guarded.request("OPTIONS", webhook),
+        ]
+        assert [(one.status_code, one.content) for one in answers] == [(401, b"")] * len(answers)
+
+
+class TestProcess:
+    def meet(self, host: Host) -> list[int]:
+        """The answers to two requests at once to the function that waits for the other one."""
+
+        def ask(_: int) -> int:
+            return requests.get(host.url + "/sample/meet", timeout=TIMEOUT).status_code
+
+        with ThreadPoolExecutor(2) as pool:
+            return list(pool.map(ask, range(2)))
+
+    def test_invocations_run_side_by_side(self, host: Host) -> None:
+        """Synchronous functions run at once on the worker's thread pool."""
+        assert self.meet(host) == [200, 200]
+
+    def test_thread_count(self, guarded: Host) -> None:
+        """`PYTHON_THREADPOOL_THREAD_COUNT` bounds how many run at once."""
+        assert 408 in self.meet(guarded)
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_stop_waits_for_what_runs(self, number: signal.Signals) -> None:
+        """On SIGTERM or SIGINT the running invocation is answered and the host ends with status 0."""
+        with Host(KeyRing.generate()) as host, ThreadPoolExecutor(1) as pool:
+            running = pool.submit(host.request, "GET", "/sample/meet")
+            host.child.wait_for_line("meeting by GET", TIMEOUT)
+            os.kill(host.child.pid, number)
+            assert running.result(TIMEOUT).status_code == 408
+            assert host.child.wait(TIMEOUT) == 0
+
+    @pytest.mark.parametrize(
+        ("source", "message"),
+        [
+            ("import nothing_of_that_name", "No module named 'nothing_of_that_name'"),
+            ("raise RuntimeError('settings are missing')", "RuntimeError: settings are missing"),
+            ("import azure.functions as func\napp = func.FunctionApp()", "no functions found"),
+            (None, "no functions found"),
+        ],
+    )
+    def test_app_that_cannot_start(self, tmp_path: Path, source: str | None, message: str) -> None:
+        """An app that cannot be loaded ends the host with status 1 and says why in the last line."""
+        if source is not None:
+            (tmp_path / "function_app.py").write_text(source)
+        host = Host(KeyRing.generate(), tmp_path)
+        with pytest.raises(ChildError, match="ended with status 1"), host:
+            pass
+        assert "The host did not start: " in host.child.lines()[-1]
+        assert message in host.child.lines()[-1]
+
+    def test_broken_host_json(self, tmp_path: Path) -> None:
+        """A host.json that is no JSON is named as the reason."""
+        (tmp_path / "host.json").write_text("{")
+        host = Host(KeyRing.generate(), tmp_path)
+        with pytest.raises(ChildError, match=r"host\.json cannot be read"), host:
+            pass
+
+
+class TestKeyRing:
+    def test_repr_is_masked(self) -> None:
+        """No key shows in the representation."""
+        keys = KeyRing.generate(functions=["Echo"], system=["eventgrid_extension"])
+        assert repr(keys) == "KeyRing()"
+
+    def test_round_trip(self) -> None:
+        """What is written as JSON reads as the same keys."""
+        keys = KeyRing.generate(functions=["Echo"], system=["eventgrid_extension"])
+        assert KeyRing.from_json(keys.to_json()) == keys
+
+    def test_missing_keys_are_generated(self) -> None:
+        """A host and a master key are made up where none is given, and a key for each function without."""
+        first, second = (KeyRing.from_json("{}").completed(["Echo"]) for _ in range(2))
+        made = [first.host, first.master, first.functions["Echo"], second.host, second.master]
+        assert len(set(made)) == 5
+        assert first.system == {}
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "sesame",
+            '["sesame"]',
+            '{"host": ""}',
+            '{"sesame": "x"}',
+            '{"functions": "sesame"}',
+            '{"system": {"a": 1}}',
+        ],
+    )
+    def test_malformed_keys(self, text: str) -> None:
+        """Malformed keys are refused without being quoted."""
+        with pytest.raises(KeyRingError) as refused:
+            KeyRing.from_json(text)
+        assert "sesame" not in str(refused.value)
