@@ -14,17 +14,17 @@ import logging
 import os
 import signal
 import sys
-import time
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TextIO
 from urllib.parse import unquote
-from uuid import uuid4
 
 from aiohttp import web
 
-from local.keys import EVENT_GRID_SYSTEM_KEY, KeyRing, KeyRingError
+from local.invocations import logged, presented_key
+from local.keys import KeyRing, KeyRingError
+from local.webhook import EventGridWebhook
 from local.worker import (
     EVENT_GRID_TRIGGER,
     HTTP_TRIGGER,
@@ -48,15 +48,6 @@ MAX_HEADER_BYTES = 32_768
 
 STOP_GRACE = 5.0
 """Seconds that running invocations get when the host is stopped."""
-
-# What the extension is willing to allow; any other origin is answered with the first, the public cloud's.
-_EVENT_GRID_ORIGINS = (
-    "eventgrid.azure.net",
-    "eventgrid.azure.us",
-    "eventgrid.azure.eaglex.ic.gov",
-    "eventgrid.azure.microsoft.scloud",
-    "eventgrid.azure.cn",
-)
 
 _log = logging.getLogger("local.host")
 
@@ -97,60 +88,6 @@ class HttpRoute:
             elif part.lower() != value.lower():
                 return None
         return parameters
-
-
-class EventGridWebhook:
-    """The Event Grid extension's endpoint, for both schemas.
-
-    The extension goes by `aeg-event-type` alone, in any letter case. Event Grid sends it with CloudEvents
-    too, so a CloudEvents delivery without it is 400 as well, and the content type is never looked at. Two
-    answers differ from the extension's: a body that is not JSON objects is 400, where its parser's exception
-    ends as 500; and the validation answer is labelled `application/json`, where it says `text/plain`.
-    """
-
-    def __init__(self, worker: FunctionWorker, keys: KeyRing) -> None:
-        self._worker = worker
-        self._keys = keys
-        self.functions = {one.name: one for one in worker.functions if one.trigger_type == EVENT_GRID_TRIGGER}
-
-    async def handle(self, request: web.Request) -> web.Response:
-        """Check the key, find the function by `functionName`, and do what is asked."""
-        if not self._keys.opens_webhook(_presented_key(request), EVENT_GRID_SYSTEM_KEY):
-            return web.Response(status=401)
-        name = request.query.get("functionName", "")
-        if name not in self.functions:
-            return web.Response(status=404, text=f"cannot find function: '{name}'")
-        if request.method == "OPTIONS":
-            return _allowed(request.headers.get("WebHook-Request-Origin", ""))
-        return await self._act(request, self.functions[name])
-
-    async def _act(self, request: web.Request, function: LoadedFunction) -> web.Response:
-        match request.headers.get("aeg-event-type", "").lower():
-            case "subscriptionvalidation":
-                return _validated(await _events(request))
-            case "notification":
-                return await self._deliver(function, await _events(request))
-            case "unsubscribe":
-                return web.Response(status=202)
-            case _:
-                return web.Response(status=400)
-
-    async def _deliver(
-        self, function: LoadedFunction, events: Sequence[Mapping[str, Any]] | None
-    ) -> web.Response:
-        """One invocation an event, side by side; when all have ended, one failure fails the whole batch."""
-        if events is None:
-            return web.Response(status=400)
-        if all(await asyncio.gather(*(self._deliver_one(function, event) for event in events))):
-            return web.Response(status=202)
-        return web.Response(status=500, text=f"Exception while executing function: Functions.{function.name}")
-
-    async def _deliver_one(self, function: LoadedFunction, event: Mapping[str, Any]) -> bool:
-        try:
-            await _logged(function, self._worker.invoke_event_grid(function, event))
-        except InvocationFailed:
-            return False
-        return True
 
 
 class FunctionsHost:
@@ -200,7 +137,7 @@ class FunctionsHost:
     async def _call(
         self, request: web.Request, route: HttpRoute, parameters: Mapping[str, str]
     ) -> web.Response:
-        if not self._may_call(route, _presented_key(request)):
+        if not self._may_call(route, presented_key(request)):
             return web.Response(status=401)
         call = HttpCall(
             method=request.method,
@@ -212,7 +149,7 @@ class FunctionsHost:
             body=await _body(request),
         )
         try:
-            return _response(await _logged(route.function, self._worker.invoke_http(route.function, call)))
+            return _response(await logged(route.function, self._worker.invoke_http(route.function, call)))
         except InvocationFailed:
             return web.Response(status=500)
 
@@ -231,7 +168,7 @@ class FunctionsHost:
             return web.Response(status=404)
         if path == "":
             return web.Response(text="The development host for Azure Functions is running.\n")
-        if not self.keys.opens_admin(_presented_key(request)):
+        if not self.keys.opens_admin(presented_key(request)):
             return web.Response(status=401)
         return web.json_response({"id": "local", "state": "Running", "version": "4.0-local"})
 
@@ -351,30 +288,6 @@ def _route_prefix(app_directory: Path) -> str:
         raise StartupError(f"host.json cannot be read: {error}") from error
 
 
-async def _logged[Result](function: LoadedFunction, invocation: Awaitable[Result]) -> Result:
-    """Log the beginning and the end of one invocation, with its exception, as the Functions host does."""
-    invocation_id, began = uuid4(), time.monotonic()
-    _log.info("Executing 'Functions.%s' (Id=%s)", function.name, invocation_id)
-
-    def ended(how: str) -> str:
-        milliseconds = round((time.monotonic() - began) * 1000)
-        return f"Executed 'Functions.{function.name}' ({how}, Id={invocation_id}, Duration={milliseconds}ms)"
-
-    try:
-        result = await invocation
-    except InvocationFailed as error:
-        _log.error("%s\n%s\n%s", ended("Failed"), error.message, error.stack)
-        raise
-    _log.info("%s", ended("Succeeded"))
-    return result
-
-
-def _presented_key(request: web.Request) -> str:
-    """The header's key if there is such a header, even an empty one, else the query's; always the first."""
-    in_query = (value for name, value in request.query.items() if name.lower() == "code")
-    return request.headers.get("x-functions-key", next(in_query, ""))
-
-
 def _joined(pairs: Iterable[tuple[str, str]], *, lower: bool = False) -> dict[str, str]:
     """Names that repeat, in any letter case, become one, with ASP.NET's `StringValues.ToString()`: "a,b"."""
     spelled: dict[str, str] = {}
@@ -398,33 +311,6 @@ def _response(answer: HttpAnswer) -> web.Response:
         if name.lower() not in {"content-length", "transfer-encoding", "connection"}:
             response.headers.add(name, value)
     return response
-
-
-async def _events(request: web.Request) -> list[dict[str, Any]] | None:
-    """The events of a delivery: an array of objects, or one object (CloudEvents); else `None`."""
-    try:
-        parsed = json.loads(await request.read())
-    except (ValueError, RecursionError):
-        return None
-    events = parsed if isinstance(parsed, list) else [parsed]
-    return events if all(isinstance(event, dict) for event in events) else None
-
-
-def _validated(events: Sequence[Mapping[str, Any]] | None) -> web.Response:
-    """The handshake of the Event Grid schema: answer the code of the first event."""
-    try:
-        data = (events or [])[0]["data"]
-        # In a CloudEvent the data is JSON within JSON.
-        code = (json.loads(data) if isinstance(data, str) else data)["validationCode"]
-    except (LookupError, TypeError, ValueError):
-        return web.Response(status=400)
-    return web.json_response({"validationResponse": str(code)})
-
-
-def _allowed(origin: str) -> web.Response:
-    """The handshake of CloudEvents; the extension sends no `WebHook-Allowed-Rate`."""
-    allowed = origin if origin in _EVENT_GRID_ORIGINS else _EVENT_GRID_ORIGINS[0]
-    return web.Response(headers={"WebHook-Allowed-Origin": allowed})
 
 
 if __name__ == "__main__":
