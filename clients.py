@@ -30,6 +30,9 @@ from registrar.store import DeviceStore
 from settings import Settings
 from telemetry import Metrics, NoMetrics
 
+_MOST_CONNECTIONS = 1_024
+"""More than the threads of one worker process; they are opened as they are needed."""
+
 
 class Clients:
     """Builds each client once, when it is first asked for; safe to share between threads.
@@ -81,7 +84,10 @@ class Clients:
         collection = self._mongo_client[self._settings.database_name][ledger.COLLECTION_NAME]
         # Longer than one send; with the defaults shorter than Event Grid's first redelivery after 10 s.
         lease = timedelta(seconds=self._hub_client.longest_send_seconds + 2)
-        return Ledger(collection, self._settings.mongodb_operation_seconds, lease)
+        settings = self._settings
+        return Ledger(
+            collection, settings.mongodb_operation_seconds, lease, settings.mongodb_server_selection_seconds
+        )
 
     @cached_property
     def _metrics(self) -> Metrics:
@@ -96,7 +102,10 @@ class Clients:
     @cached_property
     def _device_store(self) -> DeviceStore:
         collection = self._mongo_client[self._settings.database_name][store.COLLECTION_NAME]
-        return DeviceStore(collection, self._settings.mongodb_operation_seconds)
+        settings = self._settings
+        return DeviceStore(
+            collection, settings.mongodb_operation_seconds, settings.mongodb_server_selection_seconds
+        )
 
     @cached_property
     def _hub_client(self) -> HubClient:
@@ -108,7 +117,7 @@ class Clients:
             settings.hub_connect_seconds,
             settings.hub_read_seconds,
         )
-        return HubClient(hub_session(settings.maximum_concurrent_sends), endpoint, tokens, time.time)
+        return HubClient(hub_session(), endpoint, tokens, time.time)
 
     @cached_property
     def _mongo_client(self) -> MongoClient[mongodb.Document]:
@@ -117,10 +126,12 @@ class Clients:
         return mongo_client(self._settings)
 
 
-def hub_session(concurrency: int) -> requests.Session:
-    """A session that keeps up to `concurrency` connections to the hub alive."""
+def hub_session() -> requests.Session:
+    """A session that keeps every connection to the hub alive that was ever needed at once."""
     session = requests.Session()
-    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=concurrency)
+    # Sends run on our pool's threads and, for callees with one device, on the worker's as well. A connection
+    # beyond the limit is closed after one send; the next one would have to shake hands again.
+    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=_MOST_CONNECTIONS)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -20,17 +20,29 @@ _UNAUTHORIZED_CODES = frozenset({13, 18})
 
 
 @contextmanager
-def work(timeout_seconds: float) -> Iterator[None]:
-    """A piece of work with MongoDB: bounded in time, its failures turned into our errors.
+def work(
+    collection: Collection[Document], timeout_seconds: float, server_selection_seconds: float | None = None
+) -> Iterator[None]:
+    """A piece of work with a collection: bounded in time, its failures turned into our errors.
 
     Blocks nest: the earliest end counts. What pymongo raises quotes commands and keys, so no cause is kept.
+
+    Args:
+        collection: what is worked with.
+        timeout_seconds: how long all of it may take.
+        server_selection_seconds: how long a server may be looked for; None for all the time there is.
 
     Raises:
         ConfigurationError: the database refuses the credentials, or the connection string cannot be used.
         DatabaseUnavailableError: every other failure.
     """
     try:
-        with pymongo.timeout(max(0.001, timeout_seconds)):
+        with within(timeout_seconds):
+            if server_selection_seconds is not None:
+                # Within a time limit pymongo forgets `serverSelectionTimeoutMS` and would look for a server
+                # until the limit. This looks at what its monitor knows and sends nothing.
+                with within(server_selection_seconds):
+                    _ = collection.database.client.is_primary
             yield
     except errors.OperationFailure as error:
         if error.code in _UNAUTHORIZED_CODES:
@@ -48,6 +60,11 @@ def work(timeout_seconds: float) -> Iterator[None]:
         raise DatabaseUnavailableError(
             f"MongoDB cannot be reached in time ({type(error).__name__})."
         ) from None
+
+
+def within(seconds: float) -> AbstractContextManager[None]:
+    """A block in which all work with MongoDB ends within `seconds`, whatever each piece of it may take."""
+    return pymongo.timeout(max(0.001, seconds))
 
 
 def create_ttl_index(collection: Collection[Document]) -> None:

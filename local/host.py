@@ -24,6 +24,7 @@ from aiohttp import web
 
 from local.invocations import logged, presented_key
 from local.keys import KeyRing, KeyRingError
+from local.server_log import keep_requests_out_of_the_log
 from local.webhook import EventGridWebhook
 from local.worker import (
     EVENT_GRID_TRIGGER,
@@ -243,6 +244,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         stream=sys.stderr, level=parsed.log_level, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s"
     )
+    keep_requests_out_of_the_log()
     options = HostOptions(parsed.app_directory, parsed.port, parsed.show_keys)
     out = sys.stdout
     # Whatever the app prints belongs to the log: stdout is for the ready line alone.

@@ -25,6 +25,7 @@ from local.hub_checks import (
 )
 from local.hub_memory import DEVELOPMENT_HUB, Simulator
 from local.hub_wire import LOOPBACK, HubServer
+from local.server_log import keep_requests_out_of_the_log
 
 __all__ = ["DEVELOPMENT_HUB", "RULES_VARIABLE", "RunningHub", "Simulator", "server_tls"]
 
@@ -170,6 +171,7 @@ async def _serve_until_signalled(simulator: Simulator, port: int, tls: ssl.SSLCo
 def main(argv: list[str] | None = None) -> int:
     """Serves until SIGTERM or SIGINT; one JSON line on stdout once it listens. 2 for a wrong setting."""
     options = _arguments(argv)
+    keep_requests_out_of_the_log()
     try:
         given = os.environ.get(RULES_VARIABLE)
         rules = parse_rules(given) if given else DEVELOPMENT_HUB.rules

@@ -104,7 +104,7 @@ class Host:
 
     def deliver(self, *events: Mapping[str, Any], kind: str = "Notification") -> requests.Response:
         """Deliver events in one batch, as Event Grid does."""
-        return requests.post(
+        return self._session.post(
             self.webhook_url,
             json=list(events),
             headers={"aeg-event-type": kind},
@@ -113,7 +113,7 @@ class Host:
 
     def shake_hands(self, origin: str) -> requests.Response:
         """The handshake of a CloudEvents subscription."""
-        return requests.options(
+        return self._session.options(
             self.webhook_url, headers={"WebHook-Request-Origin": origin}, timeout=REQUEST_TIMEOUT_SECONDS
         )
 
@@ -187,6 +187,9 @@ class Stack:
         kept = {name: value for name, value in os.environ.items() if name.lower() not in names}
         return {
             **kept,
+            # A developer's proxy has no business between processes of one machine.
+            "NO_PROXY": "127.0.0.1",
+            "no_proxy": "127.0.0.1",
             "FUNCTIONS_WORKER_RUNTIME": "python",
             "PYTHON_THREADPOOL_THREAD_COUNT": str(THREADS),
             "LOCAL_HOST_KEYS": self.keys.to_json(),

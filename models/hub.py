@@ -68,7 +68,8 @@ def check_messages_url(url: str, connection: HubConnection) -> str:
         host, _ = parts.hostname, parts.port
     except ValueError:
         host = None
-    if host is None or parts.username is not None or not url.rstrip("/").lower().endswith("/messages"):
+    names_messages = url.rstrip("/").lower().endswith("/messages")
+    if host is None or parts.query or parts.fragment or parts.username is not None or not names_messages:
         raise ValueError("must look like https://<namespace>.servicebus.windows.net/<hub>/messages/")
     if not is_loopback(host):
         if host != connection.host:

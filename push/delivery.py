@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 import telemetry
@@ -16,7 +17,6 @@ from models.errors import (
     DatabaseUnavailableError,
     DeliveryIncompleteError,
     PushTooLargeError,
-    ServiceError,
 )
 from models.push import DeviceResult, Outcome, OutcomeKind, Push, PushNotificationInfo
 from push.fan_out import FanOut, FanOutTools, Ring
@@ -50,7 +50,12 @@ class TimeLimits:
     invocation_seconds: float
     """When an invocation is over at the latest."""
     database_seconds: float
-    """The longest that one piece of work with the database takes; kept free for the last write."""
+    """The longest that one piece of work with the database takes."""
+
+    @property
+    def last_write_seconds(self) -> float:
+        """What is kept free for the ledger's last write; it never takes all of a short invocation."""
+        return min(self.database_seconds, self.invocation_seconds / 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +68,10 @@ class DeliveryReport:
     """By registration id; what was settled in an earlier delivery is not among them."""
     already_settled: int = 0
     """Devices that an earlier delivery of this event has dealt with."""
-    unfinished: int = 0
-    """Devices that have not been rung and could have been."""
     redeliver: bool = False
-    """True if another delivery may still ring those."""
+    """True if another delivery may still ring some of the others."""
     duplicate: bool = False
-    """True if an earlier delivery had dealt with the event."""
+    """True if another delivery has dealt with the event, or does so now and nobody else can any more."""
     missed: bool = False
     """True if the call was over before anything could be sent."""
     first_push_age_ms: int | None = None
@@ -76,6 +79,12 @@ class DeliveryReport:
     def count(self, *kinds: OutcomeKind) -> int:
         """How many devices came to one of `kinds`."""
         return sum(result.outcome.kind in kinds for result in self.results.values())
+
+    @property
+    def failed(self) -> int:
+        """How many have not been rung and are not gone."""
+        reached = self.count(OutcomeKind.ACCEPTED, OutcomeKind.GONE)
+        return self.devices - self.already_settled - reached
 
     @property
     def retried(self) -> int:
@@ -117,16 +126,14 @@ class Delivery:
             if isinstance(claim, Finished):
                 return DeliveryReport(duplicate=True)
             if isinstance(claim, Held):
-                raise DeliveryIncompleteError("Another instance is still ringing this event's devices.")
+                return self._left_to_its_holder(call, claim)
             keeper = LeaseKeeper(self._ledger, claim, self._clock, self._tools.sender.longest_send_seconds)
             try:
                 report = self._ring(call, call_context, claim, keeper, started)
-            except ServiceError:
+            except Exception:
                 keeper.release()
                 raise
-            if keeper.lost:
-                raise DeliveryIncompleteError("The lease on this event was lost; its next delivery goes on.")
-            if report.redeliver:
+            if report.redeliver or keeper.lost:
                 keeper.release()
             else:
                 keeper.finish()
@@ -135,7 +142,7 @@ class Delivery:
     def _claim(self, key: EventKey, started: float) -> Lease | Held | Finished:
         """The lease; where another instance has it, whatever comes of waiting for that one."""
         # What follows a claim needs the database twice before anything is sent, and once after.
-        wait_until = started + self._limits.invocation_seconds - 3 * self._limits.database_seconds
+        wait_until = started + self._limits.invocation_seconds - 3 * self._limits.last_write_seconds
         holder = uuid.uuid4().hex
         pause = _FIRST_POLL_SECONDS
         while True:
@@ -144,6 +151,17 @@ class Delivery:
                 return claim
             self._clock.sleep(pause)
             pause = min(2 * pause, _LONGEST_POLL_SECONDS)
+
+    def _left_to_its_holder(self, call: IncomingCall, held: Held) -> DeliveryReport:
+        """Nobody acknowledges another's unfinished work, unless a redelivery came too late to go on with it.
+
+        Raises:
+            DeliveryIncompleteError: a redelivery may have to.
+        """
+        ends_at = call.ends_at(self._limits.ring, held.first_seen)
+        if worth_redelivery(None, (ends_at - self._clock.now()).total_seconds()):
+            raise DeliveryIncompleteError("Another instance is still ringing this event's devices.")
+        return DeliveryReport(duplicate=True)
 
     def _ring(
         self, call: IncomingCall, call_context: str, lease: Lease, keeper: LeaseKeeper, started: float
@@ -154,11 +172,11 @@ class Delivery:
         if ends_at <= now:
             return DeliveryReport(devices=len(devices), missed=True)
         open_devices = [device for device in devices if device.registration_id not in lease.settled]
-        rings, results = _plan(open_devices, _push_info(call, call_context), now, ends_at)
+        rings, results = _plan(open_devices, _Pushes(_push_info(call, call_context), ends_at, self._clock))
         for registration_id, result in results.items():
             keeper.note(registration_id, result)
         age = _Age(self._clock, ends_at - self._limits.ring)
-        first_push_age = age.milliseconds() if rings else None
+        age_before = age.milliseconds()
         FanOut(self._tools, keeper, self._deadline(started, ends_at), age.milliseconds).run(rings)
         for ring in rings:
             if ring.outcome is not None:
@@ -170,15 +188,14 @@ class Delivery:
             devices=len(devices),
             results=results,
             already_settled=len(devices) - len(open_devices),
-            unfinished=sum(_unfinished(ring) for ring in rings),
             redeliver=any(worth_redelivery(ring.outcome, ring_left) for ring in rings),
-            first_push_age_ms=first_push_age,
+            first_push_age_ms=age_before if any(ring.attempts for ring in rings) else None,
         )
 
     def _deadline(self, started: float, ends_at: datetime) -> float:
         """Monotonic time after which nothing is sent: there has to be time for the ledger's last write."""
         ring_end = self._clock.monotonic() + (ends_at - self._clock.now()).total_seconds()
-        return min(ring_end, started + self._limits.invocation_seconds - self._limits.database_seconds)
+        return min(ring_end, started + self._limits.invocation_seconds - self._limits.last_write_seconds)
 
     def _forget_gone(self, rings: Sequence[Ring]) -> None:
         for ring in rings:
@@ -211,31 +228,37 @@ def _push_info(call: IncomingCall, call_context: str) -> PushNotificationInfo:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Pushes:
+    """The pushes of one call. Each says how long the call rings from the moment at which it is built."""
+
+    info: PushNotificationInfo
+    ends_at: datetime
+    clock: Clock
+
+    def build(self, platform: Platform) -> Push:
+        """The push for a platform; PushTooLargeError if there can be none."""
+        return build_push(platform, self.info, self.clock.now(), self.ends_at)
+
+    def refusal(self, platform: Platform) -> Outcome | None:
+        """The outcome for a platform for which there can be no push."""
+        try:
+            self.build(platform)
+        except PushTooLargeError as error:
+            return Outcome(OutcomeKind.REJECTED, error.detail, code=error.code)
+        return None
+
+
 def _plan(
-    devices: Sequence[DeviceRegistration], info: PushNotificationInfo, now: datetime, ends_at: datetime
+    devices: Sequence[DeviceRegistration], pushes: _Pushes
 ) -> tuple[list[Ring], dict[str, DeviceResult]]:
     """The devices to ring, and the results of those for which there can be no push."""
-    # One body serves every device of a platform.
-    platforms = {device.platform for device in devices}
-    pushes = {platform: _push(platform, info, now, ends_at) for platform in platforms}
+    refusals = {platform: pushes.refusal(platform) for platform in {device.platform for device in devices}}
     rings: list[Ring] = []
     results: dict[str, DeviceResult] = {}
     for device in devices:
-        push = pushes[device.platform]
-        if isinstance(push, Push):
-            rings.append(Ring(device, push))
+        if refusal := refusals[device.platform]:
+            results[device.registration_id] = DeviceResult(refusal, 0, 0)
         else:
-            results[device.registration_id] = DeviceResult(push, 0, 0)
+            rings.append(Ring(device, partial(pushes.build, device.platform)))
     return rings, results
-
-
-def _push(platform: Platform, info: PushNotificationInfo, now: datetime, ends_at: datetime) -> Push | Outcome:
-    """The push for a platform, or the outcome where there can be none."""
-    try:
-        return build_push(platform, info, now, ends_at)
-    except PushTooLargeError as error:
-        return Outcome(OutcomeKind.REJECTED, error.detail, code=error.code)
-
-
-def _unfinished(ring: Ring) -> bool:
-    return ring.outcome is None or ring.outcome.kind in {OutcomeKind.TRANSIENT, OutcomeKind.THROTTLED}

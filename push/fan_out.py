@@ -4,19 +4,26 @@ One slow or dead device neither delays nor fails another: sends run on a bounded
 sleep through a back-off; the invocation's own thread does the waiting.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass
 from typing import Protocol
 
+import telemetry
 from clock import Clock
 from models.device import DeviceRegistration
-from models.push import DeviceResult, Outcome, Push
+from models.push import DeviceResult, Outcome, OutcomeKind, Push
 from push.lease_keeper import Hold
 from push.retry import Try, seconds_to_wait
 
 _STRAGGLERS_SECONDS = 0.05
 """Devices that answer together are written down together."""
+
+
+_OVERTIME_SECONDS = 1.0
+"""Sends end by time-outs that are cut to the deadline. One that hangs where none reaches, such as a name
+look-up, is left behind after this long, so that the invocation ends in time."""
 
 
 class Sender(Protocol):
@@ -37,7 +44,8 @@ class Ring:
     """One device on the way to its ring."""
 
     device: DeviceRegistration
-    push: Push
+    push: Callable[[], Push]
+    """Builds the push; it says how long the call still rings, so each try has one of its own."""
     attempts: int = 0
     outcome: Outcome | None = None
     """The last one; None before the first try has ended."""
@@ -108,11 +116,21 @@ class FanOut:
         now = self._tools.clock.monotonic()
         if now > self._hold.send_by or now >= self._deadline:
             return None
-        return self._tools.sender.send(ring.push, ring.device.device_token, self._deadline - now)
+        try:
+            return self._tools.sender.send(ring.push(), ring.device.device_token, self._deadline - now)
+        except Exception as error:  # noqa: BLE001 - what goes wrong with one device is not for the others
+            device = ring.device.registration_id[:16]
+            telemetry.log(logging.ERROR, "send_failed", device=device, error=type(error).__name__)
+            return Outcome(
+                OutcomeKind.TRANSIENT, "an error of this app", code="internal_error", may_have_rung=True
+            )
 
     def _collect(self) -> None:
-        timeout = self._until_next_due() if self._waiting else self._until_deadline()
+        timeout = self._until_next_due() if self._waiting else self._until_end()
         done, running = wait(self._running, timeout=timeout, return_when=FIRST_COMPLETED)
+        if not done and self._tools.clock.monotonic() >= self._deadline + _OVERTIME_SECONDS:
+            telemetry.log(logging.ERROR, "sends_abandoned", devices=len(running))
+            self._running.clear()
         if done and running:
             done, _ = wait(self._running, timeout=_STRAGGLERS_SECONDS)
         for future in done:
@@ -140,10 +158,9 @@ class FanOut:
         earliest = min(ring.due for ring in self._waiting)
         return max(0.0, min(earliest, self._deadline) - self._tools.clock.monotonic())
 
-    def _until_deadline(self) -> float | None:
+    def _until_end(self) -> float:
         left = self._deadline - self._tools.clock.monotonic()
-        # Past it, what is still running ends by its own time-outs, which were cut to the deadline.
-        return left if left > 0 else None
+        return left if left > 0 else max(0.0, left + _OVERTIME_SECONDS)
 
 
 def _run_here(send: Callable[[Ring], Outcome | None], ring: Ring) -> "Future[Outcome | None]":

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import requests
 from requests.utils import check_header_validity
+from urllib3.util import Timeout
 
 from models.push import Outcome, OutcomeKind, Push
 from push.retry import retry_after_seconds
@@ -48,14 +49,14 @@ DEFAULT_THROTTLE_SECONDS = 10.0
 """How long a throttled sender stays away where the hub does not say."""
 
 
-def meaning(status: int, retry_after: float | None) -> tuple[OutcomeKind, str]:
+def meaning(status: int, *, says_when: bool) -> tuple[OutcomeKind, str]:
     """What an answer of the hub stands for.
 
     Args:
         status: the HTTP status.
-        retry_after: the seconds of its `Retry-After`, if it had one.
+        says_when: True if it had a `Retry-After`, readable or not.
     """
-    if status == 403 and retry_after is not None:
+    if status == 403 and says_when:
         return OutcomeKind.THROTTLED, "the hub is throttling"
     if known := _MEANINGS.get(status):
         return known
@@ -117,14 +118,20 @@ class HubClient:
             "TrackingId": tracking_id,
             **dict(push.headers),
         }
-        timeout = (
-            max(0.001, min(self._endpoint.connect_seconds, time_left)),
-            max(0.001, min(self._endpoint.read_seconds, time_left)),
+        timeout = Timeout(
+            connect=self._endpoint.connect_seconds,
+            read=self._endpoint.read_seconds,
+            # Connecting and reading together, too.
+            total=max(0.001, time_left),
         )
         try:
             # A redirect would carry the token to wherever it points.
             response = self._session.post(
-                self._url, data=push.body, headers=headers, timeout=timeout, allow_redirects=False
+                self._url,
+                data=push.body,
+                headers=headers,
+                timeout=timeout,  # type: ignore[arg-type] # requests takes urllib3's, its stubs do not say so
+                allow_redirects=False,
             )
         except requests.ConnectTimeout:
             return Outcome(
@@ -144,8 +151,9 @@ class HubClient:
         return self._outcome(response, tracking_id)
 
     def _outcome(self, response: requests.Response, tracking_id: str) -> Outcome:
-        wait = retry_after_seconds(response.headers.get("Retry-After"), self._clock())
-        kind, reason = meaning(response.status_code, wait)
+        retry_after = response.headers.get("Retry-After")
+        wait = retry_after_seconds(retry_after, self._clock())
+        kind, reason = meaning(response.status_code, says_when=retry_after is not None)
         if kind is OutcomeKind.THROTTLED and wait is None:
             wait = DEFAULT_THROTTLE_SECONDS
         return Outcome(

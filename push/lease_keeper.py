@@ -9,6 +9,9 @@ from models.errors import ConfigurationError, DatabaseUnavailableError
 from models.push import DeviceResult
 from push.ledger import Lease, Ledger
 
+CLOCKS_AGREE_WITHIN_SECONDS = 1.0
+"""Whoever takes a lease over goes by its own clock, so a send has to end this long before the lease does."""
+
 _UNWRITTEN = (DatabaseUnavailableError, ConfigurationError)
 
 
@@ -105,4 +108,4 @@ class LeaseKeeper:
 
     def _latest_start(self) -> float:
         left = (self._lease.until - self._clock.now()).total_seconds()
-        return self._clock.monotonic() + left - self._longest_send_seconds
+        return self._clock.monotonic() + left - self._longest_send_seconds - CLOCKS_AGREE_WITHIN_SECONDS

@@ -66,24 +66,32 @@ class Finished:
 class Held:
     """Another instance is ringing this event's devices."""
 
-    until: datetime
+    first_seen: datetime
 
 
 class Ledger:
     """The ledger on MongoDB. Safe to share between threads and instances."""
 
     def __init__(
-        self, collection: Collection[mongodb.Document], timeout_seconds: float, lease: timedelta
+        self,
+        collection: Collection[mongodb.Document],
+        timeout_seconds: float,
+        lease: timedelta,
+        server_selection_seconds: float | None = None,
     ) -> None:
-        """Take the collection, the time that each method may take, and how long a lease lasts."""
+        """Take the collection, the time that each method may take, and how long a lease lasts.
+
+        `server_selection_seconds` is a method's share of its time to find a server; None for all of it.
+        """
         self._collection = collection
         self._timeout_seconds = timeout_seconds
+        self._server_selection_seconds = server_selection_seconds
         self._lease = lease
         self._index_ready = False
 
     def within(self, seconds: float) -> AbstractContextManager[None]:
         """A block whose work with MongoDB ends within `seconds`, whatever each method may take."""
-        return mongodb.work(seconds)
+        return mongodb.within(seconds)
 
     def claim(self, key: EventKey, holder: str, now: datetime) -> Lease | Held | Finished:
         """Take the lease of an event; one round trip for an event that is new.
@@ -108,7 +116,7 @@ class Ledger:
             "expiresAt": mongodb.milliseconds(now + REMEMBERED_FOR),
             "devices": {},
         }
-        with mongodb.work(self._timeout_seconds):
+        with self._work():
             try:
                 self._collection.insert_one(document)
             except errors.DuplicateKeyError:
@@ -166,35 +174,39 @@ class Ledger:
         known = self._find(key)
         if known is None:
             return Held(now)  # deleted between the insert and now; whoever asks again inserts
+        first_seen = _utc(known["firstSeenAt"])
         if known["finished"]:
             return Finished()
         if _utc(known["leaseUntil"]) > now:
-            return Held(_utc(known["leaseUntil"]))
+            return Held(first_seen)
         expired = {"_id": key.document_id, "finished": False, "leaseUntil": {"$lte": now}}
         taken = self._collection.update_one(expired, {"$set": {"holder": holder, "leaseUntil": until}})
         if taken.modified_count == 0:
-            return Held(now)  # somebody else was faster, or finished; whoever asks again hears which
+            return Held(first_seen)  # somebody else was faster, or finished; whoever asks again hears which
         # Read again: its last holder may have written down rings in the meantime.
         known = self._find(key) or known
-        return Lease(key, holder, until, _utc(known["firstSeenAt"]), _settled(known["devices"]))
+        return Lease(key, holder, until, first_seen, _settled(known["devices"]))
+
+    def _work(self) -> AbstractContextManager[None]:
+        return mongodb.work(self._collection, self._timeout_seconds, self._server_selection_seconds)
 
     def _find(self, key: EventKey) -> mongodb.Document | None:
         return self._collection.find_one({"_id": key.document_id})
 
     def _update_held(self, lease: Lease, values: mongodb.Document) -> bool:
         held = {"_id": lease.key.document_id, "holder": lease.holder}
-        with mongodb.work(self._timeout_seconds):
+        with self._work():
             return self._collection.update_one(held, {"$set": values}).matched_count == 1
 
     def _write(self, key: EventKey, values: mongodb.Document) -> None:
         if values:
-            with mongodb.work(self._timeout_seconds):
+            with self._work():
                 self._collection.update_one({"_id": key.document_id}, {"$set": values})
 
     def _ensure_index(self) -> None:
         """Create the TTL index once a process, after an event's rings rather than before."""
         if not self._index_ready:
-            with mongodb.work(self._timeout_seconds):
+            with self._work():
                 mongodb.create_ttl_index(self._collection)
             self._index_ready = True
 

@@ -31,8 +31,9 @@ def seconds_to_wait(attempt: Try, time_left: float, chance: float) -> float | No
     """How long to wait before the next try, or None to give up.
 
     Exponential from 0.2 s with full jitter. What the hub asks for with `Retry-After` wins; where it does not
-    fit, nothing is waited for. After a try that may have rung there is one more, no third: the phone may ring
-    twice.
+    fit, nothing is waited for. A `Retry-After` of nothing asks for nothing: else a hub that keeps saying it
+    would be tried as fast as the network goes. After a try that may have rung there is one more, no third:
+    the phone may ring twice.
 
     Args:
         attempt: what has been tried.
@@ -42,7 +43,7 @@ def seconds_to_wait(attempt: Try, time_left: float, chance: float) -> float | No
     if attempt.outcome.kind not in _WORTH_RETRYING or attempt.may_have_rung_before:
         return None
     wait = attempt.outcome.retry_after_seconds
-    if wait is None:
+    if not wait:
         wait = chance * min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0 ** (attempt.number - 1))
     return wait if wait < time_left else None
 

@@ -31,7 +31,7 @@ class EventResult(StrEnum):
     INCOMPLETE = "incomplete"
     """Some devices are left over; the event is raised, so that Event Grid delivers it again."""
     GIVEN_UP = "given_up"
-    """Some devices are left over and no redelivery could reach them while the phone rings."""
+    """Some devices did not ring, and no redelivery could change that while they should."""
     MISSED = "missed"
     """The call had stopped ringing before anything could be sent."""
     DUPLICATE = "duplicate"
@@ -82,6 +82,11 @@ class IncomingCallHandler:
             self._tell(EventResult.FAILED, fields, started)
             if error.redeliver:
                 raise
+        except Exception as error:
+            # A bug: the event is kept, and its line names the error without what it may quote.
+            fields |= {"code": ServiceError.code, "detail": type(error).__name__}
+            self._tell(EventResult.FAILED, fields, started)
+            raise
         else:
             self._tell(result, fields, started)
             if result is EventResult.INCOMPLETE:
@@ -145,7 +150,7 @@ def _result(report: DeliveryReport, fields: Fields) -> EventResult:
         return EventResult.SKIPPED
     if report.redeliver:
         return EventResult.INCOMPLETE
-    return EventResult.GIVEN_UP if report.unfinished else EventResult.DELIVERED
+    return EventResult.GIVEN_UP if report.failed else EventResult.DELIVERED
 
 
 def _report_fields(report: DeliveryReport) -> Fields:
@@ -172,7 +177,7 @@ def _report_fields(report: DeliveryReport) -> Fields:
         "already_settled": report.already_settled,
         "retried": report.retried,
         "gone": gone,
-        "failed": report.devices - report.already_settled - accepted - gone,
+        "failed": report.failed,
         "age_at_first_push_ms": report.first_push_age_ms,
         "troubles": troubles or None,
     }

@@ -7,6 +7,7 @@ stands in the way of sharding.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,10 +26,16 @@ _UPSERT_ATTEMPTS = 3
 class DeviceStore:
     """Registers, finds and forgets devices. Safe to share between threads."""
 
-    def __init__(self, collection: Collection[mongodb.Document], timeout_seconds: float) -> None:
-        """Take the collection, and the time that each method may take in all."""
+    def __init__(
+        self,
+        collection: Collection[mongodb.Document],
+        timeout_seconds: float,
+        server_selection_seconds: float | None = None,
+    ) -> None:
+        """Take the collection, the time that each method may take in all, and its share to find a server."""
         self._collection = collection
         self._timeout_seconds = timeout_seconds
+        self._server_selection_seconds = server_selection_seconds
         self._indexes_ready = False
 
     def register(self, registration: DeviceRegistration, now: datetime) -> None:
@@ -38,7 +45,7 @@ class DeviceStore:
             DatabaseUnavailableError, ConfigurationError: nothing is certain; the app has to register again.
         """
         updated_at = mongodb.milliseconds(now)
-        with mongodb.work(self._timeout_seconds):
+        with self._work():
             self._ensure_indexes()
             self._upsert(registration, updated_at)
             # Only older ones: of two tokens that race for one device, the one registered last stays.
@@ -57,7 +64,7 @@ class DeviceStore:
         Raises:
             DatabaseUnavailableError, ConfigurationError: nothing is known; that is not "no devices".
         """
-        with mongodb.work(self._timeout_seconds):
+        with self._work():
             # The TTL sweep is periodic, and some databases have none: the expiry is checked here as well.
             found = list(self._collection.find({"acsMri": acs_mri, "expiresAt": {"$gt": now}}))
         found.sort(key=lambda document: (document["updatedAt"], document["_id"]))
@@ -71,7 +78,7 @@ class DeviceStore:
             RegistrationNotFoundError: the user has no such unexpired device.
             DatabaseUnavailableError, ConfigurationError: nothing is certain.
         """
-        with mongodb.work(self._timeout_seconds):
+        with self._work():
             result = self._collection.delete_many(
                 {"acsMri": acs_mri, "deviceUUID": device_uuid, "expiresAt": {"$gt": now}}
             )
@@ -84,8 +91,11 @@ class DeviceStore:
         Raises:
             DatabaseUnavailableError, ConfigurationError: it may still be there.
         """
-        with mongodb.work(self._timeout_seconds):
+        with self._work():
             self._collection.delete_one({"_id": registration.registration_id, "acsMri": registration.acs_mri})
+
+    def _work(self) -> AbstractContextManager[None]:
+        return mongodb.work(self._collection, self._timeout_seconds, self._server_selection_seconds)
 
     def _upsert(self, registration: DeviceRegistration, updated_at: datetime) -> None:
         values = {

@@ -1,0 +1,71 @@
+"""What all experiments have in common."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from bench.services import ROOT, Services
+from bench.sizes import Sizes
+from bench.worker import Load, Worker, start_worker
+
+CALLS = "IncomingCallEventHandler"
+
+
+class App(StrEnum):
+    """A function app that can be put under load."""
+
+    OURS = "ours"
+    FLOOR = "floor"
+    REFERENCE = "reference"
+    EMPTY = "empty function"
+
+    @property
+    def directory(self) -> Path:
+        """Where its `function_app.py` is."""
+        return ROOT if self is App.OURS else ROOT / "bench" / f"{self.split()[0]}_app"
+
+
+class BenchError(Exception):
+    """A contender did not do its work, so its numbers mean nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What an experiment works with."""
+
+    services: Services
+    sizes: Sizes
+    step: Callable[[str, int], Callable[[], None]]
+    """Announces a title and a number of steps; what it gives is called after each of them."""
+    tell: Callable[[str], None]
+    """Takes a line for the person who watches."""
+
+    def workers(self, stack: ExitStack, apps: Sequence[App], *, tls: bool = False) -> dict[App, Worker]:
+        """A worker process for each app, until the stack ends."""
+        environment = self.services.environment(tls=tls)
+        return {app: stack.enter_context(start_worker(app.directory, environment)) for app in apps}
+
+
+def rotated[Item](items: Sequence[Item], number: int) -> Iterator[Item]:
+    """The items beginning with another one each round, so that no one always goes first."""
+    start = number % len(items)
+    yield from items[start:]
+    yield from items[:start]
+
+
+def check(load: Load, who: str) -> Load:
+    """Return `load` if every invocation succeeded; raises BenchError."""
+    if load.failures:
+        raise BenchError(f"{who}: {len(load.failures)} invocations failed, first: {load.failures[0]}")
+    return load
+
+
+def check_pushes(services: Services, *, tls: bool, expected: int, who: str) -> None:
+    """Raise BenchError unless the hub accepted exactly `expected` pushes since they were last forgotten."""
+    summary = services.hub(tls=tls).control.summary()
+    if (summary.accepted, summary.refused) != (expected, 0):
+        raise BenchError(
+            f"{who}: the hub took {summary.accepted} of {expected} pushes and refused {summary.refused}"
+        )

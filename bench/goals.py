@@ -1,0 +1,127 @@
+"""The goals, each held against what this run measured."""
+
+import operator
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench import cold_start, latency, lookups, memory, sends, throughput
+from bench.experiment import App
+from bench.samples import Ratio, Samples, Side
+from bench.sizes import Sizes
+
+MEMORY_GROWTH = 1.02
+"""Fifty samples of one process scatter by about one per cent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """One goal and what was measured."""
+
+    name: str
+    symbol: str
+    limit: float
+    ratio: Ratio | None
+    """None where it was not measured."""
+    note: str = ""
+
+    @property
+    def wanted(self) -> str:
+        """Such as `≤ 1.15`."""
+        return f"{self.symbol} {self.limit:g}"
+
+    @property
+    def verdict(self) -> str:
+        """By the median of the rounds."""
+        if self.ratio is None:
+            return "not measured"
+        holds: dict[str, Callable[[float, float], bool]] = {
+            "≤": operator.le,
+            "≥": operator.ge,
+            ">": operator.gt,
+        }
+        return "met" if holds[self.symbol](self.ratio.median, self.limit) else "NOT MET"
+
+
+def goals(samples: Samples, sizes: Sizes) -> list[Goal]:
+    """All of them."""
+    return [
+        *_latency(samples),
+        *_cpu(samples),
+        *_rates(samples),
+        *_sends(samples),
+        *_lookups(samples, sizes),
+        *_start(samples),
+        *_memory(samples, sizes),
+    ]
+
+
+def _latency(samples: Samples) -> list[Goal]:
+    ten, one = Side(latency.case(10), App.OURS), Side(latency.case(1), App.OURS)
+    reference = Side(latency.case(10), App.REFERENCE)
+
+    def ratio(over: Side, under: Side) -> Ratio | None:
+        return samples.ratio(latency.EXPERIMENT, latency.LAST_PUSH, over, under)
+
+    return [
+        Goal("latency, 10 devices / 1 device", "≤", 1.15, ratio(ten, one)),
+        Goal("latency at 10 devices, reference / ours", "≥", 7.5, ratio(reference, ten)),
+    ]
+
+
+def _cpu(samples: Samples) -> list[Goal]:
+    goals = []
+    for condition in throughput.CONDITIONS:
+        for other, limit in ((App.FLOOR, 1.0), (App.REFERENCE, 0.2 if condition.tls else 0.5)):
+            sides = (Side(condition.case, App.OURS), Side(condition.case, other))
+            ratio = samples.ratio(throughput.EXPERIMENT, throughput.CPU, *sides)
+            goals.append(Goal(f"CPU an event, ours / {other}: {condition.case}", "≤", limit, ratio))
+    return goals
+
+
+def _rates(samples: Samples) -> list[Goal]:
+    goals = []
+    for condition in throughput.CONDITIONS:
+        sides = (Side(condition.case, App.OURS), Side(condition.case, App.FLOOR))
+        ratio = samples.ratio(throughput.EXPERIMENT, throughput.RATE, *sides)
+        goals.append(Goal(f"events a second, ours / floor: {condition.case}", "≥", 0.8, ratio))
+    return goals
+
+
+def _sends(samples: Samples) -> list[Goal]:
+    goals = []
+    for concurrency in sends.CONCURRENCIES:
+        case = sends.case(concurrency)
+        for other in (sends.PUBLIC_PYTHON, sends.PUBLIC_NODE):
+            sides = (Side(case, sends.OURS), Side(case, other))
+            ratio = samples.ratio(sends.EXPERIMENT, sends.PER_CPU_SECOND, *sides)
+            goals.append(Goal(f"sends a CPU-second, ours / {other}: {case}", ">", 1.0, ratio))
+    return goals
+
+
+def _lookups(samples: Samples, sizes: Sizes) -> list[Goal]:
+    few, many = sizes.registrations[0], sizes.registrations[-1]
+    sides = (Side(lookups.case(many), App.OURS), Side(lookups.case(few), App.OURS))
+    ratio = samples.ratio(lookups.EXPERIMENT, lookups.LOOK_UP, *sides, percent=99)
+    note = "" if many >= 1_000_000 else "the goal is for 1,000,000: make bench-long"
+    return [Goal(f"look up p99, {many:,} / {few:,} registrations", "≤", 1.5, ratio, note)]
+
+
+def _start(samples: Samples) -> list[Goal]:
+    sides = (Side(cold_start.IMPORT, App.OURS), Side(cold_start.IMPORT, cold_start.PACKAGES))
+    ratio = samples.ratio(cold_start.EXPERIMENT, cold_start.IMPORT_MS, *sides)
+    return [Goal("cold import, the app / its pinned packages alone", "≤", 1.3, ratio)]
+
+
+def _memory(samples: Samples, sizes: Sizes) -> list[Goal]:
+    """The last fifth of the run over its second fifth; the first fills pools and caches."""
+    found = samples.values(memory.EXPERIMENT, Side(memory.CASE, App.OURS), memory.RESIDENT)
+    if len(found) < 5:
+        return [Goal("memory after / before", "≤", MEMORY_GROWTH, None)]
+    fifth = len(found) // 5
+    before, after = statistics.median(found[fifth : 2 * fifth]), found[-fifth:]
+    quotients = [value / before for value in after]
+    ratio = Ratio(statistics.median(quotients), min(quotients), max(quotients), len(quotients))
+    note = "" if sizes.memory_events >= 50_000 else "the goal is for 50,000 events: make bench-long"
+    name = f"memory over {sizes.memory_events:,} events, at the end / after warming up"
+    return [Goal(name, "≤", MEMORY_GROWTH, ratio, note)]

@@ -1,0 +1,32 @@
+"""Memory of the worker process over many events."""
+
+from collections.abc import Iterator
+
+from bench.experiment import App, Bench, check, check_pushes
+from bench.population import Crowd, settle
+from bench.samples import Sample
+from bench.services import DATABASE_NAME
+from bench.worker import Events, start_worker
+
+EXPERIMENT = "memory"
+CASE = "resident after events"
+RESIDENT = "MiB"
+_LOOKS = 50
+_CONCURRENCY = 16
+_USERS = 200
+
+
+def measure(bench: Bench) -> Iterator[Sample]:
+    """Yield one sample a fiftieth of the events, as rounds."""
+    crowd = Crowd("memory", _USERS)
+    settle(bench.services.database.uri, DATABASE_NAME, crowd)
+    control = bench.services.plain.control
+    events = max(1, bench.sizes.memory_events // _LOOKS)
+    done = bench.step(f"Memory over {events * _LOOKS:,} events", _LOOKS)
+    with start_worker(App.OURS.directory, bench.services.environment()) as worker:
+        for number in range(_LOOKS):
+            control.forget()
+            load = check(worker.ask(Events(crowd.calls(events), _CONCURRENCY)), EXPERIMENT)
+            check_pushes(bench.services, tls=False, expected=events, who=EXPERIMENT)
+            yield Sample(EXPERIMENT, CASE, App.OURS, RESIDENT, number, (load.resident_bytes / 2**20,))
+            done()

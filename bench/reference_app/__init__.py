@@ -1,0 +1,1 @@
+"""The reference way as a function app of its own."""

@@ -1,0 +1,113 @@
+"""What every contender works against: the embedded MongoDB and two hub simulators, each its own process."""
+
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+from bench.certificates import Certificates, make_certificates
+from local.database import EmbeddedDatabase
+from local.hub_client import HubControl
+from local.hub_memory import DEVELOPMENT_HUB
+from local.process import Child, python_module
+from settings import setting_names
+
+ROOT = Path(__file__).resolve().parent.parent
+DATABASE_NAME = "bench"
+THREADS = 64
+"""`PYTHON_THREADPOOL_THREAD_COUNT` of every worker."""
+_START_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Hub:
+    """A running hub simulator."""
+
+    url: str
+    control: HubControl
+    pid: int
+
+    @property
+    def port(self) -> int:
+        """On 127.0.0.1."""
+        return urlsplit(self.url).port or 0
+
+
+class Services:
+    """Started on entering, stopped on leaving; everything listens on an ephemeral port of loopback."""
+
+    certificates: Certificates
+    plain: Hub
+    tls: Hub
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        """`tell` is told what is being started."""
+        self._tell = tell
+        self._exit = ExitStack()
+        self.database = EmbeddedDatabase()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as starting:
+            self._tell("Starting the embedded MongoDB ...")
+            starting.enter_context(self.database)
+            self._tell("Starting the hub simulators, without and with TLS ...")
+            directory = Path(starting.enter_context(TemporaryDirectory(prefix="bench-")))
+            self.certificates = make_certificates(directory, DEVELOPMENT_HUB.host)
+            self.plain = _start_hub(starting, None)
+            self.tls = _start_hub(starting, self.certificates)
+            self._exit = starting.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._tell("Stopping everything ...")
+        self._exit.close()
+
+    def hub(self, *, tls: bool) -> Hub:
+        """The simulator with or without TLS."""
+        return self.tls if tls else self.plain
+
+    def environment(self, *, tls: bool = False) -> dict[str, str]:
+        """The settings of an app, and nothing that the developer's own environment sets of them."""
+        names = {name.lower() for name in setting_names()}
+        kept = {name: value for name, value in os.environ.items() if name.lower() not in names}
+        return {
+            **kept,
+            "FUNCTIONS_WORKER_RUNTIME": "python",
+            "PYTHON_THREADPOOL_THREAD_COUNT": str(THREADS),
+            "REQUESTS_CA_BUNDLE": str(self.certificates.bundle),
+            "NODE_EXTRA_CA_CERTS": str(self.certificates.authority),
+            "ANHHubConnectionString": DEVELOPMENT_HUB.connection_string(),
+            "ANHHubName": DEVELOPMENT_HUB.hub_name,
+            "ANHHubUrl": f"{self.hub(tls=tls).url}/{DEVELOPMENT_HUB.hub_name}/messages/",
+            "MongoDbConnectionString": self.database.uri,
+            "DbName": DATABASE_NAME,
+        }
+
+
+def _start_hub(starting: ExitStack, certificates: Certificates | None) -> Hub:
+    arguments = []
+    if certificates is not None:
+        files = (str(certificates.certificate), str(certificates.key))
+        arguments = ["--tls-certificate", files[0], "--tls-key", files[1]]
+    command = python_module("local.hub", *arguments)
+    child = starting.enter_context(Child.spawn("hub", command, directory=ROOT))
+    url = str(child.wait_for_ready(_START_SECONDS)["url"])
+    verify = True if certificates is None else str(certificates.authority)
+    return Hub(url, starting.enter_context(HubControl(url, verify=verify)), child.pid)
+
+
+def cpu_seconds_of(pid: int) -> float | None:
+    """CPU time of another process so far, in seconds; None where there is no /proc."""
+    try:
+        # The name of the program may hold anything, so what follows its closing bracket is counted.
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -1,0 +1,573 @@
+"""The device store: one suite over the fake that other tests use, over mongomock, and over the wire."""
+
+import socket
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import count
+from typing import Any, cast
+
+import mongomock
+import pytest
+from pymongo import MongoClient, errors
+from pymongo.collection import Collection
+from pymongo.monitoring import CommandListener, CommandStartedEvent
+
+import mongodb
+from local.database import EmbeddedDatabase
+from models.device import DeviceRegistration, Platform
+from models.errors import (
+    ConfigurationError,
+    DatabaseUnavailableError,
+    RegistrationNotFoundError,
+    ServiceError,
+)
+from registrar.store import DeviceStore
+from tests.fakes import ALICE, BOB, NOW, InMemoryDeviceStore, app_log, registration
+
+# mongomock reads the time the old way.
+pytestmark = pytest.mark.filterwarnings(r"ignore:datetime\.datetime\.utcnow:DeprecationWarning:mongomock")
+
+SECOND = timedelta(seconds=1)
+TIMEOUT = 10.0
+TOKEN = "do-not-quote-this-device-token"
+
+_names = (f"devices-{number}" for number in count())
+
+
+class Commands(CommandListener):
+    """The commands that a client sends, as it sends them."""
+
+    def __init__(self) -> None:
+        self.seen: list[Mapping[str, Any]] = []
+
+    def started(self, event: CommandStartedEvent) -> None:
+        self.seen.append(event.command)
+
+    def succeeded(self, _event: object) -> None:
+        """Nothing."""
+
+    def failed(self, _event: object) -> None:
+        """Nothing."""
+
+    def last(self, name: str) -> Mapping[str, Any]:
+        """The last command of a name."""
+        return [each for each in self.seen if next(iter(each)) == name][-1]
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[EmbeddedDatabase]:
+    """One database process for all tests here; each has a collection of its own."""
+    with EmbeddedDatabase(test_commands=True) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def commands() -> Commands:
+    return Commands()
+
+
+@pytest.fixture(scope="module")
+def client(database: EmbeddedDatabase, commands: Commands) -> Iterator[MongoClient[mongodb.Document]]:
+    with MongoClient[mongodb.Document](
+        database.uri, serverSelectionTimeoutMS=5_000, event_listeners=[commands]
+    ) as connected:
+        yield connected
+
+
+@pytest.fixture
+def wire(client: MongoClient[mongodb.Document]) -> Collection[mongodb.Document]:
+    """An empty collection of the embedded database."""
+    return client["calling"][next(_names)]
+
+
+def mocked() -> Collection[mongodb.Document]:
+    return cast("Collection[mongodb.Document]", mongomock.MongoClient()["calling"]["devices"])
+
+
+@pytest.fixture(params=["mongomock", "embedded"])
+def collection(request: pytest.FixtureRequest) -> Collection[mongodb.Document]:
+    """An empty collection, of mongomock or of the embedded database."""
+    found = mocked() if request.param == "mongomock" else request.getfixturevalue("wire")
+    return cast("Collection[mongodb.Document]", found)
+
+
+@pytest.fixture(params=["fake", "mongomock", "embedded"])
+def store(request: pytest.FixtureRequest) -> DeviceStore | InMemoryDeviceStore:
+    """An empty store."""
+    if request.param == "fake":
+        return InMemoryDeviceStore()
+    found = mocked() if request.param == "mongomock" else request.getfixturevalue("wire")
+    return DeviceStore(found, TIMEOUT)
+
+
+type Store = DeviceStore | InMemoryDeviceStore
+
+
+class TestRegister:
+    def test_new(self, store: Store) -> None:
+        """What was registered is found as it was, the expiry in UTC."""
+        store.register(registration(), NOW)
+        (found,) = store.devices_of(ALICE, NOW)
+        assert found == registration()
+        assert found.expires_at.tzinfo is UTC
+
+    def test_refresh(self, store: Store) -> None:
+        """The same token again is the same registration with a new end."""
+        store.register(registration(), NOW)
+        later = registration(expires_at=NOW + timedelta(days=2))
+        store.register(later, NOW + SECOND)
+        assert store.devices_of(ALICE, NOW) == [later]
+
+    def test_shorter_life(self, store: Store) -> None:
+        """The last registration counts, even where it ends earlier."""
+        store.register(registration(), NOW)
+        store.register(registration(expires_at=NOW + SECOND), NOW)
+        assert store.devices_of(ALICE, NOW + SECOND) == []
+
+    def test_other_user_on_the_same_phone(self, store: Store) -> None:
+        """A token belongs to the user who registered it last, whatever the device calls itself."""
+        store.register(registration(), NOW)
+        store.register(registration(acs_mri=BOB, device_uuid="same phone, new install"), NOW + SECOND)
+        assert store.devices_of(ALICE, NOW) == []
+        assert [each.acs_mri for each in store.devices_of(BOB, NOW)] == [BOB]
+
+    def test_rotated_token(self, store: Store) -> None:
+        """A device that registers a new token is rung there alone; the older token is forgotten."""
+        store.register(registration(device_token="old"), NOW)
+        store.register(registration(device_token="new"), NOW + SECOND)
+        assert store.devices_of(ALICE, NOW) == [registration(device_token="new")]
+        store.register(registration(device_token="new", expires_at=NOW + SECOND), NOW + 2 * SECOND)
+        assert store.devices_of(ALICE, NOW + SECOND) == []
+
+    def test_changed_platform(self, store: Store) -> None:
+        """A device that registers anew with another platform is rung there."""
+        store.register(registration(platform=Platform.APPLE), NOW)
+        store.register(registration(platform=Platform.FCM_V1), NOW + SECOND)
+        assert store.devices_of(ALICE, NOW) == [registration(platform=Platform.FCM_V1)]
+
+    def test_other_devices_stay(self, store: Store) -> None:
+        """Neither the user's other devices nor another user's device of the same name are touched."""
+        store.register(registration(), NOW)
+        store.register(registration(device_uuid="tablet", device_token="t-2"), NOW + SECOND)
+        store.register(registration(acs_mri=BOB, device_token="t-3"), NOW + SECOND)
+        assert [each.device_uuid for each in store.devices_of(ALICE, NOW)] == ["phone", "tablet"]
+        assert [each.device_token for each in store.devices_of(BOB, NOW)] == ["t-3"]
+
+    def test_late_arrival(self, store: Store) -> None:
+        """A registration that arrives after a newer one of the same device does not win."""
+        store.register(registration(device_token="new"), NOW + SECOND)
+        store.register(registration(device_token="old"), NOW)
+        assert store.devices_of(ALICE, NOW) == [registration(device_token="new")]
+
+    def test_extremes(self, store: Store) -> None:
+        """The longest values, and characters of every kind, come back as they were."""
+        widest = registration(
+            "8:acs:".ljust(512, "📱"), "ü.$\0".ljust(256, "$"), "\0\n\"'$.".ljust(4_096, "📱")
+        )
+        store.register(widest, NOW)
+        assert store.devices_of(widest.acs_mri, NOW) == [widest]
+        store.delete(widest.acs_mri, widest.device_uuid, NOW)
+
+
+class TestDevicesOf:
+    def test_nobody(self, store: Store) -> None:
+        """A user without devices has none."""
+        assert store.devices_of(ALICE, NOW) == []
+
+    def test_expired(self, store: Store) -> None:
+        """A registration is over at its very end, whether it has been swept or not."""
+        store.register(registration(expires_at=NOW + SECOND), NOW)
+        assert len(store.devices_of(ALICE, NOW + timedelta(milliseconds=999))) == 1
+        assert store.devices_of(ALICE, NOW + SECOND) == []
+
+    def test_order(self, store: Store) -> None:
+        """Sorted by device, each once."""
+        for number in (3, 1, 2):
+            store.register(registration(device_uuid=f"d{number}", device_token=f"t{number}"), NOW)
+        assert [each.device_uuid for each in store.devices_of(ALICE, NOW)] == ["d1", "d2", "d3"]
+
+    def test_two_tokens_at_once(self, store: Store) -> None:
+        """Of two tokens that a device registered in the same millisecond, one is rung, always the same."""
+        first, second = registration(device_token="a"), registration(device_token="b")
+        store.register(first, NOW)
+        store.register(second, NOW)
+        newest = max(first, second, key=lambda each: each.registration_id)
+        assert store.devices_of(ALICE, NOW) == [newest]
+
+    @pytest.mark.parametrize(
+        "user", ["8:acs:resource_alic", "8:acs:resource_alice ", "8:ACS:resource_alice", ".*"]
+    )
+    def test_exact_user(self, store: Store, user: str) -> None:
+        """A user is matched exactly."""
+        store.register(registration(), NOW)
+        assert store.devices_of(user, NOW) == []
+
+
+class TestDelete:
+    def test_device(self, store: Store) -> None:
+        """One device is forgotten, the others are not."""
+        store.register(registration(), NOW)
+        store.register(registration(device_uuid="tablet", device_token="t-2"), NOW)
+        store.delete(ALICE, "phone", NOW)
+        assert [each.device_uuid for each in store.devices_of(ALICE, NOW)] == ["tablet"]
+
+    def test_all_its_tokens(self, store: Store) -> None:
+        """Every token that the device has is forgotten."""
+        store.register(registration(device_token="a"), NOW)
+        store.register(registration(device_token="b"), NOW)
+        store.delete(ALICE, "phone", NOW)
+        assert store.devices_of(ALICE, NOW) == []
+
+    @pytest.mark.parametrize(("user", "device"), [(BOB, "phone"), (ALICE, "tablet"), (ALICE, "Phone")])
+    def test_unknown(self, store: Store, user: str, device: str) -> None:
+        """Another user's device and one that nobody knows are not found, and nothing is deleted."""
+        store.register(registration(), NOW)
+        with pytest.raises(RegistrationNotFoundError):
+            store.delete(user, device, NOW)
+        assert len(store.devices_of(ALICE, NOW)) == 1
+
+    def test_expired(self, store: Store) -> None:
+        """Neither is one that has expired."""
+        store.register(registration(expires_at=NOW + SECOND), NOW)
+        with pytest.raises(RegistrationNotFoundError):
+            store.delete(ALICE, "phone", NOW + SECOND)
+
+    def test_twice(self, store: Store) -> None:
+        """The second time it is not found."""
+        store.register(registration(), NOW)
+        store.delete(ALICE, "phone", NOW)
+        with pytest.raises(RegistrationNotFoundError):
+            store.delete(ALICE, "phone", NOW)
+
+
+class TestForget:
+    def test_dead_token(self, store: Store) -> None:
+        """A registration whose token is dead goes, the device's other one stays; twice does no harm."""
+        store.register(registration(device_token="new"), NOW + SECOND)
+        store.register(registration(device_token="dead"), NOW + SECOND)
+        for _ in range(2):
+            store.forget(registration(device_token="dead"))
+            assert store.devices_of(ALICE, NOW) == [registration(device_token="new")]
+
+    def test_token_of_another_user(self, store: Store) -> None:
+        """A token that has moved to another user since is left there."""
+        store.register(registration(), NOW)
+        store.register(registration(acs_mri=BOB), NOW + SECOND)
+        store.forget(registration())
+        assert len(store.devices_of(BOB, NOW)) == 1
+
+
+class TestDocuments:
+    def test_shape(self, collection: Collection[mongodb.Document]) -> None:
+        """One document a token, named by a hash, with its times as dates."""
+        DeviceStore(collection, TIMEOUT).register(registration(), NOW + timedelta(microseconds=123_456))
+        (document,) = collection.find()
+        assert document == {
+            # printf 'apple\ntoken-1' | sha256sum
+            "_id": "94c36ead357e51950678a290bc254c4305a095774db14a775b81d6670bb6d72a",
+            "acsMri": ALICE,
+            "deviceUUID": "phone",
+            "deviceToken": "token-1",
+            "platform": "apple",
+            "expiresAt": datetime(2100, 2, 1, 12),  # noqa: DTZ001 - as the driver reads it
+            "updatedAt": datetime(2100, 1, 31, 12, 0, 0, 123_000),  # noqa: DTZ001
+        }
+
+    def test_nothing_is_left_behind(self, collection: Collection[mongodb.Document]) -> None:
+        """A token that moves and a token that rotates leave no document."""
+        store = DeviceStore(collection, TIMEOUT)
+        for step, user in enumerate([ALICE, BOB, ALICE]):
+            store.register(registration(user), NOW + step * SECOND)
+        assert [each["acsMri"] for each in collection.find()] == [ALICE]
+        store.register(registration(device_token="new"), NOW + 3 * SECOND)
+        assert [each["deviceToken"] for each in collection.find()] == ["new"]
+
+    def test_indexes(self, collection: Collection[mongodb.Document]) -> None:
+        """An index by user, a TTL index on the expiry with no delay, and no unique one."""
+        DeviceStore(collection, TIMEOUT).register(registration(), NOW)
+        indexes = {each["key"][0][0]: each for each in collection.index_information().values()}
+        assert indexes.keys() == {"_id", "acsMri", "expiresAt"}
+        assert indexes["expiresAt"]["expireAfterSeconds"] == 0
+        assert not any(each.get("unique") for name, each in indexes.items() if name != "_id")
+
+    def test_indexes_are_made_once(self, wire: Collection[mongodb.Document], commands: Commands) -> None:
+        """Registering again does not ask for the indexes again; reading never does."""
+        store = DeviceStore(wire, TIMEOUT)
+        store.devices_of(ALICE, NOW)
+        store.register(registration(), NOW)
+        before = len(commands.seen)
+        store.register(registration(), NOW)
+        store.devices_of(ALICE, NOW)
+        assert [next(iter(each)) for each in commands.seen[before:]] == ["update", "delete", "find"]
+
+
+class TestOverTheWire:
+    def test_sweep(self, wire: Collection[mongodb.Document], database: EmbeddedDatabase) -> None:
+        """The database itself deletes what has expired, and nothing else."""
+        store = DeviceStore(wire, TIMEOUT)
+        then = datetime.now(UTC)
+        store.register(registration(device_uuid="old", device_token="t", expires_at=then - SECOND), then)
+        store.register(registration(device_uuid="new", expires_at=then + timedelta(hours=1)), then)
+        database.prune_ttl()
+        assert [each["deviceUUID"] for each in wire.find()] == ["new"]
+
+    @pytest.mark.parametrize("name", ["find", "delete", "update"])
+    def test_index_use(self, wire: Collection[mongodb.Document], commands: Commands, name: str) -> None:
+        """Reading, registering and deleting go by an index, however many devices there are."""
+        store = DeviceStore(wire, TIMEOUT)
+        store.register(registration(), NOW)
+        store.devices_of(ALICE, NOW)
+        command = commands.last(name)
+        query = command["filter"] if name == "find" else command[f"{name}s"][0]["q"]
+        # The embedded database explains a query of one condition only, so the one that narrows it down most.
+        field = "_id" if name == "update" else "acsMri"
+        plan = wire.find({field: query[field]}).explain()["queryPlanner"]["winningPlan"]
+        assert isinstance(query[field], str)
+        assert plan["inputStage"]["stage"] == "IXSCAN"
+        assert plan["inputStage"]["keyPattern"] == {field: 1}
+        assert (
+            wire.find({"deviceUUID": "phone"}).explain()["queryPlanner"]["winningPlan"]["stage"] == "COLLSCAN"
+        )
+
+    def test_users_race_for_a_token(self, wire: Collection[mongodb.Document]) -> None:
+        """However two users race for one token, one of them has it, alone, and nobody hears an error."""
+        stores = [DeviceStore(wire, TIMEOUT), DeviceStore(wire, TIMEOUT)]
+        for round_number in range(20):
+            token = f"token-{round_number}"
+
+            def register(number: int, token: str = token) -> None:
+                wanted = registration([ALICE, BOB][number], f"phone-{token}", token)
+                stores[number].register(wanted, NOW + number * SECOND)
+
+            at_once(register, 2)
+            assert wire.count_documents({"deviceToken": token}) == 1
+        devices = [*stores[0].devices_of(ALICE, NOW), *stores[0].devices_of(BOB, NOW)]
+        assert sorted(each.device_token for each in devices) == sorted(f"token-{each}" for each in range(20))
+
+    def test_first_registrations_at_once(self, wire: Collection[mongodb.Document]) -> None:
+        """Many first registrations at once, some of the same token, all succeed; indexes come with them."""
+        store = DeviceStore(wire, TIMEOUT)
+        wanted = [
+            registration(device_uuid=f"d{each // 2}", device_token=f"t{each // 2}") for each in range(16)
+        ]
+        at_once(lambda number: store.register(wanted[number], NOW), len(wanted))
+        assert store.devices_of(ALICE, NOW) == sorted(set(wanted), key=lambda each: each.device_uuid)
+        assert wire.count_documents({}) == 8
+        assert set(wire.index_information()) == {"_id_", "acsMri_1", "expiresAt_1"}
+
+    def test_tokens_race_for_a_device(self, wire: Collection[mongodb.Document]) -> None:
+        """However the tokens of one device race, the one registered last is rung, and it is never none."""
+        store = DeviceStore(wire, TIMEOUT)
+        wanted = [registration(device_token=f"t{each}") for each in range(8)]
+        at_once(lambda number: store.register(wanted[number], NOW + number * SECOND), len(wanted))
+        assert store.devices_of(ALICE, NOW) == [wanted[-1]]
+
+
+def at_once(work: Callable[[int], None], threads: int) -> None:
+    """Do `work(0)`, `work(1)`, … in threads that start together; the first error is raised."""
+    start = threading.Barrier(threads)
+
+    def wait_and_work(number: int) -> None:
+        start.wait(timeout=10)
+        work(number)
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(wait_and_work, range(threads)))
+
+
+def fail_point(client: MongoClient[mongodb.Document], mode: object, data: Mapping[str, object]) -> None:
+    client.admin.command({"configureFailPoint": "failCommand", "mode": mode, "data": data})
+
+
+@pytest.fixture
+def failing(client: MongoClient[mongodb.Document]) -> Iterator[Callable[..., None]]:
+    """Has the named commands of the database fail, until the test ends."""
+
+    def order(*names: str, mode: object = "alwaysOn", **how: object) -> None:
+        fail_point(client, mode, {"failCommands": list(names), **how})
+
+    yield order
+    client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
+
+
+WORK: list[tuple[str, Callable[[DeviceStore], object]]] = [
+    ("update", lambda store: store.register(registration(device_token=TOKEN), NOW)),
+    ("createIndexes", lambda store: store.register(registration(device_token=TOKEN), NOW)),
+    ("find", lambda store: store.devices_of(ALICE, NOW)),
+    ("delete", lambda store: store.delete(ALICE, "phone", NOW)),
+    ("delete", lambda store: store.forget(registration(device_token=TOKEN))),
+]
+every_work = pytest.mark.parametrize(("command", "work"), WORK)
+
+
+def raised(kind: type[ServiceError], work: Callable[[], object]) -> ServiceError:
+    """The error, of exactly this kind, whose stack trace shows no cause and no data."""
+    with pytest.raises(ServiceError) as caught:
+        work()
+    assert type(caught.value) is kind
+    trace = "".join(traceback.format_exception(caught.value))
+    assert "pymongo.errors" not in trace
+    assert not any(secret in trace for secret in (TOKEN, ALICE, "db-password"))
+    return caught.value
+
+
+class TestFailures:
+    @every_work
+    @pytest.mark.parametrize("code", [13, 18])
+    def test_credentials(
+        self,
+        wire: Collection[mongodb.Document],
+        failing: Callable[..., None],
+        command: str,
+        work: Any,
+        code: int,
+    ) -> None:
+        """Credentials that the database refuses are the operator's to correct."""
+        failing(command, errorCode=code)
+        raised(ConfigurationError, lambda: work(DeviceStore(wire, TIMEOUT)))
+
+    @every_work
+    @pytest.mark.parametrize("code", [1, 8, 50, 16_500])
+    def test_refused_command(
+        self,
+        wire: Collection[mongodb.Document],
+        failing: Callable[..., None],
+        command: str,
+        work: Any,
+        code: int,
+    ) -> None:
+        """Any other refusal means that nothing is known; a refused TTL index alone is survived."""
+        if command == "createIndexes":
+            failing(command, errorCode=code, mode={"times": 1})
+        else:
+            failing(command, errorCode=code)
+        error = raised(DatabaseUnavailableError, lambda: work(DeviceStore(wire, TIMEOUT)))
+        assert str(code) in str(error)
+
+    @every_work
+    def test_lost_connection(
+        self, wire: Collection[mongodb.Document], failing: Callable[..., None], command: str, work: Any
+    ) -> None:
+        """A connection that breaks, however often, means that nothing is known."""
+        failing(command, closeConnection=True)
+        raised(DatabaseUnavailableError, lambda: work(DeviceStore(wire, 0.2)))
+
+    @pytest.mark.parametrize("work", [work for _, work in WORK])
+    def test_unreachable(self, work: Any) -> None:
+        """So does a database that is not there; the limit of the work and that of the search both hold."""
+        with socket.socket() as closed:
+            closed.bind(("127.0.0.1", 0))
+            port = closed.getsockname()[1]
+            uri = f"mongodb://user:db-password@127.0.0.1:{port}/?directConnection=true"
+            with MongoClient[mongodb.Document](uri, serverSelectionTimeoutMS=30_000) as client:
+                started = time.monotonic()
+                for limits in ((0.05, None), (TIMEOUT, 0.05)):
+                    store = DeviceStore(client["calling"]["devices"], *limits)
+                    raised(DatabaseUnavailableError, partial(work, store))
+                assert time.monotonic() - started < TIMEOUT / 2
+
+    def test_slow_database(self, wire: Collection[mongodb.Document], failing: Callable[..., None]) -> None:
+        """A database that does not answer is waited for no longer than the store's time-out."""
+        failing("find", blockConnection=True, blockTimeMS=2_000)
+        raised(DatabaseUnavailableError, lambda: DeviceStore(wire, 0.05).devices_of(ALICE, NOW))
+
+    def test_broken_duplicate_key(self, wire: Collection[mongodb.Document]) -> None:
+        """An error that quotes a device token is replaced by one that does not."""
+        wire.create_index("deviceToken", unique=True)
+        wire.insert_one({"_id": "in the way", "deviceToken": TOKEN})
+        with pytest.raises(errors.DuplicateKeyError, match=TOKEN):
+            wire.insert_one({"deviceToken": TOKEN})
+        store = DeviceStore(wire, TIMEOUT)
+        raised(DatabaseUnavailableError, lambda: store.register(registration(device_token=TOKEN), NOW))
+
+    def test_recovery(self, wire: Collection[mongodb.Document], failing: Callable[..., None]) -> None:
+        """Once the database is back, so is the store, with its indexes."""
+        store = DeviceStore(wire, TIMEOUT)
+        failing("createIndexes", errorCode=1, mode={"times": 1})
+        raised(DatabaseUnavailableError, lambda: store.register(registration(), NOW))
+        store.register(registration(), NOW)
+        assert "expiresAt_1" in wire.index_information()
+
+
+class TestRefusedTtlIndex:
+    @pytest.mark.parametrize("code", [2, 67, 197, 16_500])
+    def test_survived(
+        self, wire: Collection[mongodb.Document], failing: Callable[..., None], code: int
+    ) -> None:
+        """Where no TTL index can be had, the app goes on and says so loudly, once."""
+        store = DeviceStore(wire, TIMEOUT)
+        failing("createIndexes", errorCode=code, mode={"skip": 1})
+        with app_log() as log:
+            store.register(registration(expires_at=NOW + SECOND), NOW)
+            store.register(registration(expires_at=NOW + SECOND), NOW)
+        assert set(wire.index_information()) == {"_id_", "acsMri_1"}
+        assert (len(store.devices_of(ALICE, NOW)), store.devices_of(ALICE, NOW + SECOND)) == (1, [])
+        (line,) = log.events("ttl_index_refused")
+        assert (line["level"], line["code"], line["collection"]) == ("ERROR", code, wire.name)
+
+    def test_credentials(self, wire: Collection[mongodb.Document], failing: Callable[..., None]) -> None:
+        """A right that is missing is another matter: the operator has to hear of it."""
+        failing("createIndexes", errorCode=13, mode={"skip": 1})
+        raised(ConfigurationError, lambda: DeviceStore(wire, TIMEOUT).register(registration(), NOW))
+
+
+class RacingCollection:
+    """A collection whose first upserts find that another one has just inserted the same document."""
+
+    def __init__(self, collection: Collection[mongodb.Document], races: int) -> None:
+        self._collection = collection
+        self._races = races
+        self.upserts = 0
+
+    def update_one(self, *arguments: Any, **options: Any) -> Any:
+        """Lose the race, or hand on."""
+        self.upserts += 1
+        if self.upserts <= self._races:
+            raise errors.DuplicateKeyError(f'E11000 dup key: {{ deviceToken: "{TOKEN}" }}', 11_000)
+        return self._collection.update_one(*arguments, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._collection, name)
+
+
+class TestLostUpsertRace:
+    """MongoDB may answer two upserts of one new `_id` with a duplicate key; the loser has to try again."""
+
+    def store(self, races: int) -> tuple[DeviceStore, RacingCollection]:
+        racing = RacingCollection(mocked(), races)
+        return DeviceStore(cast("Collection[mongodb.Document]", racing), TIMEOUT), racing
+
+    @pytest.mark.parametrize("races", [1, 2])
+    def test_repeated(self, races: int) -> None:
+        """The upsert is repeated, and finds the document then."""
+        store, racing = self.store(races)
+        store.register(registration(), NOW)
+        assert store.devices_of(ALICE, NOW) == [registration()]
+        assert racing.upserts == races + 1
+
+    def test_bounded(self) -> None:
+        """It is given up in the end, quoting nothing."""
+        store, racing = self.store(races=99)
+        raised(DatabaseUnavailableError, lambda: store.register(registration(device_token=TOKEN), NOW))
+        assert racing.upserts == 3
+
+
+def test_registration_id() -> None:
+    """A registration is named by platform and token, so that no two share a name by accident."""
+    ids = {
+        each.registration_id
+        for each in (
+            registration(),
+            registration(device_token="token-2"),
+            registration(platform=Platform.WINDOWS),
+            DeviceRegistration(BOB, "other", "token-1", Platform.FCM_V1, NOW),
+        )
+    }
+    assert len(ids) == 4
+    assert all(len(each) == 64 and TOKEN not in each for each in ids)
+    assert registration().registration_id == registration(acs_mri=BOB, device_uuid="x").registration_id

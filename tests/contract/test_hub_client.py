@@ -1,0 +1,401 @@
+"""The hub client over real HTTP: what goes out, and what every answer and failure comes to."""
+
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import timedelta
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+import requests
+
+from clients import hub_session
+from local.hub import RunningHub
+from models.device import Platform
+from models.hub import HubConnection
+from models.push import Outcome, OutcomeKind, Push, PushNotificationInfo
+from push.hub import HubClient, HubEndpoint
+from push.payload import build_push
+from push.sas import SasTokenSource, sas_token
+from tests.fakes import NOW, FakeClock
+
+CONNECTION = HubConnection("contoso.servicebus.windows.net", "Send", "do-not-quote-this-key=")
+DEVICE_TOKEN = "do-not-quote-this-device-token"
+PUSH = Push(
+    "apple", "application/json;charset=utf-8", (("apns-push-type", "voip"),), b'{"aps":{},"data":"\xc3\xbc"}'
+)
+TRACKING_ID = "9a4b6f0e-7d7e-4c57-8b43-6f1b9d9b2f10"
+AMPLE = 60.0  # seconds left
+PATIENCE = 10.0  # seconds that a test waits before it fails
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A request as it came over the wire."""
+
+    line: str
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    def header(self, name: str) -> list[str]:
+        """All values of a header."""
+        return [value for each, value in self.headers if each.lower() == name.lower()]
+
+
+@dataclass
+class Script:
+    """What the hub does about each request, and what it has seen."""
+
+    status: int = 201
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    behave: Callable[[BaseHTTPRequestHandler], None] | None = None
+    requests: list[Seen] = field(default_factory=list)
+    connections: int = 0
+    released: threading.Event = field(default_factory=threading.Event)
+
+
+class ScriptedHub:
+    """An HTTP/1.1 server on an ephemeral port of loopback that answers as it is told."""
+
+    def __init__(self) -> None:
+        self.script = script = Script()
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def setup(self) -> None:
+                script.connections += 1
+                super().setup()
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                script.requests.append(Seen(self.requestline, self.headers.items(), body))
+                if script.behave is not None:
+                    script.behave(self)
+                    self.close_connection = True
+                    return
+                self.send_response(script.status)
+                for name, value in {"Content-Length": str(len(script.body)), **script.headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(script.body)
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+        self._thread.start()
+
+    @property
+    def messages_url(self) -> str:
+        """Where sends go."""
+        return f"http://127.0.0.1:{self._server.server_port}/ring/messages/"
+
+    def stop(self) -> None:
+        """Let go of whoever waits, and stop listening."""
+        self.script.released.set()
+        self._server.shutdown()
+        self._thread.join(PATIENCE)
+        self._server.server_close()
+
+
+@pytest.fixture
+def hub() -> Iterator[ScriptedHub]:
+    running = ScriptedHub()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def session() -> Iterator[requests.Session]:
+    with hub_session() as made:
+        yield made
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+Connect = Callable[..., HubClient]
+
+
+@pytest.fixture
+def connect(session: requests.Session, clock: FakeClock) -> Connect:
+    """Makes clients of the hub at a URL."""
+
+    def make(messages_url: str, *, read_seconds: float = PATIENCE) -> HubClient:
+        endpoint = HubEndpoint(messages_url, "2020-06", PATIENCE, read_seconds)
+        return HubClient(session, endpoint, SasTokenSource(CONNECTION, "Ring", clock.unix), clock.unix)
+
+    return make
+
+
+@pytest.fixture
+def client(hub: ScriptedHub, connect: Connect) -> HubClient:
+    return connect(hub.messages_url)
+
+
+def send(client: HubClient, push: Push = PUSH, time_left: float = AMPLE) -> Outcome:
+    """Send, and see that nothing secret comes back."""
+    outcome = client.send(push, DEVICE_TOKEN, time_left)
+    assert "do-not-quote" not in repr(outcome)
+    assert "SharedAccessSignature" not in repr(outcome)
+    assert outcome.reason
+    return outcome
+
+
+class TestRequest:
+    def test_request_line(self, hub: ScriptedHub, client: HubClient) -> None:
+        """A POST to the hub's messages, `direct` as a name without a value."""
+        send(client)
+        (seen,) = hub.script.requests
+        assert seen.line == "POST /ring/messages/?direct&api-version=2020-06 HTTP/1.1"
+
+    def test_headers_and_body(self, hub: ScriptedHub, client: HubClient, clock: FakeClock) -> None:
+        """Each header once, the push's own among them, and the body byte by byte."""
+        send(client)
+        (seen,) = hub.script.requests
+        assert seen.body == PUSH.body
+        assert seen.header("Authorization") == [sas_token(CONNECTION, "Ring", int(clock.unix()) + 3_600)]
+        assert seen.header("Content-Type") == ["application/json;charset=utf-8"]
+        assert seen.header("Content-Length") == [str(len(PUSH.body))]
+        assert seen.header("ServiceBusNotification-Format") == ["apple"]
+        assert seen.header("ServiceBusNotification-DeviceHandle") == [DEVICE_TOKEN]
+        assert seen.header("apns-push-type") == ["voip"]
+        assert uuid.UUID(seen.header("TrackingId")[0]).version == 4
+        service = [name for name, _ in seen.headers if name.lower().startswith("servicebusnotification-")]
+        assert sorted(service) == ["ServiceBusNotification-DeviceHandle", "ServiceBusNotification-Format"]
+
+    def test_every_send_has_its_own_tracking_id(self, hub: ScriptedHub, client: HubClient) -> None:
+        """So that support can tell two sends apart."""
+        outcomes = [send(client), send(client)]
+        sent = [each.header("TrackingId")[0] for each in hub.script.requests]
+        assert [each.tracking_id for each in outcomes] == sent
+        assert len(set(sent)) == 2
+
+    def test_tracking_id_of_the_hub(self, hub: ScriptedHub, client: HubClient) -> None:
+        """The hub's own counts, where it names one."""
+        hub.script.headers = {"TrackingId": TRACKING_ID}
+        assert send(client).tracking_id == TRACKING_ID
+
+    def test_connection_is_kept(self, hub: ScriptedHub, client: HubClient) -> None:
+        """One connection carries many sends, good and bad ones."""
+        for status in (201, 400, 401, 429, 503, 201):
+            hub.script.status, hub.script.body = status, b"<Error/>"
+            send(client)
+        assert (len(hub.script.requests), hub.script.connections) == (6, 1)
+
+    def test_sends_side_by_side(self, hub: ScriptedHub, client: HubClient) -> None:
+        """Threads share the client; no more connections are made than there are threads."""
+        with ThreadPoolExecutor(4) as pool:
+            outcomes = list(pool.map(lambda _: send(client), range(40)))
+        assert {each.kind for each in outcomes} == {OutcomeKind.ACCEPTED}
+        assert len({each.tracking_id for each in outcomes}) == 40
+        assert (len(hub.script.requests), hub.script.connections <= 4) == (40, True)
+
+
+ACCEPTED, REJECTED, GONE = OutcomeKind.ACCEPTED, OutcomeKind.REJECTED, OutcomeKind.GONE
+THROTTLED, TRANSIENT = OutcomeKind.THROTTLED, OutcomeKind.TRANSIENT
+MISCONFIGURED = OutcomeKind.MISCONFIGURED
+
+
+class TestAnswers:
+    @pytest.mark.parametrize(
+        "row",
+        [
+            (201, None, ACCEPTED, None),
+            (200, None, ACCEPTED, None),
+            (202, None, ACCEPTED, None),
+            (400, None, REJECTED, None),
+            (413, None, REJECTED, None),
+            (405, None, REJECTED, None),
+            (401, None, MISCONFIGURED, None),
+            (403, None, MISCONFIGURED, None),
+            (403, "7", THROTTLED, 7),
+            (403, "0", THROTTLED, 0),
+            (403, "soon", THROTTLED, 10),
+            (429, None, THROTTLED, 10),
+            (429, "2", THROTTLED, 2),
+            (429, "soon", THROTTLED, 10),
+            (404, None, MISCONFIGURED, None),
+            (410, None, GONE, None),
+            (408, None, TRANSIENT, None),
+            (500, None, TRANSIENT, None),
+            (502, None, TRANSIENT, None),
+            (503, None, TRANSIENT, None),
+            (503, "3", TRANSIENT, 3),
+            (504, None, TRANSIENT, None),
+            (599, None, TRANSIENT, None),
+        ],
+    )
+    def test_outcome(
+        self,
+        hub: ScriptedHub,
+        client: HubClient,
+        row: tuple[int, str | None, OutcomeKind, float | None],
+    ) -> None:
+        """Each answer of the hub has one meaning, and one request is sent, whatever it is."""
+        status, retry_after, kind, wait = row
+        hub.script.status, hub.script.body = status, b"<Error><Detail>do-not-quote</Detail></Error>"
+        if retry_after is not None:
+            hub.script.headers = {"Retry-After": retry_after}
+        outcome = send(client)
+        assert (outcome.kind, outcome.status, outcome.retry_after_seconds) == (kind, status, wait)
+        assert not outcome.may_have_rung
+        assert len(hub.script.requests) == 1
+
+    def test_retry_after_date(self, hub: ScriptedHub, client: HubClient) -> None:
+        """A date in `Retry-After` counts from now, by the clock that was handed in."""
+        hub.script.status = 429
+        hub.script.headers = {"Retry-After": format_datetime(NOW + timedelta(seconds=4))}
+        assert send(client).retry_after_seconds == 4
+
+    @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+    def test_redirect(self, hub: ScriptedHub, client: HubClient, status: int) -> None:
+        """A redirect is not followed: the token would be taken along. The operator hears of it."""
+        elsewhere = ScriptedHub()
+        try:
+            hub.script.status, hub.script.headers = status, {"Location": elsewhere.messages_url}
+            assert send(client).kind is MISCONFIGURED
+            assert (len(hub.script.requests), elsewhere.script.connections) == (1, 0)
+        finally:
+            elsewhere.stop()
+
+
+class TestFailures:
+    def test_refused(self, connect: Connect) -> None:
+        """A port where nobody listens: worth another try, and nothing has rung."""
+        with socket.socket() as nobody:
+            nobody.bind(("127.0.0.1", 0))
+            outcome = send(connect(f"http://127.0.0.1:{nobody.getsockname()[1]}/ring/messages/"))
+        assert (outcome.kind, outcome.status, outcome.may_have_rung) == (TRANSIENT, None, False)
+        assert outcome.tracking_id
+
+    @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 ", b"220 no HTTP at all\r\n\r\n"])
+    def test_dropped(self, hub: ScriptedHub, client: HubClient, answer: bytes) -> None:
+        """A connection that breaks before there is an answer is worth another try, which is not made here."""
+
+        def break_off(handler: BaseHTTPRequestHandler) -> None:
+            handler.wfile.write(answer)
+
+        hub.script.behave = break_off
+        outcome = send(client)
+        assert (outcome.kind, outcome.status) == (TRANSIENT, None)
+        assert len(hub.script.requests) == 1
+
+    def test_recovery(self, hub: ScriptedHub, client: HubClient) -> None:
+        """After a broken connection the next send makes a new one."""
+        hub.script.behave = lambda _: None
+        send(client)
+        hub.script.behave = None
+        assert send(client).kind is ACCEPTED
+        assert hub.script.connections == 2
+
+    def silent(self, hub: ScriptedHub) -> None:
+        def wait(_: Any) -> None:
+            hub.script.released.wait(PATIENCE)
+
+        hub.script.behave = wait
+
+    def test_no_answer(self, hub: ScriptedHub, connect: Connect) -> None:
+        """A hub that has the request and does not answer in time may have rung the phone."""
+        self.silent(hub)
+        outcome = send(connect(hub.messages_url, read_seconds=0.1))
+        assert (outcome.kind, outcome.status, outcome.may_have_rung) == (TRANSIENT, None, True)
+        assert outcome.tracking_id == hub.script.requests[0].header("TrackingId")[0]
+
+    def test_time_left(self, hub: ScriptedHub, client: HubClient) -> None:
+        """Where less time is left than the time-out, that is all that is waited."""
+        self.silent(hub)
+        started = time.monotonic()
+        assert send(client, time_left=0.1).may_have_rung
+        assert time.monotonic() - started < PATIENCE / 2
+
+    @pytest.mark.parametrize("time_left", [0.0, -1.0])
+    def test_no_time_left(self, hub: ScriptedHub, client: HubClient, time_left: float) -> None:
+        """With no time left there is an outcome all the same."""
+        self.silent(hub)
+        assert send(client, time_left=time_left).kind is TRANSIENT
+
+    def test_no_connection_in_time(self, connect: Connect) -> None:
+        """A hub that takes no connection in time cannot have rung."""
+        with socket.socket() as busy:
+            busy.bind(("127.0.0.1", 0))
+            busy.listen(0)
+            # The queue holds one; whoever comes next waits for a connection.
+            with socket.create_connection(busy.getsockname()):
+                outcome = send(
+                    connect(f"http://127.0.0.1:{busy.getsockname()[1]}/ring/messages/"), time_left=0.2
+                )
+        assert (outcome.kind, outcome.status, outcome.may_have_rung) == (TRANSIENT, None, False)
+
+
+class TestDeviceTokens:
+    @pytest.mark.parametrize(
+        "device_token",
+        [
+            "do-not-quote\n",
+            "do-not-quote\r\nApns-Topic: x",
+            "do\nnot",
+            "\ndo-not-quote",
+            " do-not-quote",
+            "\tdo-not-quote",
+            "do-not-quote-📱",
+            "do-not-quote-€",
+            "do-not-quote-\ud800",
+        ],
+    )
+    def test_no_header_value(self, hub: ScriptedHub, client: HubClient, device_token: str) -> None:
+        """What cannot stand in a header is no token of any platform; it is not sent, and not quoted."""
+        outcome = client.send(PUSH, device_token, AMPLE)
+        assert (outcome.kind, outcome.status) == (REJECTED, None)
+        assert "do-not-quote" not in repr(outcome)
+        assert hub.script.connections == 0
+
+    @pytest.mark.parametrize(
+        "device_token", ["a" * 4_096, "a:b-c_d.e/f+g=", "https://wns.test/?token=AQ%3d%3d&x"]
+    )
+    def test_longest_and_oddest(self, hub: ScriptedHub, client: HubClient, device_token: str) -> None:
+        """Every token that fits a header goes out as it is."""
+        assert client.send(PUSH, device_token, AMPLE).kind is ACCEPTED
+        assert hub.script.requests[0].header("ServiceBusNotification-DeviceHandle") == [device_token]
+
+
+class TestSimulator:
+    """Against the simulator, which knows what Notification Hubs refuses and shares no code with the app."""
+
+    @pytest.mark.parametrize("platform", list(Platform))
+    @pytest.mark.parametrize("display_name", ["Zoë 📱", None, "x" * 9_000])
+    def test_accepted(self, session: requests.Session, platform: Platform, display_name: str | None) -> None:
+        """Every platform's push is what the hub wants, signature included."""
+        with RunningHub() as running:
+            tokens = SasTokenSource(
+                HubConnection.parse(running.connection_string), running.hub_name, time.time
+            )
+            endpoint = HubEndpoint(running.messages_url, "2020-06", PATIENCE, PATIENCE)
+            client = HubClient(session, endpoint, tokens, time.time)
+            info = PushNotificationInfo("H4sIAAAA", "call-1", "8:acs:a", "8:acs:b", display_name)
+            push = build_push(platform, info, NOW, NOW + timedelta(seconds=30))
+            outcome = client.send(push, "a1b2", AMPLE)
+            (received,) = running.simulator.pushes()
+            (attempt,) = running.simulator.attempts()
+        assert (outcome.kind, outcome.status, attempt.reason) == (ACCEPTED, 201, None)
+        assert (received.body, received.format) == (push.body.decode(), platform.value)
+        assert (received.device_handle, received.tracking_id) == ("a1b2", outcome.tracking_id)
+        assert received.call_id == "call-1"
+
+    def test_wrong_key(self, session: requests.Session) -> None:
+        """A key that the hub does not know is a matter for the operator."""
+        with RunningHub() as running:
+            endpoint = HubEndpoint(running.messages_url, "2020-06", PATIENCE, PATIENCE)
+            tokens = SasTokenSource(CONNECTION, running.hub_name, time.time)
+            assert send(HubClient(session, endpoint, tokens, time.time)).kind is MISCONFIGURED

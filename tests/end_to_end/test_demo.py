@@ -1,0 +1,113 @@
+"""`python -m local.demo`: what a newcomer sees first."""
+
+import re
+import subprocess
+import sys
+from types import TracebackType
+
+import pytest
+import requests
+
+import local.demo
+from local.hub_faults import Fault
+from local.samples import CALLEE
+from local.stack import APP_DIRECTORY, Host, Stack, StackOptions
+from tests.end_to_end.processes import linux_only, marked_environment, marked_processes
+
+
+@linux_only
+def test_it_shows_what_each_phone_received() -> None:
+    """Exit 0, every phone rang once in each schema, nothing secret is shown, no process stays behind."""
+    environment, mark = marked_environment()
+    demo = subprocess.run(
+        [sys.executable, "-m", "local.demo"],
+        cwd=APP_DIRECTORY,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    shown = demo.stdout
+    assert demo.returncode == 0, shown + demo.stderr
+    assert "Traceback" not in demo.stderr
+    for phone, platform in (("iPhone", "apple"), ("Android phone", "fcmv1"), ("Windows PC", "windows")):
+        assert re.search(rf"201 {phone} registered as {platform} until \S+Z", shown)
+        assert shown.count(f"│ {phone}") == 2
+    assert shown.count("rang once") == 6
+    assert "A call in the Event Grid schema, acknowledged with 202" in shown
+    assert "A call in CloudEvents 1.0, acknowledged with 202" in shown
+    for detail in ('"eventId": 107', '"eventId": "107"', "apns-push-type: voip", "x-wns-type: wns/raw"):
+        assert shown.count(detail) >= 2, detail
+    assert "Every phone rang exactly once a call." in shown
+    secrets = (CALLEE, "APA91b", "?token=", "H4sI", "shrToken", "SharedAccess", "sig=")
+    assert not [secret for secret in secrets if secret in shown + demo.stderr]
+    # No run of hexadecimal digits as long as a device token; a fingerprint has 16.
+    assert not re.search(r"[0-9A-Fa-f]{17}", shown)
+    assert marked_processes(mark) == []
+
+
+class Borrowed:
+    """Stands in for `Stack`: the one that runs already, and stays."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+
+    def __call__(self, _options: StackOptions) -> "Borrowed":
+        return self
+
+    def __enter__(self) -> Stack:
+        return self._stack
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for info in self._stack.host.get_device_registrations(CALLEE).json().get("deviceInfos", ()):
+            self._stack.host.delete_device_registration(CALLEE, info["deviceUUID"])
+        self._stack.hub.clear_faults()
+
+
+@pytest.fixture
+def borrowed(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demo runs on the stack that is there."""
+    monkeypatch.setattr(local.demo, "Stack", Borrowed(stack))
+
+
+@pytest.mark.usefixtures("borrowed")
+def test_it_succeeds_only_without_a_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    """On the borrowed stack, too, the demo succeeds: its failure below is the fault's doing."""
+    assert local.demo.main() == 0
+    assert "Every phone rang exactly once a call." in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("borrowed")
+def test_a_phone_that_does_not_ring(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    """One phone that the hub refuses: exit 1, and a line that names it."""
+    stack.hub.add_fault(Fault(kind="status", status=400, times=1))
+    assert local.demo.main() == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert re.search(r"The demo failed. The (iPhone|Android phone|Windows PC) rang 0 times", shown)
+    assert "Every phone rang" not in shown
+
+
+@pytest.mark.usefixtures("borrowed")
+def test_a_phone_that_rings_twice(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    """A ring whose answer is lost is tried again: the phone rings twice, and that is no success either."""
+    stack.hub.add_fault(Fault(kind="accept_then_drop", times=1))
+    assert local.demo.main() == 1
+    assert "rang 2 times" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.usefixtures("borrowed")
+def test_no_answer(stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A host that cannot be reached is no success, and the line about it does not quote the webhook's key."""
+
+    def unreachable(_host: Host, *_events: object, **_options: object) -> requests.Response:
+        raise requests.ConnectionError(f"Max retries exceeded with url: {stack.host.webhook_url}")
+
+    monkeypatch.setattr(Host, "deliver", unreachable)
+    assert local.demo.main() == 1
+    shown = "".join(capsys.readouterr().out.split())
+    assert "Thedemofailed." in shown
+    assert "ConnectionError" in shown
+    assert not [key for key in stack.keys.system.values() if key in shown]

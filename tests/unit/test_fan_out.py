@@ -1,0 +1,297 @@
+"""One call's pushes side by side, with a scripted sender, a clock that stands still and no thread."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future
+from typing import Any
+
+import pytest
+
+from models.push import DeviceResult, Outcome, OutcomeKind, Push
+from push.fan_out import FanOut, FanOutTools, Ring
+from tests.fakes import FakeClock, app_log, registration
+
+ACCEPTED = Outcome(OutcomeKind.ACCEPTED, "queued", status=201)
+REJECTED = Outcome(OutcomeKind.REJECTED, "malformed", status=400)
+TRANSIENT = Outcome(OutcomeKind.TRANSIENT, "a passing fault", status=503)
+UNANSWERED = Outcome(OutcomeKind.TRANSIENT, "no answer", may_have_rung=True)
+LONGEST_SEND = 7.0
+DEADLINE = 17.0
+NEARLY_ONE = 0.999
+
+
+class AtOnce(Executor):
+    """Runs what it is given when it is given it."""
+
+    def submit[**P, R](self, work: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
+        """A future that is done."""
+        future: Future[R] = Future()
+        future.set_result(work(*args, **kwargs))
+        return future
+
+
+class Script:
+    """A sender that answers each device from a list, and the last answer for ever; it takes `seconds`."""
+
+    def __init__(self, clock: FakeClock, answers: dict[str, Sequence[Outcome | Exception]]) -> None:
+        self.longest_send_seconds = LONGEST_SEND
+        self.seconds = 0.0
+        self.sent: dict[str, list[float]] = defaultdict(list)
+        self.time_left: list[float] = []
+        self.pushes: list[Push] = []
+        self._clock = clock
+        self._answers = {token: list(outcomes) for token, outcomes in answers.items()}
+
+    def send(self, push: Push, device_token: str, time_left: float) -> Outcome:
+        """The next answer for the device."""
+        self.sent[device_token].append(self._clock.monotonic())
+        self.time_left.append(time_left)
+        self.pushes.append(push)
+        self._clock.sleep(min(self.seconds, time_left))
+        answers = self._answers[device_token]
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+class Held:
+    """A hold that is kept until `lost`, and remembers what it is told; `log` has notes and saves in order."""
+
+    def __init__(self, clock: FakeClock, lease: float = 1000.0) -> None:
+        self.lost = False
+        self.lease = lease
+        self.log: list[str] = []
+        self.results: dict[str, DeviceResult] = {}
+        self.renewals = 0
+        self._clock = clock
+        self._send_by = clock.monotonic() + lease
+
+    @property
+    def send_by(self) -> float:
+        """As the real one's."""
+        return self._send_by
+
+    def renew_for_a_send(self) -> bool:
+        """Renewed if it is time."""
+        if not self.lost and self._clock.monotonic() > self._send_by:
+            self.renewals += 1
+            self._send_by = self._clock.monotonic() + self.lease
+        return not self.lost
+
+    def note(self, registration_id: str, result: DeviceResult) -> None:
+        """Kept."""
+        self.results[registration_id] = result
+        self.log.append("note")
+
+    def save(self) -> None:
+        """Logged."""
+        self.log.append("save")
+
+
+class Bench:
+    """A fan-out over fakes."""
+
+    def __init__(self, **answers: Sequence[Outcome | Exception]) -> None:
+        self.clock = FakeClock()
+        self.sender = Script(self.clock, answers)
+        self.hold = Held(self.clock)
+        self.rings = [Ring(registration(device_token=token), self._push) for token in answers]
+        self.pool: Executor = AtOnce()
+        self.built = 0
+
+    def _push(self) -> Push:
+        self.built += 1
+        return Push("apple", "application/json", (), str(self.clock.monotonic()).encode())
+
+    def run(self, deadline: float = DEADLINE) -> list[Ring]:
+        """The rings as they are in the end."""
+        tools = FanOutTools(self.sender, self.pool, self.clock, lambda: NEARLY_ONE)
+        FanOut(tools, self.hold, deadline, lambda: 42).run(self.rings)
+        return self.rings
+
+    def outcomes(self) -> list[Outcome | None]:
+        """The last of each device."""
+        return [ring.outcome for ring in self.rings]
+
+
+def test_each_device_once() -> None:
+    """Devices that are accepted or refused are sent to once, and noted with their number of tries."""
+    bench = Bench(a=[ACCEPTED], b=[REJECTED], c=[ACCEPTED])
+    bench.run()
+    assert bench.outcomes() == [ACCEPTED, REJECTED, ACCEPTED]
+    assert {token: len(times) for token, times in bench.sender.sent.items()} == {"a": 1, "b": 1, "c": 1}
+    assert set(bench.hold.results.values()) == {DeviceResult(ACCEPTED, 1, 42), DeviceResult(REJECTED, 1, 42)}
+
+
+def test_nobody() -> None:
+    """A fan-out to no device ends at once and asks nothing of the hold."""
+    bench = Bench()
+    bench.run()
+    assert bench.hold.log == []
+
+
+def test_back_off() -> None:
+    """A passing fault is tried again after growing pauses, for which the invocation's thread sleeps."""
+    bench = Bench(a=[TRANSIENT, TRANSIENT, TRANSIENT, ACCEPTED])
+    bench.run()
+    pauses = [0.2 * NEARLY_ONE, 0.4 * NEARLY_ONE, 0.8 * NEARLY_ONE]
+    assert bench.sender.sent["a"] == pytest.approx([0, pauses[0], sum(pauses[:2]), sum(pauses)])
+    assert bench.rings[0].attempts == 4
+
+
+def test_each_try_has_a_push_of_its_own() -> None:
+    """What a push says of the time left is true when it is sent, not when the call came in."""
+    bench = Bench(a=[TRANSIENT, ACCEPTED])
+    bench.run()
+    built = [float(push.body) for push in bench.sender.pushes]
+    assert built == bench.sender.sent["a"]
+    assert built[1] > built[0]
+
+
+def test_results_are_written_before_any_wait() -> None:
+    """What has been accepted is saved before the wait for the next try of another device."""
+    bench = Bench(a=[ACCEPTED], b=[TRANSIENT, ACCEPTED])
+    bench.run()
+    assert bench.hold.log == ["note", "save", "note"]
+    assert bench.sender.sent["b"][1] > 0
+
+
+def test_nothing_is_noted_of_a_device_that_is_still_tried() -> None:
+    """A transient outcome is noted when it is the last one, not before."""
+    bench = Bench(a=[TRANSIENT, REJECTED])
+    bench.run()
+    assert list(bench.hold.results.values()) == [DeviceResult(REJECTED, 2, 42)]
+
+
+def test_one_more_try_after_no_answer() -> None:
+    """A phone that may have rung is tried once more, whatever that brings."""
+    for last in (UNANSWERED, TRANSIENT):
+        bench = Bench(a=[TRANSIENT, UNANSWERED, last])
+        bench.run()
+        assert bench.rings[0].attempts == 3
+        assert bench.outcomes() == [last]
+
+
+def test_a_send_knows_its_time() -> None:
+    """A sender is told how much time is left until the deadline."""
+    bench = Bench(a=[TRANSIENT, ACCEPTED])
+    bench.run()
+    first, second = bench.sender.time_left
+    assert first == DEADLINE
+    assert second == pytest.approx(DEADLINE - 0.2 * NEARLY_ONE)
+
+
+def test_nothing_is_sent_after_the_deadline() -> None:
+    """A device that has not been tried by then stays without an outcome."""
+    bench = Bench(a=[ACCEPTED], b=[ACCEPTED])
+    bench.run(deadline=0.0)
+    assert bench.outcomes() == [None, None]
+    assert bench.sender.sent == {}
+
+
+def test_the_deadline_ends_the_tries() -> None:
+    """Tries that would come after it are not made; the last outcome is noted, and saved by whoever ends."""
+    bench = Bench(a=[TRANSIENT])
+    bench.run()
+    assert max(bench.sender.sent["a"]) < DEADLINE
+    assert list(bench.hold.results.values()) == [DeviceResult(TRANSIENT, len(bench.sender.sent["a"]), 42)]
+
+
+def test_the_lease_is_renewed_for_a_send() -> None:
+    """A try that would outlast the lease renews it first."""
+    bench = Bench(a=[TRANSIENT, TRANSIENT, TRANSIENT, ACCEPTED])
+    bench.hold = Held(bench.clock, lease=0.3)
+    bench.run()
+    assert bench.outcomes() == [ACCEPTED]
+    assert bench.hold.renewals == 2
+
+
+def test_whoever_has_lost_the_lease_sends_nothing() -> None:
+    """Neither a first try nor another one."""
+    bench = Bench(a=[ACCEPTED])
+    bench.hold.lost = True
+    bench.run()
+    assert bench.outcomes() == [None]
+    bench = Bench(a=[TRANSIENT, ACCEPTED], b=[ACCEPTED])
+    original = bench.hold.save
+
+    def save_and_lose() -> None:
+        original()
+        bench.hold.lost = True
+
+    bench.hold.save = save_and_lose  # type: ignore[method-assign]
+    bench.run()
+    assert bench.outcomes() == [TRANSIENT, ACCEPTED]
+    assert len(bench.sender.sent["a"]) == 1
+
+
+def test_a_bug_is_one_devices_trouble() -> None:
+    """A send that raises counts as a passing fault of its device, once more tried; the others ring."""
+    bench = Bench(a=[ValueError("token-1")], b=[ACCEPTED])
+    with app_log() as log:
+        bench.run()
+    first, second = bench.outcomes()
+    assert second == ACCEPTED
+    assert first is not None
+    assert (first.kind, first.code, bench.rings[0].attempts) == (OutcomeKind.TRANSIENT, "internal_error", 2)
+    assert "token-1" not in log.text
+
+
+class Jammed(Executor):
+    """A pool whose threads are all busy: what is submitted starts late, or never."""
+
+    def __init__(self, clock: FakeClock, late: float) -> None:
+        self._clock = clock
+        self._late = late
+
+    def submit(self, work: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Runs it, a while later."""
+        self._clock.sleep(self._late)
+        future: Future[Any] = Future()
+        future.set_result(work(*args, **kwargs))
+        self._late = 0.0
+        return future
+
+
+def test_a_send_that_had_to_queue_renews_the_lease() -> None:
+    """What comes to its turn when it would outlast the lease goes back, and is sent under a new one."""
+    bench = Bench(a=[ACCEPTED], b=[ACCEPTED])
+    bench.hold = Held(bench.clock, lease=1.0)
+    bench.pool = Jammed(bench.clock, late=1.5)
+    bench.run()
+    assert bench.outcomes() == [ACCEPTED, ACCEPTED]
+    assert bench.hold.renewals >= 1
+    assert [len(times) for times in bench.sender.sent.values()] == [1, 1]
+
+
+def test_a_send_that_queued_beyond_the_deadline_is_not_made() -> None:
+    """The call is over by the time that a thread is free."""
+    bench = Bench(a=[ACCEPTED], b=[ACCEPTED])
+    bench.pool = Jammed(bench.clock, late=DEADLINE)
+    bench.run()
+    assert bench.outcomes() == [None, None]
+    assert bench.sender.sent == {}
+
+
+class Hanging(Executor):
+    """A pool whose sends never end."""
+
+    def submit(self, work: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ARG002
+        """A future that has started and is never done."""
+        future: Future[Any] = Future()
+        future.set_running_or_notify_cancel()
+        return future
+
+
+def test_a_send_that_hangs_is_left_behind() -> None:
+    """One that no time-out ends does not keep the invocation from ending, soon after its deadline."""
+    bench = Bench(a=[ACCEPTED], b=[ACCEPTED])
+    bench.pool = Hanging()
+    start, looks = DEADLINE - 0.01, iter(range(1_000_000))
+    # Time goes by from look to look, so that nobody really waits for long.
+    bench.clock.monotonic = lambda: start + 0.2 * next(looks)  # type: ignore[method-assign]
+    with app_log() as log:
+        bench.run()
+    assert bench.outcomes() == [None, None]
+    assert log.events("sends_abandoned")[0]["devices"] == 2

@@ -1,0 +1,189 @@
+"""One invocation's hold on an event, over a ledger in memory and a clock that stands still."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import cast
+
+import pytest
+
+from models.errors import ConfigurationError, DatabaseUnavailableError
+from models.push import DeviceResult, Outcome, OutcomeKind
+from push.lease_keeper import CLOCKS_AGREE_WITHIN_SECONDS, LeaseKeeper
+from push.ledger import EventKey, Lease, Ledger
+from tests.fakes import FakeClock, app_log
+
+LEASE = timedelta(seconds=9)
+LONGEST_SEND = 7.0
+WINDOW = LEASE.total_seconds() - LONGEST_SEND - CLOCKS_AGREE_WITHIN_SECONDS
+RESULT = DeviceResult(Outcome(OutcomeKind.ACCEPTED, "queued"), 1, 10)
+ERRORS = [DatabaseUnavailableError("it is down"), ConfigurationError("it refuses")]
+
+
+class Book:
+    """A ledger for one event: `taken` once somebody else has it, `error` raised by every method."""
+
+    def __init__(self) -> None:
+        self.taken = False
+        self.error: Exception | None = None
+        self.calls: list[str] = []
+        self.results: dict[str, DeviceResult] = {}
+
+    def renew(self, lease: Lease, now: datetime) -> Lease | None:
+        """The lease from now on."""
+        return self._granted("renew", lease, now)
+
+    def record(self, lease: Lease, results: Mapping[str, DeviceResult], now: datetime) -> Lease | None:
+        """The same, with results."""
+        renewed = self._granted("record", lease, now)
+        self.results.update(results)
+        return renewed
+
+    def finish(self, lease: Lease, results: Mapping[str, DeviceResult]) -> None:
+        """The end."""
+        self._granted("finish", lease, lease.until)
+        self.results.update(results)
+
+    def release(self, lease: Lease, results: Mapping[str, DeviceResult], now: datetime) -> None:
+        """The end of this delivery."""
+        self._granted("release", lease, now)
+        self.results.update(results)
+
+    def _granted(self, call: str, lease: Lease, now: datetime) -> Lease | None:
+        self.calls.append(call)
+        if self.error is not None:
+            raise self.error
+        if self.taken:
+            return None
+        return Lease(lease.key, lease.holder, now + LEASE, lease.first_seen, lease.settled)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """Stands still."""
+    return FakeClock()
+
+
+@pytest.fixture
+def book() -> Book:
+    """Nobody else has the event."""
+    return Book()
+
+
+@pytest.fixture
+def keeper(clock: FakeClock, book: Book) -> LeaseKeeper:
+    """A lease that was granted this moment."""
+    now = clock.now()
+    lease = Lease(EventKey("source", "id", "call"), "me", now + LEASE, now, frozenset())
+    return LeaseKeeper(cast("Ledger", book), lease, clock, LONGEST_SEND)
+
+
+class TestRenewing:
+    def test_not_while_a_send_fits(self, keeper: LeaseKeeper, book: Book, clock: FakeClock) -> None:
+        """A send that ends within the lease costs no round trip."""
+        clock.sleep(WINDOW)
+        assert keeper.renew_for_a_send()
+        assert book.calls == []
+
+    def test_before_a_send_that_would_not_fit(
+        self, keeper: LeaseKeeper, book: Book, clock: FakeClock
+    ) -> None:
+        """One that could outlast the lease, by whoever's clock, renews it first."""
+        clock.sleep(WINDOW + 0.01)
+        assert keeper.renew_for_a_send()
+        assert book.calls == ["renew"]
+        assert keeper.send_by == pytest.approx(clock.monotonic() + WINDOW)
+
+    def test_a_send_ends_before_anybody_may_take_over(self, keeper: LeaseKeeper, clock: FakeClock) -> None:
+        """The latest start leaves room for the longest send and for clocks that differ."""
+        ends = keeper.send_by + LONGEST_SEND + CLOCKS_AGREE_WITHIN_SECONDS
+        assert ends <= clock.monotonic() + LEASE.total_seconds()
+
+    def test_taken_over(self, keeper: LeaseKeeper, book: Book, clock: FakeClock) -> None:
+        """Once somebody else has the event nothing may be sent, for good."""
+        clock.sleep(WINDOW + 1)
+        book.taken = True
+        assert not keeper.renew_for_a_send()
+        assert keeper.lost
+        book.taken = False
+        assert not keeper.renew_for_a_send()
+        assert book.calls == ["renew"]
+
+    @pytest.mark.parametrize("error", ERRORS)
+    def test_not_known(self, keeper: LeaseKeeper, book: Book, clock: FakeClock, error: Exception) -> None:
+        """If nobody can tell who has the event nothing may be sent."""
+        clock.sleep(WINDOW + 1)
+        book.error = error
+        with app_log() as log:
+            assert not keeper.renew_for_a_send()
+        assert keeper.lost
+        assert len(log.events("lease_not_renewed")) == 1
+
+
+class TestWriting:
+    def test_nothing_to_save(self, keeper: LeaseKeeper, book: Book) -> None:
+        """Saving nothing costs no round trip."""
+        keeper.save()
+        assert book.calls == []
+
+    def test_saving_renews(self, keeper: LeaseKeeper, book: Book, clock: FakeClock) -> None:
+        """What is written down renews the lease on the way, and is written once."""
+        clock.sleep(1)
+        keeper.note("device", RESULT)
+        keeper.save()
+        keeper.save()
+        assert book.calls == ["record"]
+        assert book.results == {"device": RESULT}
+        assert keeper.send_by == pytest.approx(1 + WINDOW)
+
+    def test_a_failed_save_is_made_up_for(self, keeper: LeaseKeeper, book: Book) -> None:
+        """What could not be written is written the next time; the lease is not lost by it."""
+        keeper.note("device", RESULT)
+        book.error = ERRORS[0]
+        with app_log():
+            keeper.save()
+        assert not keeper.lost
+        book.error = None
+        keeper.save()
+        assert book.results == {"device": RESULT}
+
+    def test_saving_finds_out_that_it_is_lost(self, keeper: LeaseKeeper, book: Book) -> None:
+        """A record that finds another holder leaves what has rung in the ledger, and ends the sends."""
+        book.taken = True
+        keeper.note("device", RESULT)
+        with app_log():
+            keeper.save()
+        assert keeper.lost
+        assert book.results == {"device": RESULT}
+        assert not keeper.renew_for_a_send()
+
+    @pytest.mark.parametrize("end", ["finish", "release"])
+    def test_the_last_write(self, keeper: LeaseKeeper, book: Book, end: str) -> None:
+        """What is left to be written goes with the end."""
+        keeper.note("device", RESULT)
+        getattr(keeper, end)()
+        assert (book.calls, book.results) == ([end], {"device": RESULT})
+
+    @pytest.mark.parametrize("error", ERRORS)
+    @pytest.mark.parametrize("end", ["finish", "release"])
+    def test_the_last_write_may_fail(
+        self, keeper: LeaseKeeper, book: Book, end: str, error: Exception
+    ) -> None:
+        """It is logged; what was rung was rung."""
+        book.error = error
+        with app_log() as log:
+            getattr(keeper, end)()
+        assert len(log.events("ledger_not_written")) == 1
+
+    def test_what_was_rung_under_a_lost_lease(
+        self, keeper: LeaseKeeper, book: Book, clock: FakeClock
+    ) -> None:
+        """It is written at the end, so that the event's next holder leaves the device alone."""
+        clock.sleep(WINDOW + 1)
+        book.taken = True
+        with app_log():
+            keeper.renew_for_a_send()
+        keeper.note("device", RESULT)
+        keeper.save()
+        assert book.results == {}
+        keeper.release()
+        assert book.results == {"device": RESULT}

@@ -1,0 +1,271 @@
+"""The registrar's functions, over a device store in memory."""
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import azure.functions as func
+import pytest
+
+from models.device import Platform
+from models.errors import ConfigurationError, DatabaseUnavailableError
+from registrar.routes import Registrar, registrar_blueprint
+from tests.fakes import ALICE, BOB, NOW, TEAMS_USER, FakeClock, InMemoryDeviceStore, app_log, registration
+
+DEFAULT_TTL = 86_400
+TOKEN = "do-not-quote-this-device-token"
+
+
+class Service:
+    """The function app's HTTP side: the functions as the worker finds them."""
+
+    def __init__(self, registrar: Callable[[], Registrar]) -> None:
+        app = func.FunctionApp()
+        app.register_functions(registrar_blueprint(registrar))
+        self.functions = {each.get_function_name(): each for each in app.get_functions()}
+
+    def call(self, name: str, *, body: bytes = b"", **params: str) -> tuple[int, dict[str, Any]]:
+        """Status and body of an answer."""
+        response = self.respond(name, body=body, **params)
+        answer = json.loads(response.get_body())
+        assert isinstance(answer, dict)
+        return response.status_code, answer
+
+    def respond(self, name: str, *, body: bytes = b"", **params: str) -> func.HttpResponse:
+        """The whole answer."""
+        function = self.functions[name].get_user_function()
+        response = function(func.HttpRequest("", "/", params=params, body=body))
+        assert isinstance(response, func.HttpResponse)
+        return response
+
+    def add(self, **changes: object) -> tuple[int, dict[str, Any]]:
+        """Answer to AddDeviceToken."""
+        return self.call("AddDeviceToken", body=add_body(**changes))
+
+    def get(self, user: str = ALICE) -> tuple[int, dict[str, Any]]:
+        """Answer to GetDeviceRegistrations."""
+        return self.call("GetDeviceRegistrations", acsMri=user)
+
+    def delete(self, user: str = ALICE, device: str = "phone") -> tuple[int, dict[str, Any]]:
+        """Answer to DeleteDeviceRegistration."""
+        return self.call("DeleteDeviceRegistration", acsMri=user, deviceUUID=device)
+
+
+def add_body(**changes: object) -> bytes:
+    device = {"deviceUUID": "phone", "deviceToken": TOKEN, "platform": "apple"}
+    whole: dict[str, object] = {"acsMri": ALICE, "deviceInfos": [device]}
+    for name, value in changes.items():
+        if name in device:
+            device[name] = str(value)
+        else:
+            whole[name] = value
+    return json.dumps(whole).encode()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock(NOW + timedelta(microseconds=987_654))
+
+
+@pytest.fixture
+def store() -> InMemoryDeviceStore:
+    return InMemoryDeviceStore()
+
+
+@pytest.fixture
+def service(store: InMemoryDeviceStore, clock: FakeClock) -> Service:
+    return Service(lambda: Registrar(store, clock, DEFAULT_TTL))
+
+
+EVERY_FUNCTION = pytest.mark.parametrize(
+    ("name", "body", "params"),
+    [
+        ("AddDeviceToken", add_body(), {}),
+        ("GetDeviceRegistrations", b"", {"acsMri": ALICE}),
+        ("DeleteDeviceRegistration", b"", {"acsMri": ALICE, "deviceUUID": "phone"}),
+    ],
+)
+
+
+class TestWiring:
+    @pytest.mark.parametrize(
+        ("name", "route", "method"),
+        [
+            ("AddDeviceToken", "add_device_token", "POST"),
+            ("GetDeviceRegistrations", "get_device_registrations", "GET"),
+            ("DeleteDeviceRegistration", "delete_device_registration", "DELETE"),
+        ],
+    )
+    def test_routes(self, service: Service, name: str, route: str, method: str) -> None:
+        """Names, routes and methods are those of Microsoft's sample, and a key is needed."""
+        assert len(service.functions) == 3
+        trigger = service.functions[name].get_trigger()
+        assert trigger is not None
+        binding = json.loads(json.dumps(trigger.get_dict_repr(), default=str))
+        assert (binding["route"], [str(each).upper() for each in binding["methods"]]) == (route, [method])
+        assert "ANONYMOUS" not in str(binding.get("authLevel")).upper()
+
+    def test_registrar_is_built_on_use(self) -> None:
+        """Finding the functions builds no registrar."""
+
+        def fail() -> Registrar:
+            raise AssertionError("built too early")
+
+        assert len(Service(fail).functions) == 3
+
+
+class TestAdd:
+    def test_new_and_refreshed(self, service: Service, clock: FakeClock) -> None:
+        """201 for a new and for a refreshed registration, with when it ends; the token is not echoed."""
+        expected = {"acsMri": ALICE, "deviceUUID": "phone", "platform": "apple"}
+        assert service.add() == (201, {**expected, "expiresAt": "2100-02-01T12:00:00Z"})
+        clock.sleep(60)
+        assert service.add() == (201, {**expected, "expiresAt": "2100-02-01T12:01:00Z"})
+
+    def test_whole_seconds(self, service: Service, store: InMemoryDeviceStore) -> None:
+        """A registration ends at the very second that the app was told."""
+        service.add()
+        (found,) = store.devices_of(ALICE, NOW)
+        assert found.expires_at == NOW + timedelta(seconds=DEFAULT_TTL)
+
+    @pytest.mark.parametrize(
+        ("sent", "answered"), [("Android", "fcmv1"), ("gcm", "fcmv1"), ("Windows", "windows")]
+    )
+    def test_platform(self, service: Service, sent: str, answered: str) -> None:
+        """The platform is answered as the hub's format."""
+        assert service.add(platform=sent)[1]["platform"] == answered
+        assert service.get()[1]["deviceInfos"][0]["platform"] == answered
+
+    def test_life_that_was_asked_for(self, service: Service, clock: FakeClock) -> None:
+        """A registration lives as long as the app asks."""
+        assert service.add(ttlSeconds=300)[1]["expiresAt"] == "2100-01-31T12:05:00Z"
+        clock.sleep(299)
+        assert service.get()[0] == 200
+        clock.sleep(1)
+        assert service.get()[0] == 404
+
+    def test_default_life(self, store: InMemoryDeviceStore, clock: FakeClock) -> None:
+        """Otherwise the default counts, as far as the user may have it."""
+        service = Service(lambda: Registrar(store, clock, 15_552_000))
+        assert service.add()[1]["expiresAt"] == "2100-07-30T12:00:00Z"
+        assert service.add(acsMri=TEAMS_USER)[1]["expiresAt"] == "2100-02-01T12:00:00Z"
+
+    def test_bad_request(self, service: Service) -> None:
+        """A bad body is a problem document that names every field and quotes none."""
+        status, problem = service.add(acsMri="", platform="baidu", ttlSeconds=1)
+        assert (status, problem["code"], problem["status"]) == (400, "invalid_request", 400)
+        fields = [bad["field"] for bad in problem["errors"]]
+        assert sorted(fields) == ["acsMri", "deviceInfos[0].platform", "ttlSeconds"]
+        assert TOKEN not in json.dumps(problem)
+        assert service.get()[0] == 404
+
+    @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff"])
+    def test_no_json(self, service: Service, body: bytes) -> None:
+        """A body that is no JSON object is the caller's fault."""
+        response = service.respond("AddDeviceToken", body=body)
+        assert (response.status_code, response.mimetype) == (400, "application/problem+json")
+
+    def test_sign_in_on_the_same_phone(self, service: Service) -> None:
+        """The token goes to the user who registered it last; the other one's calls no longer ring there."""
+        service.add()
+        service.add(acsMri=BOB)
+        assert (service.get(ALICE)[0], service.get(BOB)[0]) == (404, 200)
+
+
+class TestGet:
+    def test_devices(self, service: Service, store: InMemoryDeviceStore) -> None:
+        """All unexpired devices, with token, format and end."""
+        store.register(registration(device_uuid="b", device_token="t-b", platform=Platform.FCM_V1), NOW)
+        store.register(registration(device_uuid="a", device_token="t-a"), NOW)
+        store.register(registration(device_uuid="c", device_token="t-c", expires_at=NOW), NOW)
+        expires = "2100-02-01T12:00:00Z"
+        assert service.get() == (
+            200,
+            {
+                "acsMri": ALICE,
+                "deviceInfos": [
+                    {"deviceUUID": "a", "deviceToken": "t-a", "platform": "apple", "expiresAt": expires},
+                    {"deviceUUID": "b", "deviceToken": "t-b", "platform": "fcmv1", "expiresAt": expires},
+                ],
+            },
+        )
+
+    def test_nobody(self, service: Service) -> None:
+        """A user without an unexpired device is a 404."""
+        assert service.get()[0] == 404
+        assert service.get()[1]["code"] == "registration_not_found"
+
+    def test_bad_query(self, service: Service) -> None:
+        """A missing or impossible user is a 400."""
+        assert service.call("GetDeviceRegistrations")[0] == 400
+        assert service.get("4:+14255550123")[0] == 400
+
+
+class TestDelete:
+    def test_device(self, service: Service) -> None:
+        """200 with what was forgotten, and only that."""
+        service.add()
+        service.add(deviceUUID="tablet", deviceToken="t-2")
+        assert service.delete() == (200, {"acsMri": ALICE, "deviceUUID": "phone"})
+        assert [device["deviceUUID"] for device in service.get()[1]["deviceInfos"]] == ["tablet"]
+
+    def test_unknown(self, service: Service, clock: FakeClock) -> None:
+        """404 for an unknown device, another user's, one deleted before and one that has expired."""
+        service.add()
+        assert service.delete(device="other")[0] == 404
+        assert service.delete(user=BOB)[0] == 404
+        clock.sleep(DEFAULT_TTL)
+        assert service.delete()[0] == 404
+        service.add()
+        assert [service.delete()[0], service.delete()[0]] == [200, 404]
+
+    def test_bad_query(self, service: Service) -> None:
+        """All missing parameters are named together."""
+        status, problem = service.call("DeleteDeviceRegistration")
+        assert (status, [bad["field"] for bad in problem["errors"]]) == (400, ["acsMri", "deviceUUID"])
+
+
+class TestFailures:
+    @EVERY_FUNCTION
+    def test_database(
+        self, service: Service, store: InMemoryDeviceStore, name: str, body: bytes, params: dict[str, str]
+    ) -> None:
+        """A database that fails is a 503 that says when to come back, and never "no devices"."""
+        store.error = DatabaseUnavailableError("MongoDB cannot be reached in time (AutoReconnect).")
+        with app_log() as log:
+            response = service.respond(name, body=body, **params)
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+        assert json.loads(response.get_body())["code"] == "database_unavailable"
+        (line,) = log.events("request_failed")
+        assert (line["level"], line["function"], line["code"]) == ("WARNING", name, "database_unavailable")
+        assert not any(secret in log.text for secret in (TOKEN, ALICE))
+
+    @EVERY_FUNCTION
+    def test_configuration(self, name: str, body: bytes, params: dict[str, str]) -> None:
+        """What is configured wrongly is for the operator's log; the caller hears that it is, not what."""
+
+        def misconfigured() -> Registrar:
+            raise ConfigurationError("Settings to correct: DbName: is missing")
+
+        with app_log() as log:
+            response = Service(misconfigured).respond(name, body=body, **params)
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "60")
+        assert b"misconfigured" in response.get_body()
+        assert b"DbName" not in response.get_body()
+        (line,) = log.events("request_failed")
+        assert (line["level"], line["code"]) == ("ERROR", "misconfigured")
+        assert "DbName" in line["detail"]
+
+    def test_callers_faults_are_not_logged(self, service: Service) -> None:
+        """What the caller did wrong concerns no operator."""
+        with app_log() as log:
+            service.add(platform="baidu")
+            service.get()
+        assert log.text == ""
+
+    def test_what_nobody_expected(self, service: Service, store: InMemoryDeviceStore) -> None:
+        """Any other exception is a bug, and reaches the worker as it is."""
+        store.error = RuntimeError("a bug")
+        with pytest.raises(RuntimeError, match="a bug"):
+            service.get()

@@ -1,0 +1,285 @@
+"""The settings: their names, their rules, and one error for all that is wrong."""
+
+import json
+import os
+import traceback
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from models.errors import ConfigurationError
+from settings import Settings, setting_names
+
+ROOT = Path(__file__).parents[2]
+SECRET = "do-not-quote"
+HOST = "contoso.servicebus.windows.net"
+CONNECTION = f"Endpoint=sb://{HOST}/;SharedAccessKeyName=Send;SharedAccessKey={SECRET}="
+NEEDED = {
+    "ANHHubConnectionString": CONNECTION,
+    "ANHHubName": "Ring",
+    "MongoDbConnectionString": f"mongodb://user:{SECRET}@db.test/",
+    "DbName": "calling",
+}
+
+
+def settings(**changes: str) -> Settings:
+    return Settings.from_mapping({**NEEDED, **changes})
+
+
+def without(*names: str) -> dict[str, str]:
+    return {name: value for name, value in NEEDED.items() if name not in names}
+
+
+def refused(values: dict[str, str]) -> dict[str, str]:
+    """What is said of each bad setting, after a look for secrets at all that can be shown."""
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.from_mapping(values)
+    error = caught.value
+    shown = "".join([str(error), repr(error), repr(error.errors), *traceback.format_exception(error)])
+    assert SECRET not in shown
+    assert all(f"{bad.field}: {bad.detail}" in str(error) for bad in error.errors)
+    assert not error.redeliver
+    return {bad.field: bad.detail for bad in error.errors}
+
+
+class TestNames:
+    def test_of_the_sample(self) -> None:
+        """The names of Microsoft's C# sample work."""
+        read = settings(ANHHubUrl=f"https://{HOST}/Ring/messages/", ANHHubApiVersion="2015-01")
+        assert (read.hub_connection.host, read.hub_connection.key) == (HOST, f"{SECRET}=")
+        assert (read.hub_name, read.hub_api_version, read.database_name) == ("Ring", "2015-01", "calling")
+        assert read.messages_url == f"https://{HOST}/Ring/messages/"
+        assert read.mongodb_uri.get_secret_value() == NEEDED["MongoDbConnectionString"]
+
+    def test_of_the_tutorial(self) -> None:
+        """So do those of its tutorial."""
+        values = without("ANHHubConnectionString", "ANHHubName")
+        values |= {
+            "ANH_Hub_Connection_String": CONNECTION,
+            "ANH_Hub_Name": "Ring",
+            "ANH_Hub_URL": f"https://{HOST}/Other/messages",
+            "ANH_Hub_Api_Version": "2015-01",
+        }
+        read = Settings.from_mapping(values)
+        assert (read.hub_connection, read.hub_name) == (settings().hub_connection, "Ring")
+        assert (read.messages_url, read.hub_api_version) == (f"https://{HOST}/Other/messages/", "2015-01")
+
+    def test_sample_wins(self) -> None:
+        """Where both are there, the sample's name counts; where it is empty, the other."""
+        assert settings(ANH_Hub_Name="Other").hub_name == "Ring"
+        assert settings(ANHHubName="", ANH_Hub_Name="Other").hub_name == "Other"
+
+    def test_only_the_mapping_counts(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What is set in the process's environment does not matter."""
+        monkeypatch.setitem(os.environ, "ANHHubName", "FromTheEnvironment")
+        monkeypatch.setitem(os.environ, "CallRingSeconds", "7")
+        assert (settings().hub_name, settings().call_ring_seconds) == ("Ring", 60)
+        assert "ANHHubName" in refused(without("ANHHubName"))
+
+    def test_strangers(self) -> None:
+        """Other variables of the environment are ignored."""
+        assert settings(PATH="/bin", AzureWebJobsStorage="x").hub_name == "Ring"
+
+
+class TestMissing:
+    def test_all_at_once(self) -> None:
+        """One error names every missing setting, and only what has no default is missing."""
+        assert refused({}) == dict.fromkeys(NEEDED, "is missing")
+
+    @pytest.mark.parametrize("name", NEEDED)
+    @pytest.mark.parametrize("value", ["", " ", "\t\n"])
+    def test_empty(self, name: str, value: str) -> None:
+        """An empty value counts as missing."""
+        assert refused({**NEEDED, name: value}) == {name: "is missing"}
+
+    def test_empty_optional(self) -> None:
+        """An optional setting that is empty has its default."""
+        names = [name for name in setting_names() if name not in NEEDED]
+        assert settings(**dict.fromkeys(names, "")) == settings()
+
+    def test_together_with_malformed(self) -> None:
+        """What is missing and what is malformed stand in the same error."""
+        values = {
+            "ANHHubConnectionString": SECRET,
+            "MongoDbConnectionString": SECRET,
+            "CallRingSeconds": SECRET,
+        }
+        assert sorted(refused(values)) == sorted([*NEEDED, "CallRingSeconds"])
+
+
+class TestMalformed:
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("ANHHubConnectionString", SECRET),
+            ("ANHHubConnectionString", '{"host": "h", "key_name": "n", "key": "do-not-quote"}'),
+            ("ANHHubConnectionString", f"SharedAccessKey={SECRET}"),
+            ("ANHHubConnectionString", CONNECTION.replace("sb:", "https:")),
+            ("ANHHubName", "a/b"),
+            ("ANHHubName", "a?direct"),
+            ("ANHHubName", "a#b"),
+            ("ANHHubName", "a b"),
+            ("ANHHubApiVersion", SECRET),
+            ("ANHHubApiVersion", "2020-06&direct"),
+            ("MongoDbConnectionString", SECRET),
+            ("MongoDbConnectionString", f"https://user:{SECRET}@db.test/"),
+            ("DbName", "a b"),
+            ("DbName", "a.b"),
+            ("DbName", "a$b"),
+            ("DbName", "x" * 64),
+            ("DefaultTtlSeconds", "299"),
+            ("DefaultTtlSeconds", "15552001"),
+            ("DefaultTtlSeconds", "1.5"),
+            ("DefaultTtlSeconds", SECRET),
+            ("CallRingSeconds", "0"),
+            ("CallRingSeconds", "601"),
+            ("CallRingSeconds", "nan"),
+            ("CallRingSeconds", "inf"),
+            ("InvocationTimeoutSeconds", "4"),
+            ("InvocationTimeoutSeconds", "29"),
+            ("HubConnectTimeoutSeconds", "0"),
+            ("HubConnectTimeoutSeconds", "31"),
+            ("HubReadTimeoutSeconds", "-1"),
+            ("HubReadTimeoutSeconds", "31"),
+            ("MaximumConcurrentSends", "0"),
+            ("MaximumConcurrentSends", "513"),
+            ("MongoDbServerSelectionTimeoutSeconds", "0"),
+            ("MongoDbServerSelectionTimeoutSeconds", "31"),
+            ("MongoDbOperationTimeoutSeconds", "0"),
+            ("MongoDbOperationTimeoutSeconds", "31"),
+        ],
+    )
+    def test_named_and_not_quoted(self, name: str, value: str) -> None:
+        """A malformed value is named with what is wrong, and not quoted."""
+        found = refused({**NEEDED, name: value})
+        assert list(found) == [name]
+        assert found[name] not in {"", "is missing"}
+
+    def test_tutorials_spelling(self) -> None:
+        """A setting in the tutorial's spelling that is malformed is named, too."""
+        assert len(refused({**without("ANHHubName"), "ANH_Hub_Name": "a b"})) == 1
+
+
+class TestHubUrl:
+    def test_derived(self) -> None:
+        """Without a URL it follows from the connection string and the hub's name."""
+        assert settings().messages_url == f"https://{HOST}/Ring/messages/"
+
+    @pytest.mark.parametrize(
+        ("url", "messages_url"),
+        [
+            (f"https://{HOST}/Ring/messages/", f"https://{HOST}/Ring/messages/"),
+            (f"https://{HOST}/Ring/messages", f"https://{HOST}/Ring/messages/"),
+            (f"https://{HOST}:443/Other/messages/", f"https://{HOST}:443/Other/messages/"),
+            ("https://CONTOSO.servicebus.windows.net/r/messages/", None),
+            ("http://127.0.0.1:7080/Ring/messages/", "http://127.0.0.1:7080/Ring/messages/"),
+            ("http://127.9.9.9/Ring/messages/", None),
+            ("http://localhost:1/Ring/messages/", None),
+            ("https://localhost:1/Ring/messages/", None),
+            ("http://[::1]:7080/Ring/messages/", None),
+        ],
+    )
+    def test_accepted(self, url: str, messages_url: str | None) -> None:
+        """The connection string's own host over https, or loopback over http as well."""
+        assert settings(ANHHubUrl=url).messages_url == (messages_url or url)
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "https://evil.test/Ring/messages/",
+            f"https://{HOST}.evil.test/Ring/messages/",
+            f"https://evil{HOST}/Ring/messages/",
+            f"https://{HOST}@evil.test/Ring/messages/",
+            f"https://{HOST}\\@evil.test/Ring/messages/",
+            f"https://{HOST}\\.evil.test/Ring/messages/",
+            "https://other.servicebus.windows.net/Ring/messages/",
+            "http://127.0.0.1.evil.test/Ring/messages/",
+            "http://localhost.evil.test/Ring/messages/",
+            "http://127.0.0.1@evil.test/Ring/messages/",
+            "http://10.0.0.1/Ring/messages/",
+            "http://0.0.0.0/Ring/messages/",
+            "http://[::]/Ring/messages/",
+        ],
+    )
+    def test_leak(self, url: str) -> None:
+        """A URL that would take the token to another machine is refused."""
+        assert list(refused({**NEEDED, "ANHHubUrl": url})) == ["ANHHubUrl"]
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            f"http://{HOST}/Ring/messages/",
+            f"ftp://{HOST}/Ring/messages/",
+            "ftp://127.0.0.1/Ring/messages/",
+            f"{HOST}/Ring/messages/",
+            f"//{HOST}/Ring/messages/",
+            "do-not-quote",
+            "https://",
+            "https://[do-not-quote/",
+            f"https://{HOST}:do-not-quote/Ring/messages/",
+            f"https://user:do-not-quote@{HOST}/Ring/messages/",
+            f"https://{HOST}/Ring/messages/?direct",
+            f"https://{HOST}/Ring/messages/?",
+            f"https://{HOST}/Ring/messages/#x",
+            f"https://{HOST}/Ring?x=/messages/",
+            f"https://{HOST}/Ring",
+            f"https://{HOST}/",
+        ],
+    )
+    def test_malformed(self, url: str) -> None:
+        """Plain http to another machine, another scheme, no host, a query or another path are refused."""
+        assert list(refused({**NEEDED, "ANHHubUrl": url})) == ["ANHHubUrl"]
+
+
+class TestValues:
+    def test_defaults(self) -> None:
+        """What the four needed settings leave open."""
+        read = settings()
+        assert (read.hub_url, read.hub_api_version) == (None, "2020-06")
+        assert (read.default_ttl_seconds, read.call_ring_seconds, read.invocation_seconds) == (86_400, 60, 20)
+        assert (read.hub_connect_seconds, read.hub_read_seconds) == (2, 5)
+        assert read.maximum_concurrent_sends == 64
+        assert (read.mongodb_server_selection_seconds, read.mongodb_operation_seconds) == (2, 3)
+        assert read.application_insights is None
+
+    def test_pasted_blanks(self) -> None:
+        """Blanks and line breaks around a value, as pasting leaves them, do not count."""
+        padded = {name: f" {value}\n" for name, value in NEEDED.items()}
+        assert Settings.from_mapping(padded) == settings()
+
+    def test_secrets_are_masked(self) -> None:
+        """The settings can be written down."""
+        read = settings(APPLICATIONINSIGHTS_CONNECTION_STRING=f"InstrumentationKey={SECRET}")
+        assert SECRET not in repr(read) + str(read)
+        assert read.application_insights is not None
+        assert SECRET in read.application_insights.get_secret_value()
+
+    def test_frozen(self) -> None:
+        """They do not change once they are read."""
+        with pytest.raises(ValidationError):
+            settings().hub_name = "Other"  # type: ignore[misc]
+
+
+class TestSampleFile:
+    HOST_LEVEL = frozenset(
+        {"FUNCTIONS_WORKER_RUNTIME", "AzureWebJobsStorage", "PYTHON_THREADPOOL_THREAD_COUNT"}
+    )
+
+    def values(self) -> dict[str, str]:
+        values = json.loads((ROOT / "local.settings.sample.json").read_text())["Values"]
+        assert isinstance(values, dict)
+        return values
+
+    def test_carries_every_setting(self) -> None:
+        """Every setting has its line in the sample file, and the rest is the host's."""
+        assert self.values().keys() - self.HOST_LEVEL == set(setting_names())
+        assert set(self.values()) >= self.HOST_LEVEL
+
+    def test_is_valid(self) -> None:
+        """What stands there is accepted, all of it text as the host wants it, and is the default."""
+        values = self.values()
+        assert all(isinstance(value, str) for value in values.values())
+        read = Settings.from_mapping(values)
+        needed = {name: values[name] for name in NEEDED}
+        assert read == Settings.from_mapping(needed)
