@@ -4,9 +4,10 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+BENCH_STAMP := $(VENV)/.installed-bench
 CODE := function_app.py settings.py clients.py clock.py telemetry.py mongodb.py metrics_export.py models registrar push local tests
 
-.PHONY: help demo run test test-unit test-contract test-integration test-end-to-end check format lock clean
+.PHONY: bench bench-long help demo run test test-unit test-contract test-integration test-end-to-end soak check format lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -30,6 +31,22 @@ test: $(STAMP) ## all tests
 
 test-unit test-contract test-integration test-end-to-end: $(STAMP)
 	@$(BIN)/python -m pytest tests/$(subst -,_,$(patsubst test-%,%,$@))
+
+$(BENCH_STAMP): $(STAMP) requirements-bench.txt bench/node/package-lock.json
+	@echo "Installing what the benchmark needs on top ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off -r requirements-bench.txt
+	@if command -v npm >/dev/null; then npm ci --prefix bench/node --no-audit --no-fund --loglevel error; \
+	else echo "npm is not installed: the client for JavaScript is left out"; fi
+	@touch $@
+
+bench: $(BENCH_STAMP) ## how fast it is, beside floor, reference way and public clients (a few minutes)
+	@$(BIN)/python -m bench
+
+bench-long: $(BENCH_STAMP) ## the same with 50,000 events for the memory and 1,000,000 registrations
+	@$(BIN)/python -m bench --sizes long
+
+soak: $(STAMP) ## 10,000 calls with faults and duplicates over two workers; about three minutes on two cores
+	@$(BIN)/python -m local.soak
 
 check: $(STAMP) ## format, lint, import rules, types
 	@echo "Format"; $(BIN)/ruff format --check $(CODE)

@@ -1,0 +1,249 @@
+"""The ledger's contract, over mongomock and over the wire; then what only a real server can show."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import cast
+
+import mongomock
+import pytest
+from pymongo import MongoClient
+from pymongo.collection import Collection
+
+import mongodb
+from local.database import EmbeddedDatabase
+from models.errors import ConfigurationError, DatabaseUnavailableError
+from models.push import DeviceResult, Outcome, OutcomeKind
+from push.ledger import REMEMBERED_FOR, EventKey, Finished, Held, Lease, Ledger
+from tests.fakes import NOW, app_log
+
+# mongomock still asks for the time in the deprecated way.
+pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")
+
+LEASE = timedelta(seconds=9)
+KEY = EventKey("/subscriptions/1", "event-1", "call-1")
+PHONE, TABLET = "a" * 64, "b" * 64
+
+
+def result(kind: OutcomeKind = OutcomeKind.ACCEPTED) -> DeviceResult:
+    return DeviceResult(Outcome(kind, "a reason", status=201, tracking_id="tracking"), 2, 1_500)
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[EmbeddedDatabase]:
+    """A database in memory, with fail points."""
+    with EmbeddedDatabase(test_commands=True) as running:
+        yield running
+
+
+@pytest.fixture
+def wire(database: EmbeddedDatabase) -> Iterator[Collection[mongodb.Document]]:
+    """An empty collection on a real server."""
+    with MongoClient[mongodb.Document](database.uri, serverSelectionTimeoutMS=2_000) as client:
+        collection = client["calling"]["ledger"]
+        collection.drop()
+        yield collection
+
+
+@pytest.fixture(params=["mongomock", "wire"])
+def collection(request: pytest.FixtureRequest) -> Collection[mongodb.Document]:
+    """An empty collection, in memory or on a real server."""
+    if request.param == "mongomock":
+        return cast("Collection[mongodb.Document]", mongomock.MongoClient()["calling"]["ledger"])
+    return cast("Collection[mongodb.Document]", request.getfixturevalue("wire"))
+
+
+@pytest.fixture
+def ledger(collection: Collection[mongodb.Document]) -> Ledger:
+    """Over that collection."""
+    return Ledger(collection, 3.0, LEASE, 2.0)
+
+
+def claimed(ledger: Ledger, holder: str = "me", after: float = 0.0, key: EventKey = KEY) -> Lease:
+    """A claim that has to be granted."""
+    lease = ledger.claim(key, holder, NOW + timedelta(seconds=after))
+    assert isinstance(lease, Lease)
+    return lease
+
+
+class TestClaim:
+    def test_a_new_event(self, ledger: Ledger) -> None:
+        """Whoever comes first has the lease, from now on, with nothing settled."""
+        assert claimed(ledger) == Lease(KEY, "me", NOW + LEASE, NOW, frozenset())
+
+    def test_a_held_event(self, ledger: Ledger) -> None:
+        """Until the lease ends everybody else hears that it is held, and since when it is known."""
+        claimed(ledger)
+        for seconds in (0, 8.999):
+            assert ledger.claim(KEY, "you", NOW + timedelta(seconds=seconds)) == Held(NOW)
+
+    def test_an_expired_lease(self, ledger: Ledger) -> None:
+        """Whoever comes after its end takes it over, once."""
+        claimed(ledger)
+        taken = claimed(ledger, "you", after=9)
+        assert (taken.holder, taken.until, taken.first_seen) == ("you", NOW + 2 * LEASE, NOW)
+        assert isinstance(ledger.claim(KEY, "they", NOW + LEASE), Held)
+
+    def test_a_finished_event(self, ledger: Ledger) -> None:
+        """It stays finished, lease or no lease."""
+        ledger.finish(claimed(ledger), {})
+        for seconds in (0, 9, 3_600):
+            assert ledger.claim(KEY, "you", NOW + timedelta(seconds=seconds)) == Finished()
+
+    def test_what_was_settled(self, ledger: Ledger) -> None:
+        """A new holder learns which devices are done with: accepted, rejected, gone; nothing else."""
+        kinds = dict(zip("abcdef", OutcomeKind, strict=True))
+        ledger.release(claimed(ledger), {name * 64: result(kind) for name, kind in kinds.items()}, NOW)
+        done = {OutcomeKind.ACCEPTED, OutcomeKind.REJECTED, OutcomeKind.GONE}
+        settled = claimed(ledger, "you").settled
+        assert settled == {name * 64 for name, kind in kinds.items() if kind in done}
+
+    def test_events_are_told_apart(self, ledger: Ledger) -> None:
+        """By source and id together."""
+        claimed(ledger)
+        claimed(ledger, "you", key=EventKey(KEY.source, "event-2", "call-1"))
+        claimed(ledger, "they", key=EventKey("/subscriptions/2", KEY.event_id, None))
+
+    def test_a_document_deleted_by_hand(
+        self, ledger: Ledger, collection: Collection[mongodb.Document]
+    ) -> None:
+        """What has been deleted is new again."""
+        claimed(ledger)
+        collection.delete_many({})
+        assert claimed(ledger, "you", after=1).first_seen == NOW + timedelta(seconds=1)
+
+
+class TestHolding:
+    def test_renewing(self, ledger: Ledger) -> None:
+        """The holder makes its lease longer, and others go on waiting."""
+        lease = ledger.renew(claimed(ledger), NOW + timedelta(seconds=8))
+        assert lease is not None
+        assert lease.until == NOW + timedelta(seconds=17)
+        assert isinstance(ledger.claim(KEY, "you", NOW + timedelta(seconds=16.9)), Held)
+
+    def test_recording(self, ledger: Ledger) -> None:
+        """Results are written and the lease made longer in one go."""
+        lease = ledger.record(claimed(ledger), {PHONE: result()}, NOW + timedelta(seconds=8))
+        assert lease is not None
+        assert lease.until == NOW + timedelta(seconds=17)
+        assert isinstance(ledger.claim(KEY, "you", NOW + timedelta(seconds=16)), Held)
+        assert claimed(ledger, "you", after=17).settled == {PHONE}
+
+    def test_after_a_takeover(self, ledger: Ledger) -> None:
+        """Who has been taken over can neither renew nor shorten the new holder's lease."""
+        old = claimed(ledger)
+        new = claimed(ledger, "you", after=9)
+        later = NOW + timedelta(seconds=10)
+        assert ledger.renew(old, later) is None
+        assert ledger.record(old, {PHONE: result()}, later) is None
+        ledger.release(old, {TABLET: result()}, later)
+        assert isinstance(ledger.claim(KEY, "they", new.until - timedelta(seconds=1)), Held)
+
+    def test_what_rang_is_written_after_a_takeover(self, ledger: Ledger) -> None:
+        """A ring is a ring, whoever has the lease by now."""
+        old = claimed(ledger)
+        claimed(ledger, "you", after=9)
+        ledger.record(old, {PHONE: result()}, NOW + timedelta(seconds=10))
+        ledger.release(old, {TABLET: result()}, NOW + timedelta(seconds=10))
+        assert claimed(ledger, "they", after=20).settled == {PHONE, TABLET}
+
+    def test_releasing(self, ledger: Ledger) -> None:
+        """The next delivery has the lease at once, and knows what was rung."""
+        ledger.release(claimed(ledger), {PHONE: result()}, NOW + timedelta(seconds=2))
+        assert claimed(ledger, "you", after=2).settled == {PHONE}
+
+    def test_writing_twice(self, ledger: Ledger) -> None:
+        """What is written again, after an answer that was lost, changes nothing."""
+        lease = claimed(ledger)
+        for _ in range(2):
+            assert ledger.record(lease, {PHONE: result()}, NOW) is not None
+            ledger.finish(lease, {PHONE: result()})
+        assert ledger.claim(KEY, "you", NOW) == Finished()
+
+
+class TestDocument:
+    def test_shape(self, ledger: Ledger, collection: Collection[mongodb.Document]) -> None:
+        """It says who, when and what became of each device; no token, no user, no name."""
+        ledger.finish(claimed(ledger), {PHONE: result()})
+        (document,) = collection.find()
+        ends = (NOW + LEASE).replace(tzinfo=None)
+        assert document == {
+            "_id": KEY.document_id,
+            "eventId": "event-1",
+            "callId": "call-1",
+            "holder": "me",
+            "leaseUntil": ends,
+            "finished": True,
+            "firstSeenAt": NOW.replace(tzinfo=None),
+            "expiresAt": (NOW + REMEMBERED_FOR).replace(tzinfo=None),
+            "devices": {
+                PHONE: {
+                    "outcome": "accepted",
+                    "reason": "a reason",
+                    "status": 201,
+                    "trackingId": "tracking",
+                    "attempts": 2,
+                    "ageMs": 1_500,
+                }
+            },
+        }
+
+    def test_expiry(self, ledger: Ledger, collection: Collection[mongodb.Document]) -> None:
+        """An index has the database forget it after a day; it is made with the first event's end."""
+        lease = claimed(ledger)
+        assert "expiresAt_1" not in collection.index_information()
+        ledger.finish(lease, {})
+        assert collection.index_information()["expiresAt_1"]["expireAfterSeconds"] == 0
+
+
+class TestOverTheWire:
+    def test_sixteen_claims(self, wire: Collection[mongodb.Document]) -> None:
+        """Of claims that race for a new or an expired lease exactly one is granted."""
+        ledger = Ledger(wire, 3.0, LEASE)
+        for round_number in range(5):
+            now = NOW + round_number * LEASE
+
+            def claim(number: int, now: object = now) -> bool:
+                return isinstance(ledger.claim(KEY, f"{now}-{number}", now), Lease)  # type: ignore[arg-type]
+
+            with ThreadPoolExecutor(16) as pool:
+                assert sum(pool.map(claim, range(16))) == 1
+
+    def test_results_of_many_writers(self, wire: Collection[mongodb.Document]) -> None:
+        """Holders that write at once, the old and the new, overwrite nothing of each other's."""
+        ledger = Ledger(wire, 3.0, LEASE)
+        lease = claimed(ledger)
+        ids = [f"{number:064x}" for number in range(16)]
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(lambda one: ledger.record(lease, {one: result()}, NOW), ids))
+        assert claimed(ledger, "you", after=9).settled == set(ids)
+
+    @pytest.mark.parametrize(
+        ("code", "error"),
+        [(13, ConfigurationError), (18, ConfigurationError), (8, DatabaseUnavailableError)],
+    )
+    def test_errors(self, wire: Collection[mongodb.Document], code: int, error: type[Exception]) -> None:
+        """A server that refuses us is misconfiguration, any other error an unavailable database."""
+        ledger = Ledger(wire, 3.0, LEASE)
+        admin = wire.database.client.admin
+        data = {"failCommands": ["insert"], "errorCode": code}
+        admin.command({"configureFailPoint": "failCommand", "mode": {"times": 1}, "data": data})
+        with pytest.raises(error) as raised:
+            ledger.claim(KEY, "me", NOW)
+        assert raised.value.__cause__ is None
+        assert KEY.event_id not in str(raised.value)
+
+    def test_a_database_without_ttl_indexes(self, wire: Collection[mongodb.Document]) -> None:
+        """It is said loudly, once; events are dealt with all the same."""
+        ledger = Ledger(wire, 3.0, LEASE)
+        admin = wire.database.client.admin
+        data = {"failCommands": ["createIndexes"], "errorCode": 67}
+        admin.command({"configureFailPoint": "failCommand", "mode": "alwaysOn", "data": data})
+        try:
+            with app_log() as log:
+                ledger.finish(claimed(ledger), {})
+                ledger.finish(claimed(ledger, key=EventKey("s", "2", None)), {})
+        finally:
+            admin.command({"configureFailPoint": "failCommand", "mode": "off"})
+        assert [line["level"] for line in log.events("ttl_index_refused")] == ["ERROR"]
+        assert ledger.claim(KEY, "you", NOW) == Finished()

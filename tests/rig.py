@@ -1,0 +1,210 @@
+"""The app in this very process, over a hub simulator and a database, as the function's entry sees it."""
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self
+
+from pymongo import MongoClient, monitoring
+
+from clients import Clients
+from local.hub import RunningHub
+from local.samples import event_grid_event, incoming_call_data
+from models.device import DeviceRegistration, Platform
+from models.errors import ServiceError
+from push.delivery import Delivery
+from push.trigger import IncomingCallHandler
+from tests.fakes import AppLog
+from tests.fakes import registration as registered
+
+TIMEOUT = 20.0
+"""Seconds for whatever a test waits for without measuring it."""
+
+Event = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What Event Grid hears of one delivery, and how long that took."""
+
+    status: int
+    seconds: float
+    error: str | None = None
+
+
+def settings_for(hub: RunningHub, uri: str, database_name: str, more: Mapping[str, object]) -> dict[str, str]:
+    """The app's settings over a simulator and a database."""
+    values = {
+        "ANHHubConnectionString": hub.connection_string,
+        "ANHHubName": hub.hub_name,
+        "ANHHubUrl": hub.messages_url,
+        "MongoDbConnectionString": uri,
+        "DbName": database_name,
+    }
+    return {**values, **{name: str(value) for name, value in more.items()}}
+
+
+class App:
+    """One instance of the app; `with App(hub, database.uri, {"HubReadTimeoutSeconds": 0.5}) as app`."""
+
+    def __init__(
+        self,
+        hub: RunningHub,
+        uri: str,
+        settings: Mapping[str, object] | None = None,
+        *,
+        database_name: str | None = None,
+        chance: Callable[[], float] | None = None,
+    ) -> None:
+        """Instances with one `database_name` share their data; `chance` stands in for the back-offs' dice."""
+        self.hub = hub
+        self.database_name = database_name or f"test-{uuid.uuid4().hex[:12]}"
+        self.clients = Clients(settings_for(hub, uri, self.database_name, settings or {}))
+        self._chance = chance
+        self._uri = uri
+
+    def __enter__(self) -> Self:
+        self.watcher: MongoClient[dict[str, Any]] = MongoClient(
+            self._uri, tz_aware=True, serverSelectionTimeoutMS=5_000
+        )
+        if self._chance is not None:
+            self.delivery._tools = replace(self.delivery._tools, chance=self._chance)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.delivery._tools.pool.shutdown()
+        self.clients._hub_client._session.close()
+        self.clients._mongo_client.close()
+        self.watcher.close()
+
+    @property
+    def handler(self) -> IncomingCallHandler:
+        """What the function calls."""
+        return self.clients.incoming_call_handler()
+
+    @property
+    def delivery(self) -> Delivery:
+        """What rings the devices."""
+        return self.handler._delivery
+
+    def register(self, acs_mri: str, count: int = 1) -> list[DeviceRegistration]:
+        """So many new devices of a user, one platform after the other."""
+        now = self.clients._clock.now()
+        devices = []
+        for number in range(count):
+            platform = list(Platform)[number % len(Platform)]
+            device = replace(
+                registered(acs_mri, f"device-{number}", uuid.uuid4().hex, platform),
+                expires_at=now.replace(year=now.year + 1, day=1, microsecond=0),
+            )
+            self.clients._device_store.register(device, now)
+            devices.append(device)
+        return devices
+
+    def deliver(self, event: Event) -> Answer:
+        """One invocation of the function: 202 if it returns, 500 if it raises."""
+        started = time.monotonic()
+        error = None
+        try:
+            self.handler.handle(json.dumps(event))
+        except ServiceError as raised:
+            error = raised.code
+        return Answer(500 if error else 202, time.monotonic() - started, error)
+
+    def ledger(self, event: Event) -> dict[str, Any] | None:
+        """The ledger's document of an event."""
+        return self.watcher[self.database_name]["CallLedger"].find_one({"eventId": event["id"]})
+
+    def registrations(self, acs_mri: str) -> list[dict[str, Any]]:
+        """The documents of a user's devices."""
+        return list(self.watcher[self.database_name]["DeviceRegistrations"].find({"acsMri": acs_mri}))
+
+    def rings(self, device: DeviceRegistration) -> int:
+        """How often a device was rung."""
+        return self.hub.simulator.summary().handles.get(device.device_token, 0)
+
+    def attempts(self, device: DeviceRegistration) -> int:
+        """How many requests for a device the hub has seen."""
+        return sum(self.hub.simulator.summary().attempts.get(device.device_token, {}).values())
+
+
+def call_to(acs_mri: str, *, time: datetime | None = None) -> dict[str, Any]:
+    """An event of a new call."""
+    return event_grid_event(incoming_call_data(acs_mri), time=time)
+
+
+def new_user() -> str:
+    """The MRI of a user whom no other test knows."""
+    return f"8:acs:{uuid.uuid4()}_{uuid.uuid4()}"
+
+
+def at_once[Item, Result](work: Callable[[Item], Result], items: list[Item]) -> list[Result]:
+    """`work` for every item, all side by side; the results in the items' order."""
+    with ThreadPoolExecutor(max(1, len(items))) as pool:
+        return list(pool.map(work, items))
+
+
+def line_of(log: AppLog, event: Event) -> dict[str, Any]:
+    """The last structured line of an event."""
+    return [line for line in log.events("incoming_call") if line.get("event_id") == event["id"]][-1]
+
+
+def eventually(condition: Callable[[], bool], timeout: float = TIMEOUT) -> None:
+    """Wait for a condition; TimeoutError if it does not come true."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not reached within {timeout} s")
+        time.sleep(0.02)
+
+
+class Commands(monitoring.CommandListener):
+    """Counts the commands that go to MongoDB; hand it to a client as an event listener."""
+
+    def __init__(self) -> None:
+        self.names: list[tuple[str, str]] = []
+        """Command and collection, in order."""
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        """Note one."""
+        self.names.append((event.command_name, str(event.command.get(event.command_name))))
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        """Of no interest."""
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        """Of no interest."""
+
+
+class FailPoint:
+    """Disturbs the app's connections to the database, nobody else's; `with FailPoint(uri, ["find"], …)`."""
+
+    def __init__(self, uri: str, commands: list[str], *, mode: object = "alwaysOn", **data: object) -> None:
+        """`data`: such as `blockConnection` with `blockTimeMS`, `closeConnection`, `errorCode`."""
+        self._uri = uri
+        self._order: dict[str, object] = {
+            "configureFailPoint": "failCommand",
+            "mode": mode,
+            "data": {"failCommands": commands, "appName": "acs-call-push", **data},
+        }
+
+    def __enter__(self) -> Self:
+        self._configure(self._order)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._configure({"configureFailPoint": "failCommand", "mode": "off"})
+
+    def _configure(self, order: dict[str, object]) -> None:
+        client: MongoClient[dict[str, Any]] = MongoClient(self._uri, serverSelectionTimeoutMS=5_000)
+        with client:
+            client.admin.command(order)
