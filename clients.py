@@ -16,6 +16,8 @@ from requests.adapters import HTTPAdapter
 
 import mongodb
 from clock import SystemClock
+from models.access import is_anonymous_to_the_host
+from models.device import FieldLimits
 from models.errors import ConfigurationError
 from push import ledger
 from push.delivery import Delivery, TimeLimits
@@ -24,8 +26,10 @@ from push.hub import HubClient, HubEndpoint
 from push.ledger import Ledger
 from push.sas import SasTokenSource
 from push.trigger import IncomingCallHandler
-from registrar import store
-from registrar.routes import Registrar
+from registrar import rate, store
+from registrar.access import Access, KeyAccess, OidcAccess
+from registrar.rate import ChangeLimit, MongoChangeLimit, NoChangeLimit
+from registrar.routes import Limits, Registrar
 from registrar.store import DeviceStore
 from settings import Settings
 from telemetry import Metrics, NoMetrics
@@ -61,7 +65,40 @@ class Clients:
 
     @cached_property
     def _registrar(self) -> Registrar:
-        return Registrar(self._device_store, self._clock, self._settings.default_ttl_seconds)
+        settings = self._settings
+        limits = Limits(
+            default_ttl_seconds=settings.default_ttl_seconds,
+            devices_per_user=settings.maximum_devices_per_user,
+            body_bytes=settings.maximum_body_bytes,
+            fields=FieldLimits(
+                acs_mri=settings.maximum_mri_length,
+                device_uuid=settings.maximum_device_uuid_length,
+                device_token=settings.maximum_device_token_length,
+            ),
+        )
+        return Registrar(self._device_store, self._access(), self._change_limit(), self._clock, limits)
+
+    def _access(self) -> Access:
+        oidc = self._settings.oidc()
+        if is_anonymous_to_the_host(self._environment) is not (oidc is not None):
+            # The host asks for no key and the app for no token, or both do: nobody meant that.
+            raise ConfigurationError("Spell RegistrarAccess, OidcIssuer and OidcAudience so, and once each.")
+        if oidc is None:
+            return KeyAccess()
+        # Imported only where it is used: half of the apps need no cryptography.
+        from registrar.oidc import JwksKeys, OidcVerifier  # noqa: PLC0415
+
+        keys = JwksKeys(oidc, requests.Session(), self._clock.monotonic)
+        return OidcAccess(OidcVerifier(oidc, keys), oidc.user_claim, oidc.admin_role)
+
+    def _change_limit(self) -> ChangeLimit:
+        settings = self._settings
+        if settings.registrations_per_minute == 0:
+            return NoChangeLimit()
+        collection = self._mongo_client[settings.database_name][rate.COLLECTION_NAME]
+        return MongoChangeLimit(
+            collection, settings.mongodb_operation_seconds, settings.registrations_per_minute
+        )
 
     @cached_property
     def _incoming_call_handler(self) -> IncomingCallHandler:
@@ -102,13 +139,17 @@ class Clients:
     def _hub_client(self) -> HubClient:
         settings = self._settings
         tokens = SasTokenSource(settings.hub_connection, settings.hub_name, time.time)
+        second = settings.hub_connection_secondary
+        secondary_tokens = SasTokenSource(second, settings.hub_name, time.time) if second else None
         endpoint = HubEndpoint(
             settings.messages_url,
             settings.hub_api_version,
             settings.hub_connect_seconds,
             settings.hub_read_seconds,
         )
-        return HubClient(hub_session(settings.maximum_concurrent_sends), endpoint, tokens, time.time)
+        return HubClient(
+            hub_session(settings.maximum_concurrent_sends), endpoint, tokens, time.time, secondary_tokens
+        )
 
     @cached_property
     def _mongo_client(self) -> MongoClient[mongodb.Document]:

@@ -31,8 +31,18 @@ class DeviceStore:
         self._timeout_seconds = timeout_seconds
         self._indexes_ready = False
 
-    def register(self, registration: DeviceRegistration, now: datetime) -> None:
+    def register(
+        self, registration: DeviceRegistration, now: datetime, maximum_devices: int
+    ) -> Sequence[str]:
         """Add or refresh `registration`; the token leaves whoever had it, the device forgets older tokens.
+
+        Args:
+            registration: the device.
+            now: the current time, UTC.
+            maximum_devices: of the user; where there are more, the ones refreshed longest ago give way.
+
+        Returns:
+            The UUIDs of the devices that gave way.
 
         Raises:
             DatabaseUnavailableError, ConfigurationError: nothing is certain; the app has to register again.
@@ -50,6 +60,7 @@ class DeviceStore:
                     "updatedAt": {"$lt": updated_at},
                 }
             )
+            return self._displace(registration.acs_mri, now, maximum_devices)
 
     def devices_of(self, acs_mri: str, now: datetime) -> Sequence[DeviceRegistration]:
         """The unexpired registrations of a user, the newest of each device, sorted by device UUID.
@@ -60,7 +71,7 @@ class DeviceStore:
         with mongodb.work(self._timeout_seconds):
             # The TTL sweep is periodic, and some databases have none: the expiry is checked here as well.
             found = list(self._collection.find({"acsMri": acs_mri, "expiresAt": {"$gt": now}}))
-        found.sort(key=lambda document: (document["updatedAt"], document["_id"]))
+        found.sort(key=_age_order)
         newest = {document["deviceUUID"]: document for document in found}
         return [_registration(newest[device_uuid]) for device_uuid in sorted(newest)]
 
@@ -78,6 +89,18 @@ class DeviceStore:
         if result.deleted_count == 0:
             raise RegistrationNotFoundError("The user has no such device, or its registration has expired.")
 
+    def delete_all(self, acs_mri: str) -> int:
+        """Forget every device of a user, expired ones too.
+
+        Returns:
+            How many registrations there were.
+
+        Raises:
+            DatabaseUnavailableError, ConfigurationError: nothing is certain.
+        """
+        with mongodb.work(self._timeout_seconds):
+            return self._collection.delete_many({"acsMri": acs_mri}).deleted_count
+
     def forget(self, registration: DeviceRegistration) -> None:
         """Delete a registration whose token is dead, unless another user has registered that token since.
 
@@ -86,6 +109,20 @@ class DeviceStore:
         """
         with mongodb.work(self._timeout_seconds):
             self._collection.delete_one({"_id": registration.registration_id, "acsMri": registration.acs_mri})
+
+    def _displace(self, acs_mri: str, now: datetime, maximum_devices: int) -> Sequence[str]:
+        """Delete the devices beyond the maximum, those refreshed longest ago."""
+        wanted = {"deviceUUID": 1, "updatedAt": 1}
+        found = list(self._collection.find({"acsMri": acs_mri, "expiresAt": {"$gt": now}}, wanted))
+        found.sort(key=_age_order, reverse=True)
+        kept = set(list(dict.fromkeys(document["deviceUUID"] for document in found))[:maximum_devices])
+        surplus = [document for document in found if document["deviceUUID"] not in kept]
+        for document in surplus:
+            # As it was read: one that has been refreshed since stays.
+            self._collection.delete_one(
+                {"_id": document["_id"], "acsMri": acs_mri, "updatedAt": document["updatedAt"]}
+            )
+        return list(dict.fromkeys(document["deviceUUID"] for document in surplus))
 
     def _upsert(self, registration: DeviceRegistration, updated_at: datetime) -> None:
         values = {
@@ -115,6 +152,11 @@ class DeviceStore:
             self._collection.create_index("acsMri")
             mongodb.create_ttl_index(self._collection)
             self._indexes_ready = True
+
+
+def _age_order(document: Mapping[str, Any]) -> tuple[datetime, str]:
+    """Oldest first; of two of the same millisecond, any, but always the same one."""
+    return document["updatedAt"], document["_id"]
 
 
 def _registration(document: Mapping[str, Any]) -> DeviceRegistration:
