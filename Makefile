@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-CODE := function_app.py settings.py clients.py clock.py telemetry.py mongodb.py metrics_export.py models registrar push local tests
+CODE := function_app.py settings.py clients.py clock.py telemetry.py mongodb.py metrics_export.py models registrar push health local doctor tests
 
 .PHONY: help demo run test test-unit test-contract test-integration test-end-to-end check format lock clean
 

@@ -12,14 +12,18 @@ from functools import cached_property
 import requests
 from pymongo import MongoClient
 from pymongo import errors as mongo_errors
+from pymongo.collection import Collection
 from requests.adapters import HTTPAdapter
 
 import mongodb
 from clock import SystemClock
+from health import probes
+from health.readiness import Part, Readiness
 from models.access import is_anonymous_to_the_host
 from models.device import FieldLimits
 from models.errors import ConfigurationError
 from push import ledger
+from push.call_notes import LedgerNotes
 from push.delivery import Delivery, TimeLimits
 from push.fan_out import FanOutTools
 from push.hub import HubClient, HubEndpoint
@@ -54,6 +58,10 @@ class Clients:
     def incoming_call_handler(self) -> IncomingCallHandler:
         """The handler of incoming calls."""
         return self._once(lambda: self._incoming_call_handler)
+
+    def readiness(self) -> Readiness:
+        """Whether all that the app needs is there."""
+        return self._once(lambda: self._readiness)
 
     def _once[Client](self, build: Callable[[], Client]) -> Client:
         with self._lock:
@@ -111,7 +119,25 @@ class Clients:
         pool = ThreadPoolExecutor(settings.maximum_concurrent_sends, thread_name_prefix="direct-send")
         tools = FanOutTools(self._hub_client, pool, self._clock, random.random)
         delivery = Delivery(self._device_store, self._ledger, tools, limits)
-        return IncomingCallHandler(delivery, limits, self._clock, self._metrics)
+        notes = LedgerNotes(self._collection(ledger.COLLECTION_NAME))
+        return IncomingCallHandler(delivery, limits, self._clock, self._metrics, notes)
+
+    @cached_property
+    def _readiness(self) -> Readiness:
+        parts = (
+            Part("settings", self._is_configured),
+            Part("database", lambda: probes.database_answers(self._collection(store.COLLECTION_NAME))),
+            Part("hub", lambda: probes.hub_listens(self._settings.messages_url)),
+        )
+        return Readiness(parts, self._clock.monotonic)
+
+    def _is_configured(self) -> bool:
+        self.registrar()
+        self.incoming_call_handler()
+        return True
+
+    def _collection(self, name: str) -> Collection[mongodb.Document]:
+        return self._mongo_client[self._settings.database_name][name]
 
     @cached_property
     def _ledger(self) -> Ledger:
