@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
-CODE := function_app.py settings.py clients.py clock.py telemetry.py mongodb.py metrics_export.py models registrar push local tests
+CODE := function_app.py settings.py clients.py clock.py telemetry.py mongodb.py metrics_export.py models registrar push health local doctor bench tests
 
 .PHONY: bench bench-long help demo run test test-unit test-contract test-integration test-end-to-end soak check format lock clean
 

@@ -12,20 +12,28 @@ from functools import cached_property
 import requests
 from pymongo import MongoClient
 from pymongo import errors as mongo_errors
+from pymongo.collection import Collection
 from requests.adapters import HTTPAdapter
 
 import mongodb
 from clock import SystemClock
+from health import probes
+from health.readiness import Part, Readiness
+from models.access import is_anonymous_to_the_host
+from models.device import FieldLimits
 from models.errors import ConfigurationError
 from push import ledger
+from push.call_notes import LedgerNotes
 from push.delivery import Delivery, TimeLimits
 from push.fan_out import FanOutTools
 from push.hub import HubClient, HubEndpoint
 from push.ledger import Ledger
 from push.sas import SasTokenSource
 from push.trigger import IncomingCallHandler
-from registrar import store
-from registrar.routes import Registrar
+from registrar import rate, store
+from registrar.access import Access, KeyAccess, OidcAccess
+from registrar.rate import ChangeLimit, MongoChangeLimit, NoChangeLimit
+from registrar.routes import Limits, Registrar
 from registrar.store import DeviceStore
 from settings import Settings
 from telemetry import Metrics, NoMetrics
@@ -54,6 +62,10 @@ class Clients:
         """The handler of incoming calls."""
         return self._once(lambda: self._incoming_call_handler)
 
+    def readiness(self) -> Readiness:
+        """Whether all that the app needs is there."""
+        return self._once(lambda: self._readiness)
+
     def _once[Client](self, build: Callable[[], Client]) -> Client:
         with self._lock:
             return build()
@@ -64,7 +76,42 @@ class Clients:
 
     @cached_property
     def _registrar(self) -> Registrar:
-        return Registrar(self._device_store, self._clock, self._settings.default_ttl_seconds)
+        settings = self._settings
+        limits = Limits(
+            default_ttl_seconds=settings.default_ttl_seconds,
+            devices_per_user=settings.maximum_devices_per_user,
+            body_bytes=settings.maximum_body_bytes,
+            fields=FieldLimits(
+                acs_mri=settings.maximum_mri_length,
+                device_uuid=settings.maximum_device_uuid_length,
+                device_token=settings.maximum_device_token_length,
+            ),
+        )
+        return Registrar(self._device_store, self._access(), self._change_limit(), self._clock, limits)
+
+    def _access(self) -> Access:
+        oidc = self._settings.oidc()
+        if is_anonymous_to_the_host(self._environment) is not (oidc is not None):
+            # The host asks for no key and the app for no token, or both do: nobody meant that.
+            raise ConfigurationError("Spell RegistrarAccess, OidcIssuer and OidcAudience so, and once each.")
+        if oidc is None:
+            return KeyAccess()
+        # Imported only where it is used: half of the apps need no cryptography.
+        from registrar.oidc import JwksKeys, OidcVerifier  # noqa: PLC0415
+
+        keys = JwksKeys(oidc, requests.Session(), self._clock.monotonic)
+        return OidcAccess(OidcVerifier(oidc, keys), oidc.user_claim, oidc.admin_role)
+
+    def _change_limit(self) -> ChangeLimit:
+        settings = self._settings
+        if settings.registrations_per_minute == 0:
+            return NoChangeLimit()
+        return MongoChangeLimit(
+            self._collection(rate.COLLECTION_NAME),
+            settings.mongodb_operation_seconds,
+            settings.registrations_per_minute,
+            settings.mongodb_server_selection_seconds,
+        )
 
     @cached_property
     def _incoming_call_handler(self) -> IncomingCallHandler:
@@ -77,7 +124,25 @@ class Clients:
         pool = ThreadPoolExecutor(settings.maximum_concurrent_sends, thread_name_prefix="direct-send")
         tools = FanOutTools(self._hub_client, pool, self._clock, random.random)
         delivery = Delivery(self._device_store, self._ledger, tools, limits)
-        return IncomingCallHandler(delivery, limits, self._clock, self._metrics)
+        notes = LedgerNotes(self._collection(ledger.COLLECTION_NAME))
+        return IncomingCallHandler(delivery, limits, self._clock, self._metrics, notes)
+
+    @cached_property
+    def _readiness(self) -> Readiness:
+        parts = (
+            Part("settings", self._is_configured),
+            Part("database", lambda: probes.database_answers(self._collection(store.COLLECTION_NAME))),
+            Part("hub", lambda: probes.hub_listens(self._settings.messages_url)),
+        )
+        return Readiness(parts, self._clock.monotonic)
+
+    def _is_configured(self) -> bool:
+        self.registrar()
+        self.incoming_call_handler()
+        return True
+
+    def _collection(self, name: str) -> Collection[mongodb.Document]:
+        return self._mongo_client[self._settings.database_name][name]
 
     @cached_property
     def _ledger(self) -> Ledger:
@@ -111,13 +176,15 @@ class Clients:
     def _hub_client(self) -> HubClient:
         settings = self._settings
         tokens = SasTokenSource(settings.hub_connection, settings.hub_name, time.time)
+        second = settings.hub_connection_secondary
+        secondary_tokens = SasTokenSource(second, settings.hub_name, time.time) if second else None
         endpoint = HubEndpoint(
             settings.messages_url,
             settings.hub_api_version,
             settings.hub_connect_seconds,
             settings.hub_read_seconds,
         )
-        return HubClient(hub_session(), endpoint, tokens, time.time)
+        return HubClient(hub_session(), endpoint, tokens, time.time, secondary_tokens)
 
     @cached_property
     def _mongo_client(self) -> MongoClient[mongodb.Document]:

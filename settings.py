@@ -4,10 +4,18 @@ The names are those of Microsoft's C# sample; the spellings of its tutorial work
 `local.settings.sample.json` has one line for each.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Self
 
-from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -16,6 +24,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from models.access import KEY_MODE, OIDC_MODE, OidcSettings, is_issuer_url
 from models.errors import ConfigurationError, FieldError
 from models.hub import HubConnection, check_messages_url
 from models.identity import MAXIMUM_TTL_SECONDS, MINIMUM_TTL_SECONDS, TEAMS_MAXIMUM_TTL_SECONDS
@@ -42,6 +51,10 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("ANHHubConnectionString", "ANH_Hub_Connection_String")
     )
     """Needs the `Send` right on the hub, no more."""
+    hub_connection_secondary: Annotated[HubConnection | None, NoDecode, BeforeValidator(_connection)] = Field(
+        validation_alias="ANHHubConnectionStringSecondary", default=None
+    )
+    """Tried where the first is refused, so that a key can be regenerated without a missed call."""
     hub_name: Annotated[str, Field(min_length=1, pattern=r"^[^/?#\s]+$")] = Field(
         validation_alias=AliasChoices("ANHHubName", "ANH_Hub_Name")
     )
@@ -60,6 +73,34 @@ class Settings(BaseSettings):
         validation_alias="DefaultTtlSeconds", default=TEAMS_MAXIMUM_TTL_SECONDS
     )
     """Life of a registration whose app asks for none, in seconds."""
+    registrar_access: str = Field(validation_alias="RegistrarAccess", default=KEY_MODE)
+    """`key` or `oidc`."""
+    oidc_issuer: str | None = Field(validation_alias="OidcIssuer", default=None)
+    """As it stands in the tokens' `iss`; https, or http on loopback."""
+    oidc_audience: str | None = Field(validation_alias="OidcAudience", default=None)
+    oidc_user_claim: str = Field(validation_alias="OidcUserClaim", default="acsMri")
+    """The claim that holds the caller's MRI; `oid` means the Teams user with that Entra object id."""
+    oidc_admin_role: str = Field(validation_alias="OidcAdminRole", default="Registrar.Admin")
+    """A value in `roles` that may act for anybody."""
+    maximum_devices_per_user: Annotated[int, Field(ge=1, le=1_000)] = Field(
+        validation_alias="MaxDevicesPerUser", default=20
+    )
+    registrations_per_minute: Annotated[int, Field(ge=0, le=100_000)] = Field(
+        validation_alias="RegistrationsPerMinute", default=60
+    )
+    """Changes of one user's registrations; 0 turns the limit off."""
+    maximum_body_bytes: Annotated[int, Field(ge=1_024, le=1_048_576)] = Field(
+        validation_alias="MaxBodyBytes", default=65_536
+    )
+    maximum_mri_length: Annotated[int, Field(ge=16, le=4_096)] = Field(
+        validation_alias="MaxMriLength", default=512
+    )
+    maximum_device_uuid_length: Annotated[int, Field(ge=16, le=4_096)] = Field(
+        validation_alias="MaxDeviceUuidLength", default=256
+    )
+    maximum_device_token_length: Annotated[int, Field(ge=64, le=16_384)] = Field(
+        validation_alias="MaxDeviceTokenLength", default=4_096
+    )
     call_ring_seconds: Annotated[float, Field(gt=0, le=600)] = Field(
         validation_alias="CallRingSeconds", default=60
     )
@@ -89,18 +130,47 @@ class Settings(BaseSettings):
         validation_alias="MongoDbOperationTimeoutSeconds", default=3
     )
 
-    @model_validator(mode="after")
-    def _token_stays_home(self) -> Self:
-        if self.hub_url is not None:
-            check_messages_url(self.hub_url, self.hub_connection)
-        return self
+    @field_validator("hub_connection_secondary")
+    @classmethod
+    def _same_namespace(cls, value: HubConnection | None, info: ValidationInfo) -> HubConnection | None:
+        first = info.data.get("hub_connection")
+        if value is not None and first is not None and value.host != first.host:
+            raise ValueError("names another namespace than ANHHubConnectionString")
+        return value
+
+    @field_validator("hub_url")
+    @classmethod
+    def _token_stays_home(cls, value: str | None, info: ValidationInfo) -> str | None:
+        connection = info.data.get("hub_connection")
+        return value if value is None or connection is None else check_messages_url(value, connection)
 
     @property
     def messages_url(self) -> str:
         """Where Direct Send takes messages, ending in `/messages/`."""
         if self.hub_url is None:
             return self.hub_connection.messages_url(self.hub_name)
-        return check_messages_url(self.hub_url, self.hub_connection)
+        return self.hub_url
+
+    def oidc(self) -> OidcSettings | None:
+        """How callers sign in; None where the host checks their function key.
+
+        It is read when the registrar is built, not with the rest: a mistake here shall stop no call.
+
+        Raises:
+            ConfigurationError: the mode is neither `key` nor `oidc`, or half of `oidc` is missing.
+        """
+        if self.registrar_access == KEY_MODE:
+            return None
+        wrong = []
+        if self.registrar_access != OIDC_MODE:
+            wrong.append(FieldError("RegistrarAccess", "must be exactly 'key' or 'oidc'"))
+        if self.oidc_issuer is None or not is_issuer_url(self.oidc_issuer):
+            wrong.append(FieldError("OidcIssuer", "must be the https URL of the issuer"))
+        if self.oidc_audience is None:
+            wrong.append(FieldError("OidcAudience", "is missing"))
+        if wrong or self.oidc_issuer is None or self.oidc_audience is None:
+            raise _listed(wrong)
+        return OidcSettings(self.oidc_issuer, self.oidc_audience, self.oidc_user_claim, self.oidc_admin_role)
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, str]) -> Self:
@@ -134,9 +204,13 @@ def _configuration_error(error: ValidationError) -> ConfigurationError:
     details = error.errors(include_url=False, include_context=False, include_input=False)
     errors = []
     for detail in details:
-        name = str(detail["loc"][0]) if detail["loc"] else "ANHHubUrl"
+        name = str(detail["loc"][0])
         message = "is missing" if detail["type"] == "missing" else detail["msg"].removeprefix("Value error, ")
         errors.append(FieldError(name, message))
+    return _listed(errors)
+
+
+def _listed(errors: Sequence[FieldError]) -> ConfigurationError:
     listed = "; ".join(f"{bad.field}: {bad.detail}" for bad in errors)
     return ConfigurationError(f"Settings to correct: {listed}", errors=errors)
 

@@ -21,6 +21,7 @@ FUNCTIONS = (
     "AddDeviceToken",
     "GetDeviceRegistrations",
     "DeleteDeviceRegistration",
+    "DeleteUserRegistrations",
     "IncomingCallEventHandler",
 )
 APP_DIRECTORY = Path(__file__).resolve().parent.parent

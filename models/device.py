@@ -1,12 +1,14 @@
 """Devices: the platforms, a registration, and the request that makes one."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -18,15 +20,20 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from models.identity import (
-    MAXIMUM_MRI_LENGTH,
     MAXIMUM_TTL_SECONDS,
     MINIMUM_TTL_SECONDS,
     OWNER_PREFIXES,
     Identity,
 )
 
-MAXIMUM_DEVICE_UUID_LENGTH = 256
-MAXIMUM_DEVICE_TOKEN_LENGTH = 4_096
+
+@dataclass(frozen=True, slots=True)
+class FieldLimits:
+    """How long the fields of a request may be, in characters."""
+
+    acs_mri: int = 512
+    device_uuid: int = 256
+    device_token: int = 4_096
 
 
 class Platform(StrEnum):
@@ -95,13 +102,22 @@ def check_owner(mri: str) -> str:
     )
 
 
-Mri = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=MAXIMUM_MRI_LENGTH)]
-DeviceUuid = Annotated[
-    str, StringConstraints(strict=True, min_length=1, max_length=MAXIMUM_DEVICE_UUID_LENGTH)
-]
-DeviceToken = Annotated[
-    str, StringConstraints(strict=True, min_length=1, max_length=MAXIMUM_DEVICE_TOKEN_LENGTH)
-]
+def _at_most(field_name: str) -> Callable[[str, ValidationInfo], str]:
+    """A validator for text that is as long as the `FieldLimits` of the validation's context allow."""
+
+    def check(value: str, info: ValidationInfo) -> str:
+        limit: int = getattr(info.context or FieldLimits(), field_name)
+        if len(value) <= limit:
+            return value
+        raise PydanticCustomError("too_long", "must have at most {limit} characters", {"limit": limit})
+
+    return check
+
+
+_Text = Annotated[str, StringConstraints(strict=True, min_length=1)]
+Mri = Annotated[_Text, AfterValidator(_at_most("acs_mri"))]
+DeviceUuid = Annotated[_Text, AfterValidator(_at_most("device_uuid"))]
+DeviceToken = Annotated[_Text, AfterValidator(_at_most("device_token"))]
 
 
 class _Request(BaseModel):

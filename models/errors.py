@@ -4,7 +4,7 @@ Nobody outside this module decides a status code, a stable error code or the fat
 Messages are written by us and quote no input, so that they may be logged and answered as they are.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -28,13 +28,20 @@ class ServiceError(Exception):
     title: ClassVar[str] = "The request failed"
     redeliver: ClassVar[bool] = True
     """True where a redelivery by Event Grid may mend it, or where the event must be kept as evidence."""
-    retry_after_seconds: ClassVar[int | None] = None
+    retry_after_seconds: int | None = None
     """Seconds for the `Retry-After` header, where trying again makes sense."""
 
     def __init__(self, detail: str, *, errors: Sequence[FieldError] = ()) -> None:
         super().__init__(detail)
         self.detail = detail
         self.errors = tuple(errors)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Headers that belong to the answer over HTTP."""
+        if self.retry_after_seconds is None:
+            return {}
+        return {"Retry-After": str(self.retry_after_seconds)}
 
 
 class InvalidRequestError(ServiceError):
@@ -44,6 +51,66 @@ class InvalidRequestError(ServiceError):
     http_status = 400
     title = "The request is not valid"
     redeliver = False
+
+
+class RequestTooLargeError(ServiceError):
+    """The body is larger than any request that makes sense."""
+
+    code = "request_too_large"
+    http_status = 413
+    title = "The request is too large"
+    redeliver = False
+
+
+class UnauthenticatedError(ServiceError):
+    """The caller did not show who it is: there is no bearer token, or it is not valid."""
+
+    code = "unauthenticated"
+    http_status = 401
+    title = "A valid bearer token is needed"
+    redeliver = False
+
+    def __init__(self, detail: str, *, token_was_sent: bool = True) -> None:
+        super().__init__(detail)
+        self.token_was_sent = token_was_sent
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The challenge, RFC 6750; without a token it names no error."""
+        error = ', error="invalid_token"' if self.token_was_sent else ""
+        return {"WWW-Authenticate": f'Bearer realm="registrar"{error}'}
+
+
+class ForbiddenError(ServiceError):
+    """The caller may not act for that user, whether or not the user has registered anything."""
+
+    code = "forbidden"
+    http_status = 403
+    title = "Not allowed for this user"
+    redeliver = False
+
+
+class TooManyChangesError(ServiceError):
+    """A user's registrations have been changed too often within a minute."""
+
+    code = "too_many_changes"
+    http_status = 429
+    title = "Too many registration changes"
+    redeliver = False
+
+    def __init__(self, detail: str, *, retry_after_seconds: int) -> None:
+        super().__init__(detail)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class IssuerUnavailableError(ServiceError):
+    """The OpenID Connect issuer's keys cannot be fetched, so no token can be checked."""
+
+    code = "issuer_unavailable"
+    http_status = 503
+    title = "The sign-in service is not available"
+    redeliver = False
+    retry_after_seconds = 5
 
 
 class RegistrationNotFoundError(ServiceError):

@@ -53,6 +53,8 @@ class Outcome:
     """How long the hub asked to be left alone."""
     code: str | None = None
     """Stable name of the error where it was ours, such as `push_too_large`."""
+    used_secondary_key: bool = False
+    """True where the hub refused the first key and was sent the push again under the second."""
     may_have_rung: bool = False
     """True where the hub had the whole request but did not answer: trying again may ring twice."""
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ValidationError
 
+from models.device import FieldLimits
 from models.errors import FieldError, InvalidRequestError
 
 WHOLE_BODY = "body"
@@ -30,25 +31,27 @@ def _invalid(error: ValidationError) -> InvalidRequestError:
     return InvalidRequestError(f"Correct these and send the request again: {names}.", errors=errors)
 
 
-def parse_json[Model: BaseModel](model: type[Model], body: bytes) -> Model:
-    """Read `body`, UTF-8 JSON, as `model`.
+def parse_json[Model: BaseModel](model: type[Model], body: bytes, limits: FieldLimits | None = None) -> Model:
+    """Read `body`, UTF-8 JSON, as `model`; `limits` are the usual ones if left out.
 
     Raises:
         InvalidRequestError: names every bad field, or `body` where it is no JSON object.
     """
     try:
-        return model.model_validate_json(body)
+        return model.model_validate_json(body, context=limits)
     except ValidationError as error:
         raise _invalid(error) from None  # the cause quotes what was sent
 
 
-def parse_query[Model: BaseModel](model: type[Model], query: Mapping[str, str]) -> Model:
-    """Read the parameters of a query string as `model`.
+def parse_query[Model: BaseModel](
+    model: type[Model], query: Mapping[str, str], limits: FieldLimits | None = None
+) -> Model:
+    """Read the parameters of a query string as `model`; `limits` are the usual ones if left out.
 
     Raises:
         InvalidRequestError: names every bad or missing parameter.
     """
     try:
-        return model.model_validate(dict(query))
+        return model.model_validate(dict(query), context=limits)
     except ValidationError as error:
         raise _invalid(error) from None

@@ -5,7 +5,7 @@ Wire: Notification Hubs REST, "Direct Send". What the answers mean, see `_MEANIN
 
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import requests
 from requests.utils import check_header_validity
@@ -78,6 +78,7 @@ class HubClient:
         endpoint: HubEndpoint,
         tokens: SasTokenSource,
         clock: Callable[[], float],
+        secondary_tokens: SasTokenSource | None = None,
     ) -> None:
         """Take ready collaborators.
 
@@ -86,12 +87,14 @@ class HubClient:
             endpoint: the hub.
             tokens: SAS tokens for the hub.
             clock: tells Unix time in seconds.
+            secondary_tokens: SAS tokens of another key, for when the hub refuses the first.
         """
         self._session = session
         self._endpoint = endpoint
         # Without `direct` the push would go to every device of the hub.
         self._url = f"{endpoint.messages_url}?direct&api-version={endpoint.api_version}"
         self._tokens = tokens
+        self._secondary_tokens = secondary_tokens
         self._clock = clock
 
     @property
@@ -109,9 +112,19 @@ class HubClient:
         """
         if not _is_header_value(device_token):
             return Outcome(OutcomeKind.REJECTED, "the device token is none that a platform issues")
+        started = self._clock()
+        outcome = self._send(push, device_token, self._tokens.token(), time_left)
+        if outcome.status != 401 or self._secondary_tokens is None:
+            return outcome
+        # Both tries together take no longer than one may.
+        left = min(time_left, self.longest_send_seconds) - (self._clock() - started)
+        second = self._send(push, device_token, self._secondary_tokens.token(), left)
+        return replace(second, used_secondary_key=True)
+
+    def _send(self, push: Push, device_token: str, authorization: str, time_left: float) -> Outcome:
         tracking_id = str(uuid.uuid4())
         headers = {
-            "Authorization": self._tokens.token(),
+            "Authorization": authorization,
             "Content-Type": push.content_type,
             "ServiceBusNotification-Format": push.format,
             "ServiceBusNotification-DeviceHandle": device_token,

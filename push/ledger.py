@@ -204,11 +204,17 @@ class Ledger:
                 self._collection.update_one({"_id": key.document_id}, {"$set": values})
 
     def _ensure_index(self) -> None:
-        """Create the TTL index once a process, after an event's rings rather than before."""
+        """Create the indexes once a process, after an event's rings rather than before."""
         if not self._index_ready:
             with self._work():
-                mongodb.create_ttl_index(self._collection)
+                create_indexes(self._collection)
             self._index_ready = True
+
+
+def create_indexes(collection: Collection[mongodb.Document]) -> None:
+    """The ledger's indexes: on the expiry, and on what an operator looks a call up by."""
+    mongodb.create_ttl_index(collection)
+    collection.create_index("callId")
 
 
 def _device_values(results: Mapping[str, DeviceResult]) -> mongodb.Document:

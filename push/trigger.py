@@ -14,11 +14,13 @@ import azure.functions as func
 
 import telemetry
 from clock import Clock
-from models.call import INCOMING_CALL_EVENT_TYPE, IncomingCall, parse_event, parse_incoming_call
-from models.errors import DeliveryIncompleteError, ServiceError
+from models.call import INCOMING_CALL_EVENT_TYPE, Envelope, IncomingCall, parse_event, parse_incoming_call
+from models.errors import DeliveryIncompleteError, InvalidEventError, ServiceError
 from models.push import OutcomeKind
 from push.call_context import call_context
+from push.call_notes import CallNotes, NoCallNotes
 from push.delivery import Delivery, DeliveryReport, TimeLimits
+from push.ledger import EventKey
 from telemetry import Metric, Metrics
 
 Fields = dict[str, Any]
@@ -52,15 +54,29 @@ _LEVELS = {
 }
 
 
+_NOTED = frozenset({EventResult.INCOMPLETE, EventResult.GIVEN_UP, EventResult.MISSED, EventResult.SKIPPED})
+"""Where the ledger's devices alone do not say what became of the call."""
+
+_NOTED_FIELDS = ("reason", "code", "late_seconds", "devices", "failed")
+
+
 class IncomingCallHandler:
     """Takes one event at a time. Safe to share between threads."""
 
-    def __init__(self, delivery: Delivery, limits: TimeLimits, clock: Clock, metrics: Metrics) -> None:
-        """Take ready collaborators."""
+    def __init__(
+        self,
+        delivery: Delivery,
+        limits: TimeLimits,
+        clock: Clock,
+        metrics: Metrics,
+        notes: CallNotes | None = None,
+    ) -> None:
+        """Take ready collaborators; without `notes`, calls that no ledger entry explains leave no trace."""
         self._delivery = delivery
         self._limits = limits
         self._clock = clock
         self._metrics = metrics
+        self._notes = notes or NoCallNotes()
 
     def handle(self, event: str) -> None:
         """Ring the callee's devices for `event`, the JSON of one event in either schema.
@@ -101,6 +117,16 @@ class IncomingCallHandler:
         if envelope.event_type != INCOMING_CALL_EVENT_TYPE:
             fields |= {"reason": "another event type", "event_type": envelope.event_type[:128]}
             return EventResult.SKIPPED
+        try:
+            result = self._take_call(envelope, fields)
+        except InvalidEventError as error:
+            self._note(envelope, EventResult.FAILED, {**fields, "code": error.code, "reason": error.detail})
+            raise
+        if result in _NOTED:
+            self._note(envelope, result, fields)
+        return result
+
+    def _take_call(self, envelope: Envelope, fields: Fields) -> EventResult:
         call = parse_incoming_call(envelope)
         fields |= {"call_id": call.correlation_id, "callee": telemetry.fingerprint(call.callee.mri)}
         if not call.callee.can_own_devices:
@@ -114,6 +140,12 @@ class IncomingCallHandler:
         self._measure(report)
         _warn_of_misconfiguration(report)
         return _result(report, fields)
+
+    def _note(self, envelope: Envelope, result: EventResult, fields: Fields) -> None:
+        """Let an operator find the call, once nothing of it waits for that any more."""
+        known = {name: fields[name] for name in _NOTED_FIELDS if fields.get(name) is not None}
+        key = EventKey(envelope.source, envelope.event_id, fields.get("call_id"))
+        self._notes.note(key, {"result": result.value, **known}, self._clock.now())
 
     def _is_over(self, call: IncomingCall, fields: Fields) -> bool:
         now = self._clock.now()
@@ -185,6 +217,13 @@ def _report_fields(report: DeliveryReport) -> Fields:
 
 def _warn_of_misconfiguration(report: DeliveryReport) -> None:
     """One loud line an event, however many devices it hit; what it says to check is the outcome's reason."""
+    if any(result.outcome.used_secondary_key for result in report.results.values()):
+        telemetry.log(
+            logging.CRITICAL,
+            "hub_key_refused",
+            remedy="The hub refuses ANHHubConnectionString's key; pushes are sent with the secondary one. "
+            "Put the regenerated key into ANHHubConnectionString.",
+        )
     wrong = [r.outcome for r in report.results.values() if r.outcome.kind is OutcomeKind.MISCONFIGURED]
     if wrong:
         telemetry.log(

@@ -31,11 +31,11 @@ def problem_response(error: ServiceError) -> func.HttpResponse:
     }
     if error.errors:
         body["errors"] = [{"field": bad.field, "detail": bad.detail} for bad in error.errors]
-    headers = _no_store()
-    if error.retry_after_seconds is not None:
-        headers["Retry-After"] = str(error.retry_after_seconds)
     return func.HttpResponse(
-        _json(body), status_code=error.http_status, mimetype=PROBLEM_MIME_TYPE, headers=headers
+        _json(body),
+        status_code=error.http_status,
+        mimetype=PROBLEM_MIME_TYPE,
+        headers={**_no_store(), **error.headers},
     )
 
 

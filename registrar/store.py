@@ -20,6 +20,9 @@ from models.errors import RegistrationNotFoundError
 
 COLLECTION_NAME = "DeviceRegistrations"
 
+MAXIMUM_DEVICES = 20
+"""How many devices a user may have, unless a setting says otherwise."""
+
 _UPSERT_ATTEMPTS = 3
 
 
@@ -38,8 +41,18 @@ class DeviceStore:
         self._server_selection_seconds = server_selection_seconds
         self._indexes_ready = False
 
-    def register(self, registration: DeviceRegistration, now: datetime) -> None:
+    def register(
+        self, registration: DeviceRegistration, now: datetime, maximum_devices: int = MAXIMUM_DEVICES
+    ) -> Sequence[str]:
         """Add or refresh `registration`; the token leaves whoever had it, the device forgets older tokens.
+
+        Args:
+            registration: the device.
+            now: the current time, UTC.
+            maximum_devices: of the user; where there are more, the ones refreshed longest ago give way.
+
+        Returns:
+            The UUIDs of the devices that gave way.
 
         Raises:
             DatabaseUnavailableError, ConfigurationError: nothing is certain; the app has to register again.
@@ -57,6 +70,7 @@ class DeviceStore:
                     "updatedAt": {"$lt": updated_at},
                 }
             )
+            return self._displace(registration.acs_mri, now, maximum_devices)
 
     def devices_of(self, acs_mri: str, now: datetime) -> Sequence[DeviceRegistration]:
         """The unexpired registrations of a user, the newest of each device, sorted by device UUID.
@@ -67,7 +81,7 @@ class DeviceStore:
         with self._work():
             # The TTL sweep is periodic, and some databases have none: the expiry is checked here as well.
             found = list(self._collection.find({"acsMri": acs_mri, "expiresAt": {"$gt": now}}))
-        found.sort(key=lambda document: (document["updatedAt"], document["_id"]))
+        found.sort(key=_age_order)
         newest = {document["deviceUUID"]: document for document in found}
         return [_registration(newest[device_uuid]) for device_uuid in sorted(newest)]
 
@@ -85,6 +99,18 @@ class DeviceStore:
         if result.deleted_count == 0:
             raise RegistrationNotFoundError("The user has no such device, or its registration has expired.")
 
+    def delete_all(self, acs_mri: str) -> int:
+        """Forget every device of a user, expired ones too.
+
+        Returns:
+            How many registrations there were.
+
+        Raises:
+            DatabaseUnavailableError, ConfigurationError: nothing is certain.
+        """
+        with self._work():
+            return self._collection.delete_many({"acsMri": acs_mri}).deleted_count
+
     def forget(self, registration: DeviceRegistration) -> None:
         """Delete a registration whose token is dead, unless another user has registered that token since.
 
@@ -96,6 +122,20 @@ class DeviceStore:
 
     def _work(self) -> AbstractContextManager[None]:
         return mongodb.work(self._collection, self._timeout_seconds, self._server_selection_seconds)
+
+    def _displace(self, acs_mri: str, now: datetime, maximum_devices: int) -> Sequence[str]:
+        """Delete the devices beyond the maximum, those refreshed longest ago."""
+        wanted = {"deviceUUID": 1, "updatedAt": 1}
+        found = list(self._collection.find({"acsMri": acs_mri, "expiresAt": {"$gt": now}}, wanted))
+        found.sort(key=_age_order, reverse=True)
+        kept = set(list(dict.fromkeys(document["deviceUUID"] for document in found))[:maximum_devices])
+        surplus = [document for document in found if document["deviceUUID"] not in kept]
+        for document in surplus:
+            # As it was read: one that has been refreshed since stays.
+            self._collection.delete_one(
+                {"_id": document["_id"], "acsMri": acs_mri, "updatedAt": document["updatedAt"]}
+            )
+        return list(dict.fromkeys(document["deviceUUID"] for document in surplus))
 
     def _upsert(self, registration: DeviceRegistration, updated_at: datetime) -> None:
         values = {
@@ -125,6 +165,11 @@ class DeviceStore:
             self._collection.create_index("acsMri")
             mongodb.create_ttl_index(self._collection)
             self._indexes_ready = True
+
+
+def _age_order(document: Mapping[str, Any]) -> tuple[datetime, str]:
+    """Oldest first; of two of the same millisecond, any, but always the same one."""
+    return document["updatedAt"], document["_id"]
 
 
 def _registration(document: Mapping[str, Any]) -> DeviceRegistration:

@@ -1,0 +1,1 @@
+"""Finds out why a phone does not ring: `python -m doctor --help`. For operators; never deployed."""

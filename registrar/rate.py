@@ -1,0 +1,92 @@
+"""How often one user's registrations may change, counted in MongoDB so that it holds across instances.
+
+One document a user and minute: `_id`, `count`, `expiresAt`. One conditional upsert counts and limits in a
+single round trip: at the limit its filter matches nothing, and the insert that then follows hits the `_id`.
+"""
+
+import hashlib
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from pymongo import errors
+from pymongo.collection import Collection
+
+import mongodb
+from models.errors import TooManyChangesError
+
+COLLECTION_NAME = "RegistrationRates"
+
+_WINDOW_SECONDS = 60
+_ATTEMPTS = 3
+
+
+class ChangeLimit(Protocol):
+    """Counts changes of a user's registrations."""
+
+    def count_change(self, acs_mri: str, now: datetime) -> None:
+        """Count one."""
+        ...
+
+
+class NoChangeLimit:
+    """Where the limit is turned off."""
+
+    def count_change(self, acs_mri: str, now: datetime) -> None:
+        """Do nothing."""
+
+
+class MongoChangeLimit:
+    """The limit on MongoDB. Safe to share between threads and instances."""
+
+    def __init__(
+        self,
+        collection: Collection[mongodb.Document],
+        timeout_seconds: float,
+        per_minute: int,
+        server_selection_seconds: float | None = None,
+    ) -> None:
+        """Take the collection, the time that counting may take, the limit, and the time to find a server."""
+        self._collection = collection
+        self._timeout_seconds = timeout_seconds
+        self._server_selection_seconds = server_selection_seconds
+        self._per_minute = per_minute
+        self._index_ready = False
+
+    def count_change(self, acs_mri: str, now: datetime) -> None:
+        """Count one change.
+
+        Raises:
+            TooManyChangesError: this minute's are used up.
+            DatabaseUnavailableError, ConfigurationError: it cannot be counted.
+        """
+        minute = int(now.timestamp()) // _WINDOW_SECONDS
+        name = hashlib.sha256(f"{acs_mri}\n{minute}".encode()).hexdigest()
+        with mongodb.work(self._collection, self._timeout_seconds, self._server_selection_seconds):
+            self._ensure_index()
+            counted = self._count(name, now)
+        if not counted:
+            wait = _WINDOW_SECONDS - int(now.timestamp()) % _WINDOW_SECONDS
+            raise TooManyChangesError(
+                f"At most {self._per_minute} changes a minute are allowed for one user.",
+                retry_after_seconds=wait,
+            )
+
+    def _count(self, name: str, now: datetime) -> bool:
+        below_limit = {"_id": name, "count": {"$lt": self._per_minute}}
+        change = {
+            "$inc": {"count": 1},
+            "$setOnInsert": {"expiresAt": mongodb.milliseconds(now + timedelta(seconds=2 * _WINDOW_SECONDS))},
+        }
+        for _ in range(_ATTEMPTS):
+            try:
+                self._collection.update_one(below_limit, change, upsert=True)
+            except errors.DuplicateKeyError:
+                # At the limit, or two firsts of the minute at once: the next try tells.
+                continue
+            return True
+        return False
+
+    def _ensure_index(self) -> None:
+        if not self._index_ready:
+            mongodb.create_ttl_index(self._collection)
+            self._index_ready = True

@@ -1,0 +1,255 @@
+"""The doctor and the database: a real one that is stopped, slow, refuses, or lacks its indexes."""
+
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+from pymongo.errors import OperationFailure
+
+from doctor import database as doctor_database
+from doctor.check import run_checks
+from doctor.clock_checks import check_clock
+from doctor.database import DatabaseTroubleError, Trouble
+from doctor.database_checks import check_database
+from doctor.database_probe import DatabaseProbe, is_cosmos_ru_host
+from doctor.findings import Check, Status
+from local.database import EmbeddedDatabase
+from local.hub import DEVELOPMENT_HUB, RunningHub
+from push import ledger
+from registrar import rate, store
+
+PASS, FAIL, CANNOT_TELL = Status.PASS, Status.FAIL, Status.CANNOT_TELL
+TTL, LOOKUP = f"TTL index of {store.COLLECTION_NAME}", f"acsMri index of {store.COLLECTION_NAME}"
+SWEEP = f"sweep of {store.COLLECTION_NAME}"
+BAD_VALUE = 2
+"""What Cosmos DB for MongoDB (RU) answers to a TTL index on anything but `_ts`."""
+
+Document = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[EmbeddedDatabase]:
+    """A database that fail points may be set in."""
+    with EmbeddedDatabase(test_commands=True) as running:
+        yield running
+
+
+@pytest.fixture
+def client(server: EmbeddedDatabase) -> Iterator[MongoClient[Document]]:
+    with MongoClient[Document](server.uri) as connected:
+        yield connected
+
+
+@pytest.fixture
+def name() -> str:
+    """A database that no other test knows."""
+    return f"test-{uuid.uuid4().hex[:12]}"
+
+
+@contextmanager
+def failing(client: MongoClient[Document], *commands: str, **how: Any) -> Iterator[None]:
+    """Have the server fail some commands."""
+    data = {"failCommands": list(commands), **how}
+    client.admin.command({"configureFailPoint": "failCommand", "mode": "alwaysOn", "data": data})
+    try:
+        yield
+    finally:
+        client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
+
+
+def settings_values(uri: str, name: str) -> dict[str, str]:
+    return {
+        "ANHHubConnectionString": DEVELOPMENT_HUB.connection_string(),
+        "ANHHubName": DEVELOPMENT_HUB.hub_name,
+        "MongoDbConnectionString": uri,
+        "DbName": name,
+    }
+
+
+def checks(client: Any, name: str, *, create_indexes: bool = False) -> Mapping[str, Check]:
+    """What the doctor says of the database, by name."""
+    made = check_database(DatabaseProbe(client, name, "mongodb://h/").ask(create_indexes=create_indexes))
+    assert all(check.remedy for check in made if check.status is FAIL)
+    return {check.name: check for check in made}
+
+
+def registered(client: MongoClient[Document], name: str, expires: timedelta = timedelta(days=1)) -> None:
+    document = {"_id": "1", "acsMri": "8:acs:a", "expiresAt": datetime.now(UTC) + expires}
+    client[name][store.COLLECTION_NAME].insert_one(document)
+
+
+class TestIndexes:
+    def test_nothing_stored_yet(self, client: MongoClient[Document], name: str) -> None:
+        """Before the first registration there are none, which is no fault; and the doctor makes none."""
+        found = checks(client, name)
+        assert (found[TTL].status, found[TTL].counts) == (CANNOT_TELL, False)
+        assert (found[LOOKUP].status, found[LOOKUP].counts) == (CANNOT_TELL, False)
+        assert client[name].list_collection_names() == []
+
+    def test_create(self, client: MongoClient[Document], name: str) -> None:
+        """If it is asked to, the doctor makes those that the app would make."""
+        found = checks(client, name, create_indexes=True)
+        assert {check.status for check in found.values()} == {PASS}
+        for collection in (store.COLLECTION_NAME, ledger.COLLECTION_NAME, rate.COLLECTION_NAME):
+            indexes = client[name][collection].index_information()
+            assert indexes["expiresAt_1"]["expireAfterSeconds"] == 0
+
+    def test_missing(self, client: MongoClient[Document], name: str) -> None:
+        """Missing ones are found where something is stored."""
+        registered(client, name)
+        found = checks(client, name)
+        assert (found[TTL].status, found[LOOKUP].status) == (FAIL, FAIL)
+
+    def test_no_ttl(self, client: MongoClient[Document], name: str) -> None:
+        """An index on the expiry that deletes nothing is found."""
+        client[name][store.COLLECTION_NAME].create_index("expiresAt")
+        found = checks(client, name)[TTL]
+        assert found.status is FAIL
+        assert "Drop" in found.remedy
+
+    @pytest.mark.parametrize(("code", "says"), [(BAD_VALUE, "DocumentDB"), (13, "readWrite")])
+    def test_refused(self, client: MongoClient[Document], name: str, code: int, says: str) -> None:
+        """A refusal is told with its code, and with what to use or to grant instead."""
+        with failing(client, "createIndexes", errorCode=code):
+            found = checks(client, name, create_indexes=True)[TTL]
+        assert found.status is FAIL
+        assert f"code {code}" in found.detail
+        assert says in found.remedy
+
+    def test_not_swept(self, client: MongoClient[Document], name: str) -> None:
+        """Documents that should be long gone show that nothing is swept."""
+        checks(client, name, create_indexes=True)
+        registered(client, name, expires=timedelta(hours=-1))
+        assert checks(client, name)[SWEEP].status is FAIL
+
+
+class CosmosRu:
+    """Cosmos DB for MongoDB (RU) around a real database: it names its set `globaldb` and sweeps by _ts."""
+
+    def __init__(self, client: MongoClient[Document]) -> None:
+        self._client = client
+        self.admin = self
+
+    def command(self, name: str) -> Mapping[str, Any]:
+        return {**self._client.admin.command(name), "setName": "globaldb"}
+
+    def __getitem__(self, name: str) -> Mapping[str, Any]:
+        return {each: _CosmosCollection(self._client[name][each]) for each in _COLLECTIONS}
+
+
+_COLLECTIONS = (store.COLLECTION_NAME, ledger.COLLECTION_NAME, rate.COLLECTION_NAME)
+
+
+class _CosmosCollection:
+    def __init__(self, collection: Any) -> None:
+        self._collection = collection
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._collection, name)
+
+    def create_index(self, field: str, **options: Any) -> Any:
+        if "expireAfterSeconds" in options and field != "_ts":
+            raise OperationFailure("The option is supported on '_ts' field only", BAD_VALUE)
+        return self._collection.create_index(field, **options)
+
+
+class TestCosmos:
+    def test_said_so(self, client: MongoClient[Document], name: str) -> None:
+        """It is recognized by what it calls itself, and what to use instead is said."""
+        found = checks(CosmosRu(client), name, create_indexes=True)
+        assert (found["kind"].status, found[TTL].status, found[LOOKUP].status) == (FAIL, FAIL, PASS)
+        assert "DocumentDB" in found["kind"].remedy
+        assert "Atlas" in found[TTL].remedy
+
+    @pytest.mark.parametrize(
+        ("uri", "expected"),
+        [
+            ("mongodb://a:p%40s@acct.mongo.cosmos.azure.com:10255/?ssl=true&replicaSet=globaldb", True),
+            ("mongodb://a:p@acct.documents.azure.com:10255/", True),
+            ("mongodb+srv://a:p@acct.global.mongocluster.cosmos.azure.com/?tls=true", False),
+            ("mongodb+srv://a:p@cluster0.abcde.mongodb.net/", False),
+            ("mongodb://127.0.0.1:27017/?appName=x.mongo.cosmos.azure.com", False),
+        ],
+    )
+    def test_host_name(self, uri: str, expected: bool) -> None:
+        """It is recognized by its host name; DocumentDB, which has TTL indexes, is not mistaken for it."""
+        assert is_cosmos_ru_host(uri) is expected
+
+
+class TestTrouble:
+    def test_slow(self, client: MongoClient[Document], name: str) -> None:
+        """A database that takes its time is told how much."""
+        with failing(client, "find", blockConnection=True, blockTimeMS=250):
+            found = checks(client, name)["round trip"]
+        assert found.status is FAIL
+        assert int(found.detail.split()[0]) >= 250
+
+    def test_clock(self, client: MongoClient[Document], name: str) -> None:
+        """The server's clock is compared with ours."""
+        probe = DatabaseProbe(client, name, "", lambda: datetime.now(UTC) + timedelta(minutes=2))
+        assert check_clock("clock", probe.ask().clock_ahead_seconds).status is FAIL
+
+    def test_read_only(self, client: MongoClient[Document], name: str) -> None:
+        """A user who may only read is found, although nothing is written."""
+        with failing(client, "delete", errorCode=13):
+            found = checks(client, name)["right to write"]
+        assert found.status is FAIL
+        assert "readWrite" in found.remedy
+
+    @pytest.mark.parametrize(
+        ("code", "trouble"),
+        [(18, Trouble.CREDENTIALS), (8000, Trouble.CREDENTIALS), (13, Trouble.RIGHTS), (59, Trouble.REFUSED)],
+    )
+    def test_refused(self, client: MongoClient[Document], name: str, code: int, trouble: Trouble) -> None:
+        """Credentials, rights and everything else that a server refuses are told apart."""
+        with (
+            failing(client, "find", errorCode=code),
+            pytest.raises(DatabaseTroubleError) as refused,
+        ):
+            checks(client, name)
+        assert refused.value.trouble is trouble
+        assert refused.value.remedy
+
+
+class TestWholeCheck:
+    """`check` over settings, with a hub that is well."""
+
+    @pytest.fixture
+    def values(self, server: EmbeddedDatabase, name: str) -> Iterator[dict[str, str]]:
+        with RunningHub() as hub:
+            yield {**settings_values(server.uri, name), "ANHHubUrl": hub.messages_url}
+
+    def test_stopped(self, values: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+        """A database that is not there fails; the rest is looked at all the same."""
+        monkeypatch.setattr(doctor_database, "CONNECT_SECONDS", 0.3)
+        uri = "mongodb://someone:hidden@127.0.0.1:1/?directConnection=true"
+        found, code = run_checks({**values, "MongoDbConnectionString": uri})
+        by_name = {(check.area, check.name): check for check in found}
+        assert code == 1
+        assert by_name["database", "reachable"].status is FAIL
+        assert by_name["hub", "key"].status is PASS
+        assert "hidden" not in str(found)
+
+    def test_unusable_connection_string(self, values: dict[str, str]) -> None:
+        """A connection string that no client takes is no crash, and is not quoted."""
+        found, code = run_checks({**values, "MongoDbConnectionString": "mongodb://h:hidden/?x"})
+        assert code == 1
+        assert any(check.area == "database" and check.status is FAIL for check in found)
+        assert "hidden" not in str(found)
+
+    def test_half_a_sign_in(self, values: dict[str, str]) -> None:
+        """A sign-in that is half configured fails; calls ring all the same, so the rest is looked at."""
+        found, code = run_checks({**values, "RegistrarAccess": "oidc"})
+        assert code == 1
+        assert {check.name for check in found if check.status is FAIL} == {"OidcIssuer", "OidcAudience"}
+
+    def test_unreachable_issuer(self, values: dict[str, str]) -> None:
+        """An issuer that does not answer fails."""
+        oidc = {"RegistrarAccess": "oidc", "OidcIssuer": "http://127.0.0.1:1", "OidcAudience": "calls"}
+        found, code = run_checks({**values, **oidc})
+        assert code == 1
+        assert [check.area for check in found if check.status is FAIL] == ["sign-in"]

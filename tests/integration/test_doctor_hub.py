@@ -1,0 +1,203 @@
+"""The doctor and the hub: every way in which the hub can refuse, none of which rings anybody."""
+
+import socket
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+import requests
+
+from doctor.clock_checks import check_clock
+from doctor.findings import Check, Status
+from doctor.hub_checks import check_hub
+from doctor.hub_probe import NO_FORMAT, HubAnswer, HubProbe
+from local.hub import DEVELOPMENT_HUB, RunningHub
+from settings import Settings
+from tests.answering_server import Asked, Reply, answering
+
+PASS, FAIL, CANNOT_TELL = Status.PASS, Status.FAIL, Status.CANNOT_TELL
+FULL = DEVELOPMENT_HUB.connection_string()
+
+
+@pytest.fixture
+def hub() -> Iterator[RunningHub]:
+    """The simulator."""
+    with RunningHub() as running:
+        yield running
+
+
+def settings_for(url: str, connection: str = FULL, name: str = "calls", **more: str) -> Settings:
+    values = {
+        "ANHHubConnectionString": connection,
+        "ANHHubName": name,
+        "MongoDbConnectionString": "mongodb://127.0.0.1/",
+        "DbName": "calling",
+        **({"ANHHubUrl": f"{url}/{name}/messages/"} if url else {}),
+    }
+    return Settings.from_mapping(values | more)
+
+
+def checks(settings: Settings) -> Mapping[str, Check]:
+    """What the doctor says of the hub, by name."""
+    with requests.Session() as session:
+        found = HubProbe(settings, session).ask()
+    made = check_hub(found)
+    if isinstance(found.first, HubAnswer):
+        made.append(check_clock("clock", found.first.clock_ahead_seconds))
+    assert all(check.remedy for check in made if check.status is FAIL)
+    return {check.name: check for check in made}
+
+
+def statuses(settings: Settings) -> dict[str, Status]:
+    return {name: check.status for name, check in checks(settings).items() if name != "clock"}
+
+
+class TestSimulator:
+    def test_well(self, hub: RunningHub) -> None:
+        """A good configuration passes; the Send right cannot be told for certain, and does not count."""
+        found = checks(settings_for(hub.url))
+        assert {name: check.status for name, check in found.items()} == {
+            "reachable": PASS, "exists": PASS, "key": PASS, "Send right": CANNOT_TELL, "clock": PASS,
+        }  # fmt: skip
+        assert not found["Send right"].counts
+
+    def test_rings_nobody(self, hub: RunningHub) -> None:
+        """Nothing that the doctor asks is taken by the hub, and none of it lacks `direct`."""
+        checks(settings_for(hub.url, ANHHubConnectionStringSecondary=FULL))
+        attempts = hub.simulator.attempts()
+        assert len(attempts) == 4
+        assert hub.simulator.summary().accepted == 0
+        assert not any("direct" in (attempt.reason or "") for attempt in attempts)
+
+    def test_wrong_name(self, hub: RunningHub) -> None:
+        """A hub that is not there: 404."""
+        assert statuses(settings_for(hub.url, name="cals"))["exists"] is FAIL
+
+    def test_regenerated_key(self, hub: RunningHub) -> None:
+        """A key that was regenerated: 401, with what else it may be."""
+        found = checks(settings_for(hub.url, FULL + "x"))
+        assert (found["key"].status, found["exists"].status) == (FAIL, CANNOT_TELL)
+        assert "ANHHubName" in found["key"].remedy
+
+    def test_unknown_policy(self, hub: RunningHub) -> None:
+        """A policy that the hub does not know: 401."""
+        assert statuses(settings_for(hub.url, FULL.replace("DefaultFull", "Gone")))["key"] is FAIL
+
+    def test_listen_only(self, hub: RunningHub) -> None:
+        """A policy without Send: 403; the key itself is fine."""
+        listen = DEVELOPMENT_HUB.connection_string("DefaultListenSharedAccessSignature")
+        found = statuses(settings_for(hub.url, listen))
+        assert (found["key"], found["Send right"]) == (PASS, FAIL)
+
+    @pytest.mark.parametrize(("key", "status"), [("", PASS), ("x", FAIL)])
+    def test_secondary_key(self, hub: RunningHub, key: str, status: Status) -> None:
+        """The secondary key is tried as well, before it is needed."""
+        found = statuses(settings_for(hub.url, ANHHubConnectionStringSecondary=FULL + key))
+        assert found["secondary key"] is status
+        assert found["key"] is PASS
+
+    def test_down(self, hub: RunningHub) -> None:
+        """A hub that nobody can connect to."""
+        settings = settings_for(hub.url)
+        hub.stop()
+        found = statuses(settings)
+        assert found["reachable"] is FAIL
+        assert found["key"] is CANNOT_TELL
+
+    def test_slow(self, hub: RunningHub) -> None:
+        """A hub that does not answer within the time that the app gives it."""
+        hub.simulator.set_latency(30)
+        found = checks(settings_for(hub.url, HubReadTimeoutSeconds="0.1"))["reachable"]
+        assert found.status is FAIL
+        assert "in time" in found.detail
+
+
+class TestDoubles:
+    """Answers that the simulator does not give."""
+
+    def test_no_such_host(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A namespace whose host name is not known."""
+
+        def unknown(*_: object, **__: object) -> None:
+            raise socket.gaierror(socket.EAI_NONAME, "unknown")
+
+        monkeypatch.setattr(socket, "getaddrinfo", unknown)
+        found = checks(settings_for(""))["reachable"]
+        assert found.status is FAIL
+        assert "host name" in found.detail
+
+    def test_missing_claim(self) -> None:
+        """The live service's 401 for a missing right is not taken for a wrong key."""
+        body = b"<Error><Code>401</Code><Detail>Send claim is required for this operation.</Detail></Error>"
+        with answering(lambda _: Reply(401, body)) as url:
+            found = statuses(settings_for(url))
+        assert (found["key"], found["Send right"]) == (PASS, FAIL)
+
+    def test_taken(self) -> None:
+        """A service that takes a push to nobody has shown that everything is right."""
+        with answering(lambda _: Reply(201)) as url:
+            found = statuses(settings_for(url))
+        assert set(found.values()) == {PASS}
+
+    def test_format_first(self) -> None:
+        """Where the format is judged before the key, a forged key looks the same: nothing is claimed."""
+        with answering(lambda _: Reply(400)) as url:
+            found = statuses(settings_for(url))
+        assert (found["exists"], found["key"]) == (CANNOT_TELL, CANNOT_TELL)
+
+    def test_key_of_the_hub(self) -> None:
+        """Where a made-up hub's key is unknown, its 401 shows that ours is there."""
+
+        def answer(asked: Asked) -> Reply:
+            return Reply(400 if asked.path.startswith("/calls/") else 401)
+
+        with answering(answer) as url:
+            assert statuses(settings_for(url))["exists"] is PASS
+
+    @pytest.mark.parametrize(
+        "reply",
+        [
+            Reply(429),
+            Reply(403, headers={"Retry-After": "3"}),
+            Reply(503),
+            Reply(307, headers={"Location": "/"}),
+        ],
+        ids=["429", "403 with Retry-After", "503", "redirect"],
+    )
+    def test_unwell(self, reply: Reply) -> None:
+        """Throttled, failing or redirected: said as such, and nothing is said of the key."""
+        with answering(lambda _: reply) as url:
+            found = statuses(settings_for(url))
+        assert (found["reachable"], found["key"], found["Send right"]) == (FAIL, CANNOT_TELL, CANNOT_TELL)
+
+    def test_what_is_asked(self) -> None:
+        """Every request names no format and no device of any platform."""
+        asked: list[Asked] = []
+
+        def answer(request: Asked) -> Reply:
+            asked.append(request)
+            return Reply(400)
+
+        with answering(answer) as url:
+            checks(settings_for(url))
+        assert {request.headers["servicebusnotification-format"] for request in asked} == {NO_FORMAT}
+        assert all("?direct&" in request.path for request in asked)
+
+
+class TestClock:
+    @pytest.mark.parametrize(("minutes", "words"), [(3, "behind"), (-3, "ahead")])
+    def test_skew(self, minutes: int, words: str) -> None:
+        """A hub that lives at another time shows by its Date header."""
+        date = format_datetime(datetime.now(UTC) + timedelta(minutes=minutes), usegmt=True)
+        with answering(lambda _: Reply(400, headers={"Date": date})) as url:
+            found = checks(settings_for(url))["clock"]
+        assert found.status is FAIL
+        assert words in found.detail
+
+    @pytest.mark.parametrize("headers", [{}, {"Date": "soon"}], ids=["no Date", "no date"])
+    def test_no_date(self, headers: dict[str, str]) -> None:
+        """An answer without a usable Date tells nothing, which does not count."""
+        with answering(lambda _: Reply(400, headers=headers)) as url:
+            found = checks(settings_for(url))["clock"]
+        assert (found.status, found.counts) == (CANNOT_TELL, False)

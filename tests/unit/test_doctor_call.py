@@ -1,0 +1,132 @@
+"""What the doctor reads out of the ledger and of registrations."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from doctor.call import CallState, tell
+from doctor.findings import ExitCode, Status, exit_code
+from doctor.user import DeviceState, device_views
+
+NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
+ACCEPTED = {
+    "outcome": "accepted", "reason": "queued by the hub", "status": 201, "trackingId": "t", "attempts": 2,
+    "ageMs": 120,
+}  # fmt: skip
+REFUSED = {**ACCEPTED, "outcome": "misconfigured", "status": 401, "reason": "the key is wrong"}
+
+
+def document(**changes: Any) -> dict[str, Any]:
+    """A finished event whose one device rang, as MongoDB gives it back: times without a zone."""
+    moment = NOW.replace(tzinfo=None)
+    return {
+        "_id": "e" * 64, "eventId": "event", "callId": "call", "holder": "h", "leaseUntil": moment,
+        "finished": True, "firstSeenAt": moment, "expiresAt": moment + timedelta(days=1),
+        "devices": {"d" * 64: ACCEPTED}, **changes,
+    }  # fmt: skip
+
+
+def note(result: str, **more: Any) -> dict[str, Any]:
+    return {"result": result, "at": NOW.replace(tzinfo=None), **more}
+
+
+class TestCall:
+    @pytest.mark.parametrize(
+        ("changes", "state", "status"),
+        [
+            ({}, CallState.RUNG, Status.PASS),
+            ({"devices": {"a": ACCEPTED, "b": REFUSED}}, CallState.RUNG_IN_PART, Status.FAIL),
+            ({"note": note("given_up", devices=2)}, CallState.RUNG_IN_PART, Status.FAIL),
+            ({"devices": {"b": REFUSED}}, CallState.NOT_RUNG, Status.FAIL),
+            ({"devices": {}}, CallState.NOT_RUNG, Status.FAIL),
+            ({"devices": {}, "note": note("skipped", reason="no device")}, CallState.SKIPPED, Status.FAIL),
+            (
+                {"devices": {}, "finished": False, "note": note("missed", lateSeconds=3.5)},
+                CallState.MISSED,
+                Status.FAIL,
+            ),
+            (
+                {"devices": {}, "finished": False, "note": note("failed", reason="no cc")},
+                CallState.FAILED,
+                Status.FAIL,
+            ),
+            ({"finished": False}, CallState.LEFT_OVER, Status.FAIL),
+            (
+                {"finished": False, "leaseUntil": NOW.replace(tzinfo=None) + timedelta(seconds=5)},
+                CallState.GOING_ON,
+                Status.CANNOT_TELL,
+            ),
+            ({"note": note("incomplete")}, CallState.RUNG, Status.PASS),
+            ({"note": note("failed", reason="once")}, CallState.RUNG, Status.PASS),
+        ],
+    )
+    def test_state(self, changes: dict[str, Any], state: CallState, status: Status) -> None:
+        """Each way in which a call can end is told apart, and has a remedy."""
+        story = tell(document(**changes), {}, NOW)
+        assert (story.state, story.status) == (state, status)
+        assert story.remedy
+
+    def test_why_it_was_missed(self) -> None:
+        """How late a missed call was is said."""
+        story = tell(document(devices={}, finished=False, note=note("missed", lateSeconds=33.4)), {}, NOW)
+        assert "33 s" in story.detail
+
+    def test_device(self) -> None:
+        """A device is told with status, TrackingId, attempts and age, and named if it is still registered."""
+        known = {"d" * 64: {"deviceUUID": "phone", "platform": "apple"}}
+        (device,) = tell(document(), known, NOW).devices
+        assert (device.device, device.device_uuid, device.platform) == ("d" * 16, "phone", "apple")
+        assert (device.status, device.tracking_id, device.attempts, device.age_ms) == (201, "t", 2, 120)
+
+    def test_unregistered_device(self) -> None:
+        """One that is not registered any more has no name, but still its outcome."""
+        (device,) = tell(document(), {}, NOW).devices
+        assert device.device_uuid is None
+        assert device.accepted
+
+
+def registration(token: str, uuid: str, *, refreshed: int, expires: int) -> dict[str, Any]:
+    """Times in minutes from now."""
+    moment = NOW.replace(tzinfo=None)
+    return {
+        "_id": token * 8, "deviceUUID": uuid, "deviceToken": token, "platform": "apple",
+        "updatedAt": moment + timedelta(minutes=refreshed), "expiresAt": moment + timedelta(minutes=expires),
+    }  # fmt: skip
+
+
+class TestUser:
+    def test_states(self) -> None:
+        """What rings, what has expired, and what a newer token of the same device has replaced."""
+        documents = [
+            registration("old-token", "phone", refreshed=-9, expires=9),
+            registration("new-token", "phone", refreshed=-1, expires=9),
+            registration("dead-token", "tablet", refreshed=-99, expires=-1),
+        ]
+        views = device_views(documents, NOW)
+        assert [(view.device_uuid, view.state) for view in views] == [
+            ("phone", DeviceState.RINGS),
+            ("phone", DeviceState.SUPERSEDED),
+            ("tablet", DeviceState.EXPIRED),
+        ]
+
+    def test_no_token(self) -> None:
+        """A token shows as a fingerprint only."""
+        (view,) = device_views([registration("secret-token", "phone", refreshed=-1, expires=9)], NOW)
+        assert len(view.token) == 16
+        assert view.token not in "secret-token"
+
+
+class TestExitCode:
+    @pytest.mark.parametrize(
+        ("statuses", "code"),
+        [
+            ([], ExitCode.WELL),
+            ([Status.PASS], ExitCode.WELL),
+            ([Status.PASS, Status.CANNOT_TELL], ExitCode.CANNOT_TELL),
+            ([Status.CANNOT_TELL, Status.FAIL], ExitCode.WRONG),
+        ],
+    )
+    def test_worst_counts(self, statuses: list[Status], code: ExitCode) -> None:
+        """A failure outweighs what cannot be told, which outweighs what is well."""
+        assert exit_code(statuses) is code

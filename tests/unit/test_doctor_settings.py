@@ -1,0 +1,121 @@
+"""The doctor and the settings: where they come from, and what can be wrong with them."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from doctor.configuration import UsageError, read_settings
+from doctor.findings import Check, Status
+from doctor.settings_checks import check_settings
+
+GOOD = {
+    "ANHHubConnectionString": "Endpoint=sb://contoso.servicebus.windows.net/;SharedAccessKeyName=SendOnly;"
+    "SharedAccessKey=c2VjcmV0",
+    "ANHHubName": "calls",
+    "MongoDbConnectionString": "mongodb://user:hidden@127.0.0.1:27017/",
+    "DbName": "calling",
+}
+
+
+def failures(values: dict[str, str]) -> dict[str, Check]:
+    """The checks that fail, by name."""
+    return {check.name: check for check in check_settings(values)[1] if check.status is Status.FAIL}
+
+
+class TestWhereTheyComeFrom:
+    def test_environment(self) -> None:
+        """Without a file it is the environment."""
+        assert read_settings(None, GOOD) == GOOD
+
+    def test_local_settings(self, tmp_path: Path) -> None:
+        """The file that func uses; values that are no text become text, and the environment stays out."""
+        path = tmp_path / "local.settings.json"
+        path.write_text(json.dumps({"IsEncrypted": False, "Values": {**GOOD, "MaxDevicesPerUser": 5}}))
+        assert read_settings(str(path), {"DbName": "other"}) == {**GOOD, "MaxDevicesPerUser": "5"}
+
+    def test_export_of_azure(self, tmp_path: Path) -> None:
+        """The list that the Azure CLI prints."""
+        path = tmp_path / "settings.json"
+        path.write_text(json.dumps([{"name": k, "value": v, "slotSetting": False} for k, v in GOOD.items()]))
+        assert read_settings(str(path), {}) == GOOD
+
+    def test_standard_input(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """`-` is standard input, so that secrets stay off the disk."""
+        monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps({"Values": GOOD})))
+        assert read_settings("-", {}) == GOOD
+
+    @pytest.mark.parametrize(
+        ("text", "says"),
+        [
+            ("{", "is not JSON"),
+            ('{"IsEncrypted": true, "Values": {}}', "func settings decrypt"),
+            ("[1]", "neither"),
+            ('{"a": "secret-value"}', "neither"),
+        ],
+    )
+    def test_unusable_file(self, tmp_path: Path, text: str, says: str) -> None:
+        """A file that cannot be used is refused with what to do, and nothing of it is quoted."""
+        path = tmp_path / "settings.json"
+        path.write_text(text)
+        with pytest.raises(UsageError, match=says) as refused:
+            read_settings(str(path), {})
+        assert "secret-value" not in str(refused.value)
+
+    def test_no_file(self, tmp_path: Path) -> None:
+        """So is one that is not there."""
+        with pytest.raises(UsageError, match="cannot be read"):
+            read_settings(str(tmp_path / "none.json"), {})
+
+
+class TestChecks:
+    def test_good(self) -> None:
+        """Good settings pass, and come back."""
+        settings, checks = check_settings(GOOD)
+        assert settings is not None
+        assert {check.status for check in checks} == {Status.PASS}
+
+    def test_everything_that_is_wrong(self) -> None:
+        """Every missing and malformed setting is listed at once, with a remedy, no value quoted."""
+        wrong = {"ANHHubConnectionString": "Endpoint=secret", "MongoDbConnectionString": "redis://hidden"}
+        found = failures(wrong)
+        assert {"ANHHubConnectionString", "ANHHubName", "MongoDbConnectionString", "DbName"} <= set(found)
+        assert all(check.remedy for check in found.values())
+        assert "secret" not in str(found)
+        assert "hidden" not in str(found)
+
+    def test_key_vault_reference(self) -> None:
+        """A reference that only Azure resolves is named as one."""
+        found = failures({**GOOD, "MongoDbConnectionString": "@Microsoft.KeyVault(SecretUri=https://v/x)"})
+        assert "Key Vault" in found["MongoDbConnectionString"].detail
+
+    def test_two_hubs(self) -> None:
+        """A URL for another hub than ANHHubName is found."""
+        url = "https://contoso.servicebus.windows.net/other/messages/"
+        assert "one hub" in failures({**GOOD, "ANHHubUrl": url})
+
+    def test_unknown_api_version(self) -> None:
+        """An API version that nobody knows cannot be judged."""
+        _, checks = check_settings({**GOOD, "ANHHubApiVersion": "2031-01"})
+        assert [c.name for c in checks if c.status is Status.CANNOT_TELL] == ["ANHHubApiVersion"]
+
+    @pytest.mark.parametrize(
+        ("more", "named"),
+        [
+            ({"RegistrarAccess": "oidc"}, {"OidcIssuer", "OidcAudience"}),
+            ({"RegistrarAccess": "oidc", "OidcIssuer": "https://i.example"}, {"OidcAudience"}),
+            (
+                {"RegistrarAccess": "oidc", "OidcIssuer": "http://i.example", "OidcAudience": "a"},
+                {"OidcIssuer"},
+            ),
+            ({"RegistrarAccess": "OIDC"}, {"RegistrarAccess"}),
+            (
+                {"REGISTRARACCESS": "oidc", "OidcIssuer": "https://i.example", "OidcAudience": "a"},
+                {"RegistrarAccess"},
+            ),
+        ],
+    )
+    def test_half_a_sign_in(self, more: dict[str, str], named: set[str]) -> None:
+        """Half of a sign-in configuration is found, the missing half named."""
+        assert named <= set(failures({**GOOD, **more}))
