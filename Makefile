@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
 CODE := function_app.py settings.py clients.py clock.py telemetry.py mongodb.py metrics_export.py models registrar push health local doctor bench tests
 
-.PHONY: bench bench-long help demo run test test-unit test-contract test-integration test-end-to-end soak check format lock clean
+.PHONY: help demo run picture test test-unit test-contract test-integration test-end-to-end soak bench bench-long check format lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -23,8 +23,11 @@ $(STAMP): requirements.txt requirements-dev.txt constraints.txt .python-version
 demo: $(STAMP) ## the whole way from a registration to a ring, on this machine
 	@$(BIN)/python -m local.demo
 
-run: $(STAMP) ## the stack on port 7071, with curl lines to try
+run: $(STAMP) ## the stack on port 7071, with curl lines to try and a page on 7072 to see it ring
 	@$(BIN)/python -m local
+
+picture: $(STAMP) ## a new picture of the page for the README; needs Chromium
+	@$(BIN)/python -m local.page.picture docs/images/see-it-ring.png
 
 test: $(STAMP) ## all tests
 	@$(BIN)/python -m pytest

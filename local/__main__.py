@@ -6,6 +6,8 @@ import sys
 import threading
 from pathlib import Path
 
+from local.page.host_lines import HostLines
+from local.page.server import USUAL_PORT, PageError, RunningPage
 from local.process import ChildError
 from local.samples import CALLEE, phones
 from local.stack import Stack, StackOptions
@@ -14,12 +16,14 @@ DEFAULT_PORT = 7071
 """The one that `func start` takes."""
 
 
-def _curl_lines(stack: Stack) -> str:
+def _curl_lines(stack: Stack, page: RunningPage) -> str:
     host, phone = stack.host, phones()[0]
     keys = stack.keys.functions
     query = f"acsMri={CALLEE}&deviceUUID={phone.device_uuid}"
     body = str(phone.registration(CALLEE)).replace("'", '"')
     return f"""
+See it ring in a browser: {page.url}/
+
 The app listens on {host.url}; the hub simulator on {stack.hub_url}. Ctrl-C stops everything.
 
 Register an iPhone:
@@ -54,24 +58,37 @@ def main() -> int:
     parser.add_argument(
         "--port", type=int, default=DEFAULT_PORT, help="of the Functions host; 0 takes a free one"
     )
+    parser.add_argument(
+        "--page-port",
+        type=int,
+        help=f"of the page; {USUAL_PORT} or a free one if left out, 0 takes a free one",
+    )
     parser.add_argument("--storage", type=Path, help="keep the database's files here; thrown away otherwise")
     parser.add_argument("--log-level", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
     arguments = parser.parse_args()
-    stop = threading.Event()
+    # Who leaves the app's port open does not want a fixed one for the page either.
+    page_port = 0 if arguments.page_port is None and arguments.port == 0 else arguments.page_port
+    stop, lines = threading.Event(), HostLines()
+
+    def take_line(stream: str, line: str) -> None:
+        lines(stream, line)
+        if stream == "stderr":
+            print(line, file=sys.stderr)
+
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     options = StackOptions(
         port=arguments.port,
         storage=arguments.storage,
         log_level=arguments.log_level,
-        on_line=lambda stream, line: print(line, file=sys.stderr) if stream == "stderr" else None,
+        on_line=take_line,
         tell=lambda text: print(text, flush=True),
     )
     try:
-        with Stack(options) as stack:
-            print(_curl_lines(stack), flush=True)
+        with Stack(options) as stack, RunningPage(stack, lines, port=page_port) as page:
+            print(_curl_lines(stack, page), flush=True)
             stop.wait()
-    except ChildError as error:
+    except (ChildError, PageError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

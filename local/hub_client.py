@@ -56,6 +56,8 @@ class Attempt(_Shape):
     tracking_id: str
     received_at: float
     monotonic: float
+    call_id: str | None = None
+    """The payload's ``data.callId``, of a request that was not refused."""
 
     @property
     def result(self) -> str:
@@ -88,6 +90,12 @@ class Latency(_Shape):
     """What the hub waits before it answers anything, in seconds."""
 
     delay_seconds: float = Field(ge=0, le=3600)
+
+
+class FaultList(_Shape):
+    """The answer to ``GET /simulator/faults``, oldest first; ``times`` is what is left of each."""
+
+    faults: tuple[Fault, ...]
 
 
 class PushList(_Shape):
@@ -138,6 +146,10 @@ class HubControl:
         """Orders a fault, behind those already ordered."""
         self._call("POST", "faults", json=fault.model_dump(by_alias=True))
 
+    def faults(self) -> list[Fault]:
+        """The orders that are still to strike, with how often."""
+        return list(self._get("faults", FaultList).faults)
+
     def clear_faults(self) -> None:
         """Back to a healthy hub. Requests that a black hole has swallowed stay swallowed."""
         self._call("DELETE", "faults")
@@ -145,6 +157,10 @@ class HubControl:
     def set_latency(self, seconds: float) -> None:
         """How long the hub takes over every request, healthy or not."""
         self._call("PUT", "latency", json={"delaySeconds": seconds})
+
+    def latency(self) -> float:
+        """What the hub takes over every request, in seconds."""
+        return self._get("latency", Latency).delay_seconds
 
     def wait_for_pushes(self, count: int, timeout: float = 10.0) -> Summary:
         """Polls until ``count`` pushes were accepted; TimeoutError after ``timeout`` seconds."""

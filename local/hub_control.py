@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from local.hub_checks import (
     explain,
 )
-from local.hub_client import AttemptList, Latency, PushList
+from local.hub_client import AttemptList, FaultList, Latency, PushList
 from local.hub_faults import parse_fault
 from local.hub_memory import Simulator
 
@@ -23,8 +23,10 @@ class ControlApi:
             ("DELETE", "pushes"): self._forget,
             ("GET", "attempts"): self._attempts,
             ("GET", "summary"): self._summary,
+            ("GET", "faults"): self._faults,
             ("POST", "faults"): self._add_fault,
             ("DELETE", "faults"): self._clear_faults,
+            ("GET", "latency"): self._latency,
             ("PUT", "latency"): self._set_latency,
         }
 
@@ -57,6 +59,9 @@ class ControlApi:
     def _summary(self, _since: str, _body: bytes) -> web.Response:
         return _json(self._simulator.summary())
 
+    def _faults(self, _since: str, _body: bytes) -> web.Response:
+        return _json(FaultList(faults=tuple(self._simulator.faults())))
+
     def _add_fault(self, _since: str, body: bytes) -> web.Response:
         fault = parse_fault(body)
         self._simulator.add_fault(fault)
@@ -65,6 +70,9 @@ class ControlApi:
     def _clear_faults(self, _since: str, _body: bytes) -> web.Response:
         self._simulator.clear_faults()
         return web.Response(status=204)
+
+    def _latency(self, _since: str, _body: bytes) -> web.Response:
+        return _json(Latency(delay_seconds=self._simulator.latency()))
 
     def _set_latency(self, _since: str, body: bytes) -> web.Response:
         latency = Latency.model_validate_json(body)

@@ -113,6 +113,10 @@ class FaultOrders:
         """Forgets every order; what they did stays done."""
         self._active.clear()
 
+    def active(self) -> list[Fault]:
+        """What may still strike, oldest first, with the `times` that are left."""
+        return [fault.model_copy(update={"times": left}) for fault, left in self._active]
+
     def strike(self, device_handle: str) -> Fault | None:
         """The first order that fits this push and whose dice fall; it is then one nearer to its end."""
         for place, (fault, left) in enumerate(self._active):

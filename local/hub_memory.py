@@ -117,6 +117,11 @@ class Simulator:
         with self._changed:
             self._faults.add(fault)
 
+    def faults(self) -> list[Fault]:
+        """The orders that are still to strike, with how often."""
+        with self._changed:
+            return self._faults.active()
+
     def clear_faults(self) -> None:
         """Back to a healthy hub; what a black hole has swallowed stays swallowed."""
         with self._changed:
@@ -126,6 +131,11 @@ class Simulator:
         """How long the hub takes over every request from now on."""
         with self._changed:
             self._delay_seconds = seconds
+
+    def latency(self) -> float:
+        """What the hub takes over every request, in seconds."""
+        with self._changed:
+            return self._delay_seconds
 
     def wait_until(self, reached: Callable[["Simulator"], bool], timeout: float = 10.0) -> None:
         """Blocks until ``reached(self)``, asked again on every change; TimeoutError after ``timeout`` s."""
@@ -193,6 +203,7 @@ class Simulator:
             tracking_id=tracking,
             received_at=self._clock(),
             monotonic=time.monotonic(),
+            call_id=verdict.call_id if isinstance(verdict, DirectSend) else None,
         )
         self._attempts.append(attempt)
         self._refused += refusal is not None

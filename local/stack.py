@@ -25,6 +25,7 @@ FUNCTIONS = (
     "IncomingCallEventHandler",
 )
 APP_DIRECTORY = Path(__file__).resolve().parent.parent
+DATABASE_NAME = "calling"
 THREADS = 64
 START_TIMEOUT_SECONDS = 60.0
 REQUEST_TIMEOUT_SECONDS = 40.0
@@ -198,6 +199,6 @@ class Stack:
             "ANHHubName": DEVELOPMENT_HUB.hub_name,
             "ANHHubUrl": f"{self.hub_url}/{DEVELOPMENT_HUB.hub_name}/messages/",
             "MongoDbConnectionString": self.database.uri,
-            "DbName": "calling",
+            "DbName": DATABASE_NAME,
             **self.options.settings,
         }

@@ -1,0 +1,1 @@
+"""The page that `python -m local` serves: simulated phones that ring, and switches for the hub."""

@@ -1,0 +1,98 @@
+"""What the page may ask for: requests from the browser, validated. What the app judges is not judged here."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from local.hub_checks import explain
+from local.hub_faults import Fault
+from local.page.views import Answer
+
+type Schema = Literal["eventGrid", "cloudEvents"]
+type HubMode = Literal["healthy", "slow", "throttled", "failing", "lost"]
+
+_Text = Annotated[str, Field(max_length=5_000)]
+
+
+class BadOrderError(ValueError):
+    """The browser asked for something that makes no sense; the message says what."""
+
+
+class Order(BaseModel):
+    """Frozen; camelCase in JSON."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, extra="forbid", frozen=True
+    )
+
+
+class RegisterPhone(Order):
+    """Without `device_uuid` it is a new phone; with the one of a known phone, that one with a new token."""
+
+    acs_mri: _Text
+    platform: Literal["apple", "android", "windows"]
+    device_uuid: _Text | None = None
+    ttl_seconds: int | None = None
+
+
+class RemovePhone(Order):
+    """One device of a user."""
+
+    acs_mri: _Text
+    device_uuid: _Text
+
+
+class PlaceCall(Order):
+    """An IncomingCall event to make and deliver. `age_seconds`: how long ago the call began."""
+
+    callee: _Text
+    caller_name: _Text = ""
+    schema_name: Schema = "eventGrid"
+    age_seconds: float = Field(default=0.0, ge=-3_600, le=86_400, allow_inf_nan=False)
+
+
+class Redeliver(Order):
+    """An event that this page has placed; the last one if none is named."""
+
+    event_id: _Text | None = None
+
+
+class AnswerCall(Order):
+    """What the person at a phone does."""
+
+    phone_id: _Text
+    call_id: _Text
+    answer: Answer
+
+
+class DisturbHub(Order):
+    """How the hub treats the next sends. `times`: None for all; `seconds`: of `slow` and `throttled`."""
+
+    mode: HubMode
+    times: int | None = Field(default=1, ge=1, le=1_000)
+    seconds: float = Field(default=2.0, ge=0.1, le=60, allow_inf_nan=False)
+
+    def fault(self) -> Fault | None:
+        """The order for the simulator; None for a healthy hub."""
+        match self.mode:
+            case "healthy":
+                return None
+            case "slow":
+                return Fault(kind="slow", delay_seconds=self.seconds, times=self.times)
+            case "throttled":
+                # RFC 9110 knows whole seconds only.
+                wait = str(max(1, round(self.seconds)))
+                return Fault(kind="status", status=429, retry_after=wait, times=self.times)
+            case "failing":
+                return Fault(kind="status", status=503, times=self.times)
+            case "lost":
+                return Fault(kind="accept_then_drop", times=self.times)
+
+
+def parse_order[Kind: Order](kind: type[Kind], body: bytes) -> Kind:
+    """Read an order from JSON; raises BadOrderError, which quotes nothing of it."""
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        raise BadOrderError(explain(error)) from None

@@ -1,0 +1,48 @@
+"""What a phone makes of a push (pure): who is calling, and until when it may ring."""
+
+import json
+import re
+from typing import Any
+
+from local.hub_client import ReceivedPush
+
+_SECONDS = re.compile(r"(\d+(?:\.\d+)?)s?", re.ASCII)
+
+
+def expires_at(push: ReceivedPush) -> float | None:
+    """Unix seconds at which the push is worthless, as its platform reads it; None if it says nothing usable.
+
+    APNs: the time in `apns-expiration`. FCM: `message.android.ttl` from the arrival on. WNS: `X-WNS-TTL`
+    seconds from the arrival on.
+    """
+    match push.format:
+        case "apple":
+            return _number(push.headers.get("apns-expiration"))
+        case "fcmv1":
+            left = _number(_inner(push, "message", "android").get("ttl"))
+        case _:
+            left = _number(push.headers.get("x-wns-ttl"))
+    return None if left is None else push.received_at + left
+
+
+def caller_name(push: ReceivedPush) -> str | None:
+    """The display name that the phone shows; None if the push has none."""
+    data = _inner(push, "message", "data") if push.format == "fcmv1" else _inner(push, "data")
+    name = data.get("displayName")
+    return name if isinstance(name, str) else None
+
+
+def _inner(push: ReceivedPush, *path: str) -> dict[str, Any]:
+    """The object at `path` in the body; empty where there is none."""
+    try:
+        value = json.loads(push.body)
+        for name in path:
+            value = value[name]
+    except (ValueError, RecursionError, LookupError, TypeError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _number(text: object) -> float | None:
+    match = _SECONDS.fullmatch(text) if isinstance(text, str) else None
+    return float(match[1]) if match else None

@@ -1,0 +1,111 @@
+"""What the page reads again and again: registrations in the database, pushes and attempts at the hub."""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import requests
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+
+from local.hub_client import Attempt, HubControl, HubControlError, ReceivedPush
+from local.hub_faults import Fault
+from registrar.store import COLLECTION_NAME
+
+SHOWN_PHONES = 24
+KEPT_PUSHES = 500
+KEPT_ATTEMPTS = 2_000
+_TIMEOUT_MS = 3_000
+
+
+class SourceError(Exception):
+    """A source did not answer; the message says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A device as it stands in the database. `id`: 16 digits of its registration id."""
+
+    id: str
+    platform: str
+    acs_mri: str
+    device_uuid: str
+    device_token: str = field(repr=False)
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the sources said; oldest first."""
+
+    registrations: Sequence[Registration] = ()
+    more_registrations: int = 0
+    pushes: Sequence[ReceivedPush] = ()
+    attempts: Sequence[Attempt] = ()
+    faults: Sequence[Fault] = ()
+    delay_seconds: float = 0.0
+
+
+class Sources:
+    """Reads database and hub, blocking; not thread-safe.
+
+    Phones register from anywhere, so the database is asked, behind the app's back: its API tells only about
+    users that one knows already.
+    """
+
+    def __init__(self, database_uri: str, database_name: str, hub: HubControl) -> None:
+        """`hub` stays the caller's to close."""
+        self._client: MongoClient[dict[str, Any]] = MongoClient(
+            database_uri, tz_aware=True, timeoutMS=_TIMEOUT_MS, serverSelectionTimeoutMS=_TIMEOUT_MS
+        )
+        self._registrations = self._client[database_name][COLLECTION_NAME]
+        self._hub = hub
+        self._pushes: deque[ReceivedPush] = deque(maxlen=KEPT_PUSHES)
+
+    def read(self) -> Reading:
+        """Everything, now; raises SourceError."""
+        try:
+            registrations, more = self._read_registrations()
+        except PyMongoError:
+            raise SourceError("The database does not answer.") from None
+        try:
+            since = self._pushes[-1].sequence if self._pushes else 0
+            self._pushes.extend(self._hub.pushes(since))
+            return Reading(
+                registrations=registrations,
+                more_registrations=more,
+                pushes=tuple(self._pushes),
+                attempts=self._hub.attempts()[-KEPT_ATTEMPTS:],
+                faults=self._hub.faults(),
+                delay_seconds=self._hub.latency(),
+            )
+        except (requests.RequestException, HubControlError):
+            raise SourceError("The hub simulator does not answer.") from None
+
+    def close(self) -> None:
+        """Give the database's connections back."""
+        self._client.close()
+
+    def _read_registrations(self) -> tuple[list[Registration], int]:
+        """The ones refreshed last, in an order that a refresh does not change; how many more there are."""
+        unexpired = {"expiresAt": {"$gt": datetime.now(UTC)}}
+        found = list(self._registrations.find(unexpired).sort("updatedAt", -1).limit(SHOWN_PHONES + 1))
+        more = 0
+        if len(found) > SHOWN_PHONES:
+            more = self._registrations.count_documents(unexpired) - SHOWN_PHONES
+        registrations = [_registration(document) for document in found[:SHOWN_PHONES]]
+        registrations.sort(key=lambda one: (one.acs_mri, one.platform, one.device_uuid))
+        return registrations, more
+
+
+def _registration(document: dict[str, Any]) -> Registration:
+    return Registration(
+        id=str(document["_id"])[:16],
+        platform=str(document["platform"]),
+        acs_mri=str(document["acsMri"]),
+        device_uuid=str(document["deviceUUID"]),
+        device_token=str(document["deviceToken"]),
+        expires_at=document["expiresAt"].timestamp(),
+    )

@@ -1,0 +1,26 @@
+// Orders to the page's own backend, which holds the keys.
+
+// The answer's JSON, or an Error whose message can be shown.
+export async function order(path, body) {
+  let response;
+  try {
+    response = await fetch(path, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(body),
+    });
+  } catch {
+    throw new Error("The page’s backend cannot be reached.");
+  }
+  const answer = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Error(answer.problem ?? `The page’s backend answered ${response.status}.`);
+  return answer;
+}
+
+// What the app said to a registration or a removal, in one line.
+export function told(answer) {
+  if (answer.problem) return answer.problem;
+  const body = answer.body ?? {};
+  const fields = (body.errors ?? []).map((error) => `${error.field}: ${error.detail}`);
+  return [`${answer.status}`, body.title, fields.join("; ") || body.detail].filter(Boolean).join(" · ");
+}

@@ -1,0 +1,64 @@
+// The switches that disturb the simulated hub, and what it is ordered to do just now.
+import { order } from "./api.js";
+import { setText } from "./dom.js";
+
+const form = document.getElementById("hub-form");
+const switches = [...form.querySelectorAll("[data-mode]")];
+
+export function setUpHub() {
+  form.addEventListener("submit", (event) => event.preventDefault());
+  for (const button of switches) button.addEventListener("click", () => flip(button));
+}
+
+export function showHub(hub) {
+  const modes = new Set(hub.orders.map(modeOf));
+  if (hub.delaySeconds > 0) modes.add("slow");
+  for (const button of switches) button.setAttribute("aria-pressed", String(modes.has(button.dataset.mode)));
+  setText(document.getElementById("hub-state"), describe(hub));
+}
+
+// A second press of a switch heals the hub.
+async function flip(button) {
+  const output = form.querySelector("output");
+  output.textContent = "";
+  const mode = button.getAttribute("aria-pressed") === "true" ? "healthy" : button.dataset.mode;
+  const times = form.elements.times.value;
+  if (!form.reportValidity()) return;
+  try {
+    await order("/hub", { mode, times: times ? Number(times) : null, seconds: Number(form.elements.seconds.value) });
+  } catch (error) {
+    output.textContent = error.message;
+  }
+}
+
+function modeOf(fault) {
+  if (fault.kind === "slow") return "slow";
+  if (fault.kind === "accept_then_drop") return "lost";
+  if (fault.kind === "status") return fault.retryAfter === null && fault.status !== 429 ? "failing" : "throttled";
+  return null;
+}
+
+function describe(hub) {
+  const said = hub.orders.map((fault) => `${sends(fault.times)}: ${effect(fault)}`);
+  if (hub.delaySeconds > 0) said.push(`Every answer takes ${hub.delaySeconds} s`);
+  return said.length === 0 ? "The hub is healthy." : `${said.join("; ")}.`;
+}
+
+function sends(times) {
+  if (times === null) return "All sends";
+  return times === 1 ? "Next send" : `Next ${times} sends`;
+}
+
+function effect(fault) {
+  const late = fault.delaySeconds > 0 ? ` after ${fault.delaySeconds} s` : "";
+  switch (fault.kind) {
+    case "status":
+      return `${fault.status}${fault.retryAfter === null ? "" : `, Retry-After ${fault.retryAfter} s`}${late}`;
+    case "slow":
+      return `answered${late}`;
+    case "accept_then_drop":
+      return `the phone rings, but the answer is lost${late}`;
+    default:
+      return `${fault.kind.replaceAll("_", " ")}${late}`;
+  }
+}

@@ -1,0 +1,42 @@
+// The server's clock, and every text on the page that counts seconds.
+let ahead = 0;
+
+export function setServerTime(seconds) {
+  ahead = seconds - Date.now() / 1000;
+}
+
+export function now() {
+  return Date.now() / 1000 + ahead;
+}
+
+export function clock(seconds) {
+  return new Date(seconds * 1000).toLocaleTimeString("en-GB");
+}
+
+export function moment(seconds) {
+  return new Date(seconds * 1000).toISOString().replace(/\.\d+Z$/, "Z");
+}
+
+export function duration(seconds) {
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  if (seconds < 120) return `${Math.round(seconds)} s`;
+  if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
+  return `${Math.round(seconds / 3600)} h`;
+}
+
+// `data-since` counts up from a time, `data-until` down to one; a <progress> empties until its end.
+export function tick() {
+  for (const node of document.querySelectorAll("[data-since]")) {
+    put(node, duration(Math.max(0, now() - Number(node.dataset.since))));
+  }
+  for (const node of document.querySelectorAll("[data-until]")) {
+    const left = Math.max(0, Number(node.dataset.until) - now());
+    if (node instanceof HTMLProgressElement) node.value = left;
+    else put(node, node.dataset.whole ? `${Math.ceil(left)} s` : duration(left));
+  }
+  for (const node of document.querySelectorAll("[data-wall-clock]")) put(node, clock(now()).slice(0, 5));
+}
+
+function put(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}

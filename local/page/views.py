@@ -1,0 +1,126 @@
+"""Everything that the page shows, as typed values; camelCase in JSON, times in unix seconds."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+type Answer = Literal["accepted", "declined", "ended"]
+"""What the person at a phone did with a call; `ended`: hung up after accepting."""
+
+
+class View(BaseModel):
+    """Frozen; camelCase in JSON."""
+
+    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, frozen=True, extra="forbid")
+
+
+class AttemptView(View):
+    """One request to send that the hub received. `result`: its status, or the fault that left it without."""
+
+    at: float
+    result: str
+    accepted: bool
+    reason: str | None
+    tracking_id: str
+
+
+class PushView(View):
+    """A push that arrived, secrets masked; `body_bytes` is its real size."""
+
+    sequence: int
+    received_at: float
+    expires_at: float | None
+    headers: Mapping[str, str]
+    body: str
+    body_bytes: int
+    tracking_id: str
+    notification_id: str
+
+
+class RingView(View):
+    """One call on one phone: its pushes and the attempts at them, oldest first.
+
+    `answer`: also `elsewhere`, once another phone has accepted; None while nobody did anything.
+    `expires_at`: of the last push; None where none arrived. `began`: the event time, where it is known.
+    """
+
+    call_id: str
+    caller: str | None
+    answer: Answer | Literal["elsewhere"] | None
+    expires_at: float | None
+    began: float | None
+    pushes: tuple[PushView, ...]
+    attempts: tuple[AttemptView, ...]
+
+
+class PhoneView(View):
+    """A registered device; `id` is what the app's own lines call `device`. Newest ring first."""
+
+    id: str
+    platform: str
+    user: str
+    device_uuid: str
+    token: str
+    expires_at: float
+    rings: tuple[RingView, ...]
+
+
+class LineView(View):
+    """A structured line of the app; `time` as the host wrote it."""
+
+    time: str
+    level: str
+    fields: Mapping[str, Any]
+
+
+class DeliveryView(View):
+    """One delivery to the webhook. `status` is None while it runs, and where `problem` says why."""
+
+    at: float
+    status: int | None
+    took_ms: int | None
+    problem: str | None
+
+
+class EventView(View):
+    """An IncomingCall event. Placed elsewhere, only its lines are known, and it cannot be redelivered."""
+
+    id: str
+    at: float
+    call_id: str | None
+    callee: str | None
+    caller: str | None
+    schema_name: str | None
+    event_time: float | None
+    deliveries: tuple[DeliveryView, ...]
+    lines: tuple[LineView, ...]
+
+
+class OrderView(View):
+    """A fault that will still strike; `times` is None for "until it is cleared"."""
+
+    kind: str
+    status: int | None
+    retry_after: str | None
+    delay_seconds: float
+    times: int | None
+
+
+class HubView(View):
+    """How the simulated hub is disturbed."""
+
+    delay_seconds: float
+    orders: tuple[OrderView, ...]
+
+
+class Snapshot(View):
+    """The whole page. `more_phones`: registered, but too many to show; `trouble`: what cannot be seen."""
+
+    phones: tuple[PhoneView, ...]
+    more_phones: int
+    hub: HubView
+    events: tuple[EventView, ...]
+    other_lines: tuple[LineView, ...]
+    trouble: str | None

@@ -1,0 +1,107 @@
+"""Keeps a snapshot up to date and tells every open page when it has changed. For one event loop."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Protocol
+
+from local.page.host_lines import HostLines
+from local.page.snapshot import take_snapshot
+from local.page.sources import Reading, SourceError
+from local.page.switchboard import Switchboard
+
+BUSY_SECONDS = 0.25
+IDLE_SECONDS = 1.0
+"""Between two looks, while something happens and while nothing does."""
+_BUSY_FOR_SECONDS = 5.0
+
+
+class Source(Protocol):
+    """What the watcher looks at."""
+
+    def read(self) -> Reading:
+        """Everything, now; may block, and may raise SourceError."""
+        ...
+
+
+class Watcher:
+    """Looks when it is woken, and now and then by itself; `run` it in a task."""
+
+    def __init__(self, source: Source, lines: HostLines) -> None:
+        self._source = source
+        self._lines = lines
+        self._woken = asyncio.Event()
+        self._changed = asyncio.Condition()
+        self._reading = Reading()
+        self._snapshot = ""
+        self._version = 0
+        self._last_change = time.monotonic()
+        self._stopped = False
+
+    def wake(self) -> None:
+        """Something may have changed; from the loop's own thread."""
+        self._woken.set()
+
+    async def run(self, switchboard: Switchboard) -> None:
+        """Look until cancelled."""
+        while True:
+            self._woken.clear()
+            began = time.monotonic()
+            trouble = await self._read()
+            snapshot = take_snapshot(
+                self._reading, switchboard.calls, switchboard.answers, self._lines.lines(), trouble
+            )
+            await self._publish(snapshot.model_dump_json(by_alias=True))
+            await self._pause(time.monotonic() - began)
+
+    async def stop(self) -> None:
+        """End every stream of snapshots."""
+        async with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+
+    async def snapshots(self, heartbeat_seconds: float) -> AsyncIterator[str | None]:
+        """The snapshot as JSON, now and after each change; None when nothing has changed for so long."""
+        seen = 0
+        while True:
+            try:
+                async with asyncio.timeout(heartbeat_seconds), self._changed:
+                    await self._changed.wait_for(partial(self._is_news, seen))
+            except TimeoutError:
+                yield None
+                continue
+            if self._stopped:
+                return
+            seen = self._version
+            yield f'{{"now":{json.dumps(time.time())},"snapshot":{self._snapshot}}}'
+
+    def _is_news(self, seen: int) -> bool:
+        return self._stopped or self._version > seen
+
+    async def _read(self) -> str | None:
+        """What cannot be seen, if anything; the last reading then stays."""
+        try:
+            self._reading = await asyncio.to_thread(self._source.read)
+        except SourceError as error:
+            return str(error)
+        return None
+
+    async def _publish(self, snapshot: str) -> None:
+        if snapshot == self._snapshot:
+            return
+        self._last_change = time.monotonic()
+        async with self._changed:
+            self._snapshot = snapshot
+            self._version += 1
+            self._changed.notify_all()
+
+    async def _pause(self, took: float) -> None:
+        """Wait for the next look; being woken shortens it, but a stack under load is not looked to death."""
+        await asyncio.sleep(min(4 * took, IDLE_SECONDS))
+        busy = time.monotonic() - self._last_change < _BUSY_FOR_SECONDS
+        try:
+            await asyncio.wait_for(self._woken.wait(), BUSY_SECONDS if busy else IDLE_SECONDS)
+        except TimeoutError:
+            return

@@ -1,0 +1,426 @@
+"""The page's backend over real HTTP: who may talk to it, what it orders, and what it streams."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from aiohttp import ClientResponse
+from aiohttp.test_utils import TestClient, TestServer
+
+from local.hub import RunningHub
+from local.hub_client import HubControl
+from local.page.app_client import AppAnswer
+from local.page.host_lines import HostLines
+from local.page.routes import create_app
+from local.page.sources import Reading, Registration, SourceError
+from local.page.switchboard import DELIVERIES_AT_ONCE, Switchboard
+from local.page.watcher import Watcher
+
+SECONDS = 10.0
+ORDERS = ("/phones", "/phones/removal", "/calls", "/redeliveries", "/answers", "/hub")
+CALL = {"callee": "8:acs:callee", "callerName": "Ada"}
+
+
+@dataclass
+class FakeApp:
+    """Answers every request with `answer`; deliveries wait while `held`."""
+
+    answer: AppAnswer = field(default_factory=lambda: AppAnswer(201, {"expiresAt": "later"}, 1))
+    held: asyncio.Event | None = None
+    registered: list[Mapping[str, Any]] = field(default_factory=list)
+    removed: list[tuple[str, str]] = field(default_factory=list)
+    delivered: list[Mapping[str, Any]] = field(default_factory=list)
+
+    async def register(self, registration: Mapping[str, Any]) -> AppAnswer:
+        """Note it."""
+        self.registered.append(registration)
+        return self.answer
+
+    async def remove(self, acs_mri: str, device_uuid: str) -> AppAnswer:
+        """Note it."""
+        self.removed.append((acs_mri, device_uuid))
+        return self.answer
+
+    async def deliver(self, event: Mapping[str, Any]) -> AppAnswer:
+        """Note it, and wait."""
+        self.delivered.append(event)
+        if self.held is not None:
+            await self.held.wait()
+        return AppAnswer(202, "", 3)
+
+
+@dataclass
+class FakeSource:
+    """Reads what a test put there."""
+
+    reading: Reading = field(default_factory=Reading)
+    trouble: str | None = None
+
+    def read(self) -> Reading:
+        """Or raise."""
+        if self.trouble:
+            raise SourceError(self.trouble)
+        return self.reading
+
+
+@dataclass
+class Backend:
+    """A running backend and what is around it."""
+
+    client: "TestClient[Any, Any]"
+    app: FakeApp
+    source: FakeSource
+    switchboard: Switchboard
+    watcher: Watcher
+    hub: RunningHub
+
+    @property
+    def origin(self) -> str:
+        """What a browser sends with the page's own requests."""
+        return str(self.client.make_url("/")).rstrip("/")
+
+    async def send(self, path: str, body: object, **headers: str) -> ClientResponse:
+        """An order as the page sends it."""
+        return await self.client.post(path, json=body, headers={"Origin": self.origin, **headers})
+
+    async def told(self, path: str, body: object) -> Any:
+        """The JSON that an order is answered with."""
+        return await (await self.send(path, body)).json()
+
+
+@asynccontextmanager
+async def backend(app: FakeApp | None = None) -> AsyncIterator[Backend]:
+    fake, source = app or FakeApp(), FakeSource()
+    with RunningHub() as hub, HubControl(hub.url) as control:
+        watcher = Watcher(source, HostLines())
+        switchboard = Switchboard(fake, control, watcher.wake)
+        watching = asyncio.create_task(watcher.run(switchboard))
+        async with TestClient(TestServer(create_app(switchboard, watcher))) as client:
+            async with asyncio.timeout(SECONDS):
+                yield Backend(client, fake, source, switchboard, watcher, hub)
+            await watcher.stop()
+        await switchboard.close()
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
+
+
+async def next_snapshot(stream: ClientResponse) -> Any:
+    async for line in stream.content:
+        if line.startswith(b"data: "):
+            return json.loads(line.removeprefix(b"data: "))["snapshot"]
+    raise AssertionError("the stream has ended")
+
+
+class TestGuard:
+    @pytest.mark.parametrize("path", ORDERS)
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {"Origin": "https://attacker.test"},
+            {"Origin": "null"},
+            {"Origin": "http://127.0.0.1:1"},
+            {"Host": "attacker.test"},
+            {"Host": "attacker.test", "Origin": "http://attacker.test"},
+            {"Sec-Fetch-Site": "cross-site"},
+            {"Sec-Fetch-Site": "same-site"},
+        ],
+    )
+    def test_foreign_orders(self, path: str, headers: dict[str, str]) -> None:
+        """An order from another origin, or under another host's name, is a 403 and is not carried out."""
+
+        async def scenario() -> None:
+            async with backend() as running:
+                assert (await running.send(path, CALL, **headers)).status == 403
+                assert (running.app.delivered, running.app.registered, running.app.removed) == ([], [], [])
+
+        asyncio.run(scenario())
+
+    def test_order_without_an_origin(self) -> None:
+        """Every browser sends an Origin with a POST, so one without is refused."""
+
+        async def scenario() -> None:
+            async with backend() as running:
+                assert (await running.client.post("/calls", json=CALL)).status == 403
+
+        asyncio.run(scenario())
+
+    def test_order_that_needs_no_preflight(self) -> None:
+        """A body that a foreign page could send without asking first is a 415."""
+
+        async def scenario() -> None:
+            async with backend() as running:
+                headers = {"Origin": running.origin, "Content-Type": "text/plain"}
+                answer = await running.client.post("/calls", data=json.dumps(CALL), headers=headers)
+                assert answer.status == 415
+
+        asyncio.run(scenario())
+
+    @pytest.mark.parametrize(
+        "headers",
+        [{"Origin": "https://attacker.test"}, {"Host": "attacker.test"}, {"Sec-Fetch-Site": "cross-site"}],
+    )
+    def test_foreign_readers(self, headers: dict[str, str]) -> None:
+        """The stream is not for other origins."""
+
+        async def scenario() -> None:
+            async with backend() as running:
+                assert (await running.client.get("/live", headers=headers)).status == 403
+
+        asyncio.run(scenario())
+
+    def test_link_from_elsewhere(self) -> None:
+        """A link to the start page may be followed from anywhere."""
+
+        async def scenario() -> None:
+            async with backend() as running:
+                headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+                assert (await running.client.get("/", headers=headers)).status == 200
+
+        asyncio.run(scenario())
+
+    def test_localhost_is_itself(self) -> None:
+        """The page works under the name localhost as well."""
+
+        async def scenario() -> None:
+            async with backend() as running:
+                host = f"localhost:{running.client.port}"
+                answer = await running.send("/calls", CALL, Host=host, Origin=f"http://{host}")
+                assert answer.status == 200
+
+        asyncio.run(scenario())
+
+    @pytest.mark.parametrize("path", ["/", "/main.js", "/base.css", "/nothing"])
+    def test_policy_on_every_answer(self, path: str) -> None:
+        """Every answer forbids scripts, styles and connections from elsewhere, inline ones, and framing."""
+
+        async def scenario() -> None:
+            async with backend() as running:
+                headers = (await running.client.get(path)).headers
+                policy = headers["Content-Security-Policy"]
+                assert "default-src 'none'" in policy
+                assert "frame-ancestors 'none'" in policy
+                assert "unsafe" not in policy
+                assert "http" not in policy
+                assert headers["X-Content-Type-Options"] == "nosniff"
+                assert headers["Cache-Control"] == "no-store"
+
+        asyncio.run(scenario())
+
+
+class TestFiles:
+    def test_only_its_own(self) -> None:
+        """What is no file of the page is a 404, whatever the path looks like."""
+
+        async def scenario() -> None:
+            async with backend() as running:
+                for path in ("/nothing", "/../server.py", "/%2e%2e/server.py", "/static/index.html"):
+                    assert (await running.client.get(path)).status == 404
+
+        asyncio.run(scenario())
+
+    def test_nothing_from_elsewhere(self) -> None:
+        """No file of the page names another host, has an inline handler or an inline style."""
+
+        async def scenario() -> None:
+            async with backend() as running:
+                text = await (await running.client.get("/")).text()
+                for wrong in ("http://", "https://", "onclick", "onload", "style=", "<style", "javascript:"):
+                    assert wrong not in text
+                assert text.count("<script") == text.count('<script type="module" src="/')
+
+        asyncio.run(scenario())
+
+
+class TestOrders:
+    def test_registers_through_the_api(self) -> None:
+        """A phone gets a made-up token; what the app says comes back as data, whatever its status."""
+
+        async def scenario() -> None:
+            refusing = FakeApp(AppAnswer(400, {"title": "Bad"}, 1))
+            async with backend(refusing) as running:
+                body = {"acsMri": "4:+1", "platform": "android", "deviceUuid": "known", "ttlSeconds": 300}
+                told = await running.told("/phones", body)
+                assert told == {"status": 400, "body": {"title": "Bad"}, "problem": None}
+                (sent,) = running.app.registered
+                (device,) = sent["deviceInfos"]
+                assert (sent["acsMri"], sent["ttlSeconds"]) == ("4:+1", 300)
+                assert (device["deviceUUID"], device["platform"]) == ("known", "android")
+                assert device["deviceToken"] not in json.dumps(told)
+
+        asyncio.run(scenario())
+
+    def test_removes_through_the_api(self) -> None:
+        """A removal names the user and the device."""
+
+        async def scenario() -> None:
+            async with backend() as running:
+                await running.told("/phones/removal", {"acsMri": "8:acs:a", "deviceUuid": "u"})
+                assert running.app.removed == [("8:acs:a", "u")]
+
+        asyncio.run(scenario())
+
+    @pytest.mark.parametrize(("schema", "key"), [("eventGrid", "eventType"), ("cloudEvents", "specversion")])
+    def test_places_a_call(self, schema: str, key: str) -> None:
+        """An event is made in the schema that was asked for, and delivered."""
+
+        async def scenario() -> None:
+            async with backend() as running:
+                told = await running.told("/calls", {**CALL, "schemaName": schema})
+                await asyncio.gather(*running.switchboard._running)
+                (event,) = running.app.delivered
+                assert key in event
+                assert (event["id"], event["data"]["correlationId"]) == (told["eventId"], told["callId"])
+                assert running.switchboard.calls[0].deliveries[0].status == 202
+
+        asyncio.run(scenario())
+
+    def test_redelivers_the_same_event(self) -> None:
+        """A redelivery is the very same event, the last one if none is named."""
+
+        async def scenario() -> None:
+            async with backend() as running:
+                first = await running.told("/calls", CALL)
+                await running.told("/calls", CALL)
+                await running.told("/redeliveries", {})
+                await running.told("/redeliveries", {"eventId": first["eventId"]})
+                await asyncio.gather(*running.switchboard._running)
+                one, two, *again = running.app.delivered
+                assert again == [two, one]
+
+        asyncio.run(scenario())
+
+    def test_nothing_to_redeliver(self) -> None:
+        """Without an event there is nothing to redeliver, and the answer says so."""
+
+        async def scenario() -> None:
+            async with backend() as running:
+                answer = await running.send("/redeliveries", {})
+                assert answer.status == 400
+                assert "place a call" in (await answer.json())["problem"]
+
+        asyncio.run(scenario())
+
+    def test_not_too_many_at_once(self) -> None:
+        """Deliveries that wait for their answer are bounded."""
+
+        async def scenario() -> None:
+            async with backend(FakeApp(held=asyncio.Event())) as running:
+                answers = [await running.send("/calls", CALL) for _ in range(DELIVERIES_AT_ONCE + 1)]
+                assert [one.status for one in answers] == [200] * DELIVERIES_AT_ONCE + [400]
+
+        asyncio.run(scenario())
+
+    def test_stopping_waits_for_no_answer(self) -> None:
+        """A delivery that nobody answers does not hold the page up when it is stopped."""
+
+        async def scenario() -> None:
+            async with asyncio.timeout(SECONDS), backend(FakeApp(held=asyncio.Event())) as running:
+                await running.told("/calls", CALL)
+
+        asyncio.run(scenario())
+
+    def test_answers_once(self) -> None:
+        """A call is accepted once and hung up once; anything else is a 400."""
+
+        async def scenario() -> None:
+            async with backend() as running:
+                statuses = [
+                    (await running.send("/answers", {"phoneId": "p", "callId": "c", "answer": answer})).status
+                    for answer in ("ended", "accepted", "declined", "accepted", "ended", "ended")
+                ]
+                assert statuses == [400, 200, 400, 400, 200, 400]
+
+        asyncio.run(scenario())
+
+    def test_disturbs_the_hub(self) -> None:
+        """A switch replaces what the simulator was ordered before; healthy clears it."""
+
+        async def scenario() -> None:
+            async with backend() as running:
+                running.hub.simulator.set_latency(0.01)
+                await running.told("/hub", {"mode": "failing", "times": 2})
+                await running.told("/hub", {"mode": "throttled", "times": None, "seconds": 1})
+                (fault,) = running.hub.simulator.faults()
+                assert (fault.status, fault.retry_after, fault.times) == (429, "1", None)
+                assert running.hub.simulator.latency() == 0
+                await running.told("/hub", {"mode": "healthy"})
+                assert running.hub.simulator.faults() == []
+
+        asyncio.run(scenario())
+
+    @pytest.mark.parametrize("path", ORDERS)
+    @pytest.mark.parametrize("body", ["", "{", "[]", '{"unknown": 1}', '"text"'])
+    def test_senseless_orders(self, path: str, body: str) -> None:
+        """A body that is no order is a 400 that says what is wrong."""
+
+        async def scenario() -> None:
+            async with backend() as running:
+                headers = {"Origin": running.origin, "Content-Type": "application/json"}
+                answer = await running.client.post(path, data=body, headers=headers)
+                assert answer.status == 400
+                assert (await answer.json())["problem"]
+
+        asyncio.run(scenario())
+
+    def test_overlong_order(self) -> None:
+        """A body that is far too long is not read."""
+
+        async def scenario() -> None:
+            async with backend() as running:
+                answer = await running.send("/calls", {**CALL, "callerName": "x" * 100_000})
+                assert answer.status == 413
+
+        asyncio.run(scenario())
+
+
+class TestStream:
+    PHONE = Registration("id", "apple", "8:acs:a", "uuid", "token", 1_900_000_000.0)
+
+    def test_every_reader_sees_every_change(self) -> None:
+        """Two open pages get the state at once, and both get what changes."""
+
+        async def scenario() -> None:
+            async with backend() as running:
+                streams = [await running.client.get("/live") for _ in range(2)]
+                assert [(await next_snapshot(one))["phones"] for one in streams] == [[], []]
+                running.source.reading = Reading(registrations=[self.PHONE])
+                running.watcher.wake()
+                for stream in streams:
+                    (phone,) = (await next_snapshot(stream))["phones"]
+                    assert phone["deviceUuid"] == "uuid"
+
+        asyncio.run(scenario())
+
+    def test_trouble_is_told(self) -> None:
+        """A source that does not answer is named, and what was seen before stays."""
+
+        async def scenario() -> None:
+            async with backend() as running:
+                stream = await running.client.get("/live")
+                running.source.reading = Reading(registrations=[self.PHONE])
+                running.watcher.wake()
+                while not (await next_snapshot(stream))["phones"]:
+                    pass
+                running.source.trouble = "The database does not answer."
+                running.watcher.wake()
+                shown = await next_snapshot(stream)
+                assert (shown["trouble"], len(shown["phones"])) == ("The database does not answer.", 1)
+
+        asyncio.run(scenario())
+
+    def test_ends_when_the_page_stops(self) -> None:
+        """Stopping ends the streams, so that nothing waits for open pages."""
+
+        async def scenario() -> None:
+            async with backend() as running:
+                stream = await running.client.get("/live")
+                await next_snapshot(stream)
+                await running.watcher.stop()
+                assert (await stream.content.read()).strip() == b""
+
+        asyncio.run(scenario())
