@@ -13,7 +13,6 @@ import requests
 from pymongo import MongoClient
 from pymongo import errors as mongo_errors
 from pymongo.collection import Collection
-from requests.adapters import HTTPAdapter
 
 import mongodb
 from clock import SystemClock
@@ -30,6 +29,7 @@ from push.hub import HubClient, HubEndpoint
 from push.ledger import Ledger
 from push.sas import SasTokenSource
 from push.trigger import IncomingCallHandler
+from push.wire import HubWire
 from registrar import rate, store
 from registrar.access import Access, KeyAccess, OidcAccess
 from registrar.rate import ChangeLimit, MongoChangeLimit, NoChangeLimit
@@ -37,9 +37,6 @@ from registrar.routes import Limits, Registrar
 from registrar.store import DeviceStore
 from settings import Settings
 from telemetry import Metrics, NoMetrics
-
-_MOST_CONNECTIONS = 1_024
-"""More than the threads of one worker process; they are opened as they are needed."""
 
 
 class Clients:
@@ -178,30 +175,27 @@ class Clients:
         tokens = SasTokenSource(settings.hub_connection, settings.hub_name, time.time)
         second = settings.hub_connection_secondary
         secondary_tokens = SasTokenSource(second, settings.hub_name, time.time) if second else None
-        endpoint = HubEndpoint(
+        return HubClient(self._hub_wire, self._hub_endpoint, tokens, time.time, secondary_tokens)
+
+    @cached_property
+    def _hub_endpoint(self) -> HubEndpoint:
+        settings = self._settings
+        return HubEndpoint(
             settings.messages_url,
             settings.hub_api_version,
             settings.hub_connect_seconds,
             settings.hub_read_seconds,
         )
-        return HubClient(hub_session(), endpoint, tokens, time.time, secondary_tokens)
+
+    @cached_property
+    def _hub_wire(self) -> HubWire:
+        return HubWire(self._hub_endpoint.direct_send_url)
 
     @cached_property
     def _mongo_client(self) -> MongoClient[mongodb.Document]:
         # At DEBUG pymongo logs whole commands, device tokens included.
         logging.getLogger("pymongo").setLevel(logging.INFO)
         return mongo_client(self._settings)
-
-
-def hub_session() -> requests.Session:
-    """A session that keeps every connection to the hub alive that was ever needed at once."""
-    session = requests.Session()
-    # Sends run on our pool's threads and, for callees with one device, on the worker's as well. A connection
-    # beyond the limit is closed after one send; the next one would have to shake hands again.
-    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=_MOST_CONNECTIONS)
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    return session
 
 
 def mongo_client(settings: Settings) -> MongoClient[mongodb.Document]:

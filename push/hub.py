@@ -6,14 +6,17 @@ Wire: Notification Hubs REST, "Direct Send". What the answers mean, see `_MEANIN
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Protocol
 
-import requests
+from requests.exceptions import InvalidHeader
 from requests.utils import check_header_validity
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
 from urllib3.util import Timeout
 
 from models.push import Outcome, OutcomeKind, Push
 from push.retry import retry_after_seconds
 from push.sas import SasTokenSource
+from push.wire import Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,19 @@ class HubEndpoint:
     connect_seconds: float
     read_seconds: float
     """Time-outs of one request."""
+
+    @property
+    def direct_send_url(self) -> str:
+        """Where a push for one device goes; without `direct` it would go to every device of the hub."""
+        return f"{self.messages_url}?direct&api-version={self.api_version}"
+
+
+class Wire(Protocol):
+    """All that the client wants to know of the network."""
+
+    def post(self, body: bytes, headers: Mapping[str, str], timeout: Timeout) -> Answer:
+        """Send once; urllib3's HTTPError where the network fails."""
+        ...
 
 
 _MEANINGS: Mapping[int, tuple[OutcomeKind, str]] = {
@@ -74,7 +90,7 @@ class HubClient:
 
     def __init__(
         self,
-        session: requests.Session,
+        wire: Wire,
         endpoint: HubEndpoint,
         tokens: SasTokenSource,
         clock: Callable[[], float],
@@ -83,16 +99,14 @@ class HubClient:
         """Take ready collaborators.
 
         Args:
-            session: keeps connections alive; its pool is as large as the number of concurrent sends.
+            wire: posts to the endpoint's `direct_send_url`.
             endpoint: the hub.
             tokens: SAS tokens for the hub.
             clock: tells Unix time in seconds.
             secondary_tokens: SAS tokens of another key, for when the hub refuses the first.
         """
-        self._session = session
         self._endpoint = endpoint
-        # Without `direct` the push would go to every device of the hub.
-        self._url = f"{endpoint.messages_url}?direct&api-version={endpoint.api_version}"
+        self._wire = wire
         self._tokens = tokens
         self._secondary_tokens = secondary_tokens
         self._clock = clock
@@ -138,42 +152,32 @@ class HubClient:
             total=max(0.001, time_left),
         )
         try:
-            # A redirect would carry the token to wherever it points.
-            response = self._session.post(
-                self._url,
-                data=push.body,
-                headers=headers,
-                timeout=timeout,  # type: ignore[arg-type] # requests takes urllib3's, its stubs do not say so
-                allow_redirects=False,
-            )
-        except requests.ConnectTimeout:
-            return Outcome(
-                OutcomeKind.TRANSIENT, "the hub cannot be reached in time", tracking_id=tracking_id
-            )
-        except requests.ReadTimeout:
+            return self._outcome(self._wire.post(push.body, headers, timeout), tracking_id)
+        except (ConnectTimeoutError, NewConnectionError):
+            return Outcome(OutcomeKind.TRANSIENT, "the hub cannot be reached", tracking_id=tracking_id)
+        except ReadTimeoutError:
             return Outcome(
                 OutcomeKind.TRANSIENT,
                 "the hub did not answer in time",
                 tracking_id=tracking_id,
                 may_have_rung=True,
             )
-        except requests.RequestException:
+        except (HTTPError, OSError):
             return Outcome(
                 OutcomeKind.TRANSIENT, "the connection to the hub was lost", tracking_id=tracking_id
             )
-        return self._outcome(response, tracking_id)
 
-    def _outcome(self, response: requests.Response, tracking_id: str) -> Outcome:
-        retry_after = response.headers.get("Retry-After")
+    def _outcome(self, answer: Answer, tracking_id: str) -> Outcome:
+        retry_after = answer.headers.get("Retry-After")
         wait = retry_after_seconds(retry_after, self._clock())
-        kind, reason = meaning(response.status_code, says_when=retry_after is not None)
+        kind, reason = meaning(answer.status, says_when=retry_after is not None)
         if kind is OutcomeKind.THROTTLED and wait is None:
             wait = DEFAULT_THROTTLE_SECONDS
         return Outcome(
             kind,
             reason,
-            status=response.status_code,
-            tracking_id=response.headers.get("TrackingId", tracking_id),
+            status=answer.status,
+            tracking_id=answer.headers.get("TrackingId", tracking_id),
             retry_after_seconds=wait,
         )
 
@@ -182,6 +186,6 @@ def _is_header_value(device_token: str) -> bool:
     try:
         device_token.encode("latin-1")
         check_header_validity(("ServiceBusNotification-DeviceHandle", device_token))
-    except (UnicodeEncodeError, requests.exceptions.InvalidHeader):
+    except (UnicodeEncodeError, InvalidHeader):
         return False
     return True

@@ -80,7 +80,7 @@ class App:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.delivery._tools.pool.shutdown()
-        self.clients._hub_client._session.close()
+        self.clients._hub_wire.close()
         self.clients._mongo_client.close()
         self.watcher.close()
 

@@ -368,7 +368,7 @@ class TestOverTheWire:
         assert store.devices_of(ALICE, NOW) == [wanted[-1]]
 
 
-def at_once(work: Callable[[int], None], threads: int) -> None:
+def at_once(work: Callable[[int], object], threads: int) -> None:
     """Do `work(0)`, `work(1)`, … in threads that start together; the first error is raised."""
     start = threading.Barrier(threads)
 

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email.utils import format_datetime
@@ -13,9 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-import requests
 
-from clients import hub_session
 from local.hub import RunningHub
 from models.device import Platform
 from models.hub import HubConnection
@@ -23,6 +22,7 @@ from models.push import Outcome, OutcomeKind, Push, PushNotificationInfo
 from push.hub import HubClient, HubEndpoint
 from push.payload import build_push
 from push.sas import SasTokenSource, sas_token
+from push.wire import HubWire
 from tests.fakes import NOW, FakeClock
 
 CONNECTION = HubConnection("contoso.servicebus.windows.net", "Send", "do-not-quote-this-key=")
@@ -115,12 +115,6 @@ def hub() -> Iterator[ScriptedHub]:
 
 
 @pytest.fixture
-def session() -> Iterator[requests.Session]:
-    with hub_session() as made:
-        yield made
-
-
-@pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
 
@@ -129,14 +123,17 @@ Connect = Callable[..., HubClient]
 
 
 @pytest.fixture
-def connect(session: requests.Session, clock: FakeClock) -> Connect:
+def connect(clock: FakeClock) -> Iterator[Connect]:
     """Makes clients of the hub at a URL."""
+    with ExitStack() as wires:
 
-    def make(messages_url: str, *, read_seconds: float = PATIENCE) -> HubClient:
-        endpoint = HubEndpoint(messages_url, "2020-06", PATIENCE, read_seconds)
-        return HubClient(session, endpoint, SasTokenSource(CONNECTION, "Ring", clock.unix), clock.unix)
+        def make(messages_url: str, *, read_seconds: float = PATIENCE) -> HubClient:
+            endpoint = HubEndpoint(messages_url, "2020-06", PATIENCE, read_seconds)
+            wire = wires.enter_context(HubWire(endpoint.direct_send_url))
+            tokens = SasTokenSource(CONNECTION, "Ring", clock.unix)
+            return HubClient(wire, endpoint, tokens, clock.unix)
 
-    return make
+        yield make
 
 
 @pytest.fixture
@@ -375,17 +372,17 @@ class TestSimulator:
 
     @pytest.mark.parametrize("platform", list(Platform))
     @pytest.mark.parametrize("display_name", ["Zoë 📱", None, "x" * 9_000])
-    def test_accepted(self, session: requests.Session, platform: Platform, display_name: str | None) -> None:
+    def test_accepted(self, platform: Platform, display_name: str | None) -> None:
         """Every platform's push is what the hub wants, signature included."""
         with RunningHub() as running:
             tokens = SasTokenSource(
                 HubConnection.parse(running.connection_string), running.hub_name, time.time
             )
             endpoint = HubEndpoint(running.messages_url, "2020-06", PATIENCE, PATIENCE)
-            client = HubClient(session, endpoint, tokens, time.time)
             info = PushNotificationInfo("H4sIAAAA", "call-1", "8:acs:a", "8:acs:b", display_name)
             push = build_push(platform, info, NOW, NOW + timedelta(seconds=30))
-            outcome = client.send(push, "a1b2", AMPLE)
+            with HubWire(endpoint.direct_send_url) as wire:
+                outcome = HubClient(wire, endpoint, tokens, time.time).send(push, "a1b2", AMPLE)
             (received,) = running.simulator.pushes()
             (attempt,) = running.simulator.attempts()
         assert (outcome.kind, outcome.status, attempt.reason) == (ACCEPTED, 201, None)
@@ -393,9 +390,10 @@ class TestSimulator:
         assert (received.device_handle, received.tracking_id) == ("a1b2", outcome.tracking_id)
         assert received.call_id == "call-1"
 
-    def test_wrong_key(self, session: requests.Session) -> None:
+    def test_wrong_key(self) -> None:
         """A key that the hub does not know is a matter for the operator."""
         with RunningHub() as running:
             endpoint = HubEndpoint(running.messages_url, "2020-06", PATIENCE, PATIENCE)
             tokens = SasTokenSource(CONNECTION, running.hub_name, time.time)
-            assert send(HubClient(session, endpoint, tokens, time.time)).kind is MISCONFIGURED
+            with HubWire(endpoint.direct_send_url) as wire:
+                assert send(HubClient(wire, endpoint, tokens, time.time)).kind is MISCONFIGURED
