@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-CODE := function_app.py settings.py clients.py clock.py telemetry.py mongodb.py metrics_export.py models registrar push local tests
+CODE := function_app.py settings.py clients.py clock.py telemetry.py mongodb.py metrics_export.py models registrar push local migrate tests
 
 .PHONY: help demo run test test-unit test-contract test-integration test-end-to-end check format lock clean
 
@@ -31,11 +31,13 @@ test: $(STAMP) ## all tests
 test-unit test-contract test-integration test-end-to-end: $(STAMP)
 	@$(BIN)/python -m pytest tests/$(subst -,_,$(patsubst test-%,%,$@))
 
-check: $(STAMP) ## format, lint, import rules, types
+check: $(STAMP) ## format, lint, import rules, types, what is deployed
 	@echo "Format"; $(BIN)/ruff format --check $(CODE)
 	@echo "Lint"; $(BIN)/ruff check $(CODE)
 	@echo "Import rules"; PYTHONPATH=. $(BIN)/lint-imports --no-cache
 	@echo "Types"; $(BIN)/mypy
+	@echo "Deployment"; $(BIN)/python -m local.bicep infra
+	@echo "Shell scripts"; $(BIN)/shellcheck infra/scripts/*.sh local/*.sh .ci/run
 
 format: $(STAMP) ## rewrite the code in the project's format
 	@$(BIN)/ruff format $(CODE); $(BIN)/ruff check --fix $(CODE)
