@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
-CODE := function_app.py settings.py clients.py clock.py telemetry.py mongodb.py metrics_export.py models registrar push health local doctor bench tests
+CODE := function_app.py settings.py clients.py clock.py telemetry.py mongodb.py metrics_export.py models registrar push health local doctor migrate bench tests
 
 .PHONY: help demo run picture test test-unit test-contract test-integration test-end-to-end soak bench bench-long check format lock clean
 
@@ -51,11 +51,13 @@ bench-long: $(BENCH_STAMP) ## the same with 50,000 events for the memory and 1,0
 soak: $(STAMP) ## 10,000 calls with faults and duplicates over two workers; about three minutes on two cores
 	@$(BIN)/python -m local.soak
 
-check: $(STAMP) ## format, lint, import rules, types
+check: $(STAMP) ## format, lint, import rules, types, what is deployed
 	@echo "Format"; $(BIN)/ruff format --check $(CODE)
 	@echo "Lint"; $(BIN)/ruff check $(CODE)
 	@echo "Import rules"; PYTHONPATH=. $(BIN)/lint-imports --no-cache
 	@echo "Types"; $(BIN)/mypy
+	@echo "Deployment"; $(BIN)/python -m local.bicep infra
+	@echo "Shell scripts"; $(BIN)/shellcheck infra/scripts/*.sh local/*.sh .ci/run
 
 format: $(STAMP) ## rewrite the code in the project's format
 	@$(BIN)/ruff format $(CODE); $(BIN)/ruff check --fix $(CODE)
@@ -66,5 +68,5 @@ lock: $(STAMP) ## pin what the requirements pull in, in constraints.txt
 	   $(BIN)/python -m pip freeze --disable-pip-version-check; } > constraints.txt
 
 clean: ## remove what the commands above made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) bench/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

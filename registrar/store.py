@@ -8,7 +8,8 @@ stands in the way of sharding.
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from enum import Enum
 from typing import Any
 
 from pymongo import errors
@@ -24,6 +25,19 @@ MAXIMUM_DEVICES = 20
 """How many devices a user may have, unless a setting says otherwise."""
 
 _UPSERT_ATTEMPTS = 3
+
+_BEFORE_ANY_REGISTRATION = timedelta(days=36_525)
+"""By how much an adopted registration is dated back: a century, so that whatever an app does is newer."""
+
+
+class Adoption(Enum):
+    """What came of taking over a registration from an older registrar."""
+
+    TAKEN_OVER = "taken over"
+    REGISTERED_SINCE = "registered since"
+    """An app has registered that token here, for whichever user."""
+    DEVICE_REGISTERED_SINCE = "device registered since"
+    """The user's device has registered another token here."""
 
 
 class DeviceStore:
@@ -71,6 +85,52 @@ class DeviceStore:
                 }
             )
             return self._displace(registration.acs_mri, now, maximum_devices)
+
+    def adopt(self, registration: DeviceRegistration, now: datetime) -> Adoption:
+        """Take over a registration from an older registrar, dated back to before any that was made here.
+
+        So whatever an app registers here, before, after or during this, stays or wins; of two adoptions the
+        later one does.
+
+        Raises:
+            DatabaseUnavailableError, ConfigurationError: nothing is certain; adopting again does no harm.
+        """
+        as_of = mongodb.milliseconds(now) - _BEFORE_ANY_REGISTRATION
+        with self._work():
+            self._ensure_indexes()
+            try:
+                # A newer document does not match, so that the insert that follows hits its `_id`.
+                self._collection.update_one(
+                    {"_id": registration.registration_id, "updatedAt": {"$lte": as_of}},
+                    {"$set": _values(registration, as_of)},
+                    upsert=True,
+                )
+            except errors.DuplicateKeyError:
+                return Adoption.REGISTERED_SINCE
+            others = _others_of_device(registration)
+            self._collection.delete_many({**others, "updatedAt": {"$lt": as_of}})
+            # Looked up after the insert: an app that registers the device later than this look deletes
+            # what was inserted before it.
+            if self._collection.find_one({**others, "updatedAt": {"$gt": as_of}}, {"_id": 1}) is None:
+                return Adoption.TAKEN_OVER
+            self._collection.delete_one(
+                {"_id": registration.registration_id, "acsMri": registration.acs_mri, "updatedAt": as_of}
+            )
+            return Adoption.DEVICE_REGISTERED_SINCE
+
+    def foresee_adoption(self, registration: DeviceRegistration, now: datetime) -> Adoption:
+        """What `adopt` would come to now; changes nothing.
+
+        Raises:
+            DatabaseUnavailableError, ConfigurationError: nothing is known.
+        """
+        newer = {"updatedAt": {"$gt": mongodb.milliseconds(now) - _BEFORE_ANY_REGISTRATION}}
+        with self._work():
+            if self._collection.find_one({"_id": registration.registration_id, **newer}, {"_id": 1}):
+                return Adoption.REGISTERED_SINCE
+            if self._collection.find_one({**_others_of_device(registration), **newer}, {"_id": 1}):
+                return Adoption.DEVICE_REGISTERED_SINCE
+        return Adoption.TAKEN_OVER
 
     def devices_of(self, acs_mri: str, now: datetime) -> Sequence[DeviceRegistration]:
         """The unexpired registrations of a user, the newest of each device, sorted by device UUID.
@@ -138,14 +198,7 @@ class DeviceStore:
         return list(dict.fromkeys(document["deviceUUID"] for document in surplus))
 
     def _upsert(self, registration: DeviceRegistration, updated_at: datetime) -> None:
-        values = {
-            "acsMri": registration.acs_mri,
-            "deviceUUID": registration.device_uuid,
-            "deviceToken": registration.device_token,
-            "platform": registration.platform.value,
-            "expiresAt": registration.expires_at,
-            "updatedAt": updated_at,
-        }
+        values = _values(registration, updated_at)
         for attempt in range(1, _UPSERT_ATTEMPTS + 1):
             try:
                 self._collection.update_one(
@@ -165,6 +218,26 @@ class DeviceStore:
             self._collection.create_index("acsMri")
             mongodb.create_ttl_index(self._collection)
             self._indexes_ready = True
+
+
+def _values(registration: DeviceRegistration, updated_at: datetime) -> mongodb.Document:
+    return {
+        "acsMri": registration.acs_mri,
+        "deviceUUID": registration.device_uuid,
+        "deviceToken": registration.device_token,
+        "platform": registration.platform.value,
+        "expiresAt": registration.expires_at,
+        "updatedAt": updated_at,
+    }
+
+
+def _others_of_device(registration: DeviceRegistration) -> mongodb.Document:
+    """A filter for other tokens of the same user's same device."""
+    return {
+        "acsMri": registration.acs_mri,
+        "deviceUUID": registration.device_uuid,
+        "_id": {"$ne": registration.registration_id},
+    }
 
 
 def _age_order(document: Mapping[str, Any]) -> tuple[datetime, str]:

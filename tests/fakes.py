@@ -101,7 +101,7 @@ class InMemoryDeviceStore:
 def registration(
     acs_mri: str = ALICE,
     device_uuid: str = "phone",
-    device_token: str = "token-1",  # noqa: S107 - made up
+    device_token: str = "token-1",
     platform: Platform = Platform.APPLE,
     expires_at: datetime = NOW + timedelta(days=1),
 ) -> DeviceRegistration:

@@ -1,0 +1,125 @@
+// Subscribes the function to incoming calls. Deployed by infra/scripts/postdeploy.sh into the resource group of
+// the system topic, after the function is there. Deploying it again changes nothing.
+param communicationServiceId string
+param systemTopicName string
+
+@description('A Communication Services resource has one system topic at most; an existing one is used as it is.')
+param createSystemTopic bool
+
+param subscriptionName string
+
+@description('Resource id of the function app.')
+param functionAppId string
+
+@description('Resource id of the storage account with the container for dead letters.')
+param storageAccountId string
+
+param deadLetterContainer string
+
+@description('Resource id of who is told about dead letters; empty for nobody.')
+param actionGroupId string = ''
+
+@minValue(1)
+@maxValue(30)
+@description('Deliveries of one event: the first, after 10 s, after another 30 s. A phone rings for a minute.')
+param maxDeliveryAttempts int = 3
+
+@minValue(1)
+@maxValue(1440)
+@description('An event older than this many minutes goes to the dead letters; its call is long over.')
+param eventTimeToLiveInMinutes int = 5
+
+resource newTopic 'Microsoft.EventGrid/systemTopics@2025-02-15' = if (createSystemTopic) {
+  name: systemTopicName
+  location: 'global'
+  identity: { type: 'SystemAssigned' }
+  properties: {
+    source: communicationServiceId
+    topicType: 'Microsoft.Communication.CommunicationServices'
+  }
+}
+
+resource topic 'Microsoft.EventGrid/systemTopics@2025-02-15' existing = {
+  name: systemTopicName
+}
+
+module deadLetterAccess 'modules/dead-letter-access.bicep' = {
+  name: 'dead-letter-access'
+  scope: resourceGroup(split(storageAccountId, '/')[2], split(storageAccountId, '/')[4])
+  params: {
+    storageName: last(split(storageAccountId, '/'))
+    container: deadLetterContainer
+    principalId: topic.identity.principalId
+  }
+  dependsOn: [newTopic]
+}
+
+resource incomingCalls 'Microsoft.EventGrid/systemTopics/eventSubscriptions@2025-02-15' = {
+  parent: topic
+  name: subscriptionName
+  properties: {
+    eventDeliverySchema: 'EventGridSchema'
+    filter: {
+      includedEventTypes: ['Microsoft.Communication.IncomingCall']
+    }
+    destination: {
+      endpointType: 'AzureFunction'
+      properties: {
+        resourceId: '${functionAppId}/functions/IncomingCallEventHandler'
+        // One event a delivery: a batch would be delivered again whole if one of its events failed.
+        maxEventsPerBatch: 1
+      }
+    }
+    retryPolicy: {
+      maxDeliveryAttempts: maxDeliveryAttempts
+      eventTimeToLiveInMinutes: eventTimeToLiveInMinutes
+    }
+    deadLetterWithResourceIdentity: {
+      identity: { type: 'SystemAssigned' }
+      deadLetterDestination: {
+        endpointType: 'StorageBlob'
+        properties: {
+          resourceId: storageAccountId
+          blobContainerName: deadLetterContainer
+        }
+      }
+    }
+  }
+  dependsOn: [newTopic, deadLetterAccess]
+}
+
+resource alerts 'Microsoft.Insights/metricAlerts@2018-03-01' = [for metric in ['DeadLetteredCount', 'DroppedEventCount']: {
+  name: '${subscriptionName}-${toLower(metric)}'
+  location: 'global'
+  properties: {
+    description: 'Calls that the app could not take. Runbook: docs/operations.md, dead-letters.'
+    enabled: true
+    severity: 1
+    scopes: [topic.id]
+    evaluationFrequency: 'PT5M'
+    windowSize: 'PT5M'
+    criteria: {
+      'odata.type': 'Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria'
+      allOf: [
+        {
+          name: metric
+          criterionType: 'StaticThresholdCriterion'
+          metricNamespace: 'Microsoft.EventGrid/systemTopics'
+          metricName: metric
+          timeAggregation: 'Total'
+          operator: 'GreaterThan'
+          threshold: 0
+          dimensions: [
+            {
+              name: 'EventSubscriptionName'
+              operator: 'Include'
+              values: [subscriptionName]
+            }
+          ]
+        }
+      ]
+    }
+    actions: empty(actionGroupId) ? [] : [{ actionGroupId: actionGroupId }]
+  }
+  dependsOn: [incomingCalls]
+}]

@@ -1,0 +1,146 @@
+// The app on Flex Consumption, one instance always ready for incoming calls.
+param name string
+param planName string
+param location string
+param tags object
+param identityId string
+param identityClientId string
+param storageName string
+param deploymentContainer string
+param vaultUri string
+param applicationInsightsConnectionString string
+param hubName string
+
+@description('App settings that differ from the defaults below, by name.')
+param overrides object
+
+@description('A call that waits for a cold start is a call missed.')
+@minValue(1)
+param alwaysReadyInstances int = 1
+
+@minValue(1)
+@maxValue(1000)
+param maximumInstances int = 40
+
+@allowed([512, 2048, 4096])
+param instanceMemoryMB int = 2048
+
+// As in local.settings.sample.json, apart from what is secret or belongs to the platform.
+var defaults = {
+  PYTHON_THREADPOOL_THREAD_COUNT: '64'
+  ANHHubUrl: ''
+  ANHHubApiVersion: '2020-06'
+  DbName: 'calling'
+  DefaultTtlSeconds: '86400'
+  RegistrarAccess: 'key'
+  OidcIssuer: ''
+  OidcAudience: ''
+  OidcUserClaim: 'acsMri'
+  OidcAdminRole: 'Registrar.Admin'
+  MaxDevicesPerUser: '20'
+  RegistrationsPerMinute: '60'
+  MaxBodyBytes: '65536'
+  MaxMriLength: '512'
+  MaxDeviceUuidLength: '256'
+  MaxDeviceTokenLength: '4096'
+  CallRingSeconds: '60'
+  InvocationTimeoutSeconds: '20'
+  HubConnectTimeoutSeconds: '2'
+  HubReadTimeoutSeconds: '5'
+  MaximumConcurrentSends: '64'
+  MongoDbServerSelectionTimeoutSeconds: '2'
+  MongoDbOperationTimeoutSeconds: '3'
+}
+
+// What cannot be overridden. Key Vault references without a version follow the secret when it changes.
+var fixed = {
+  AzureWebJobsStorage__accountName: storage.name
+  AzureWebJobsStorage__credential: 'managedidentity'
+  AzureWebJobsStorage__clientId: identityClientId
+  APPLICATIONINSIGHTS_CONNECTION_STRING: applicationInsightsConnectionString
+  ANHHubName: hubName
+  ANHHubConnectionString: '@Microsoft.KeyVault(SecretUri=${vaultUri}secrets/hub-connection-string)'
+  ANHHubConnectionStringSecondary: '@Microsoft.KeyVault(SecretUri=${vaultUri}secrets/hub-connection-string-secondary)'
+  MongoDbConnectionString: '@Microsoft.KeyVault(SecretUri=${vaultUri}secrets/mongodb-connection-string)'
+}
+
+resource storage 'Microsoft.Storage/storageAccounts@2023-05-01' existing = {
+  name: storageName
+}
+
+resource plan 'Microsoft.Web/serverfarms@2024-04-01' = {
+  name: planName
+  location: location
+  tags: tags
+  kind: 'functionapp'
+  sku: {
+    name: 'FC1'
+    tier: 'FlexConsumption'
+  }
+  properties: { reserved: true }
+}
+
+resource app 'Microsoft.Web/sites@2024-04-01' = {
+  name: name
+  location: location
+  tags: union(tags, { 'azd-service-name': 'app' })
+  kind: 'functionapp,linux'
+  identity: {
+    type: 'UserAssigned'
+    userAssignedIdentities: { '${identityId}': {} }
+  }
+  properties: {
+    serverFarmId: plan.id
+    httpsOnly: true
+    keyVaultReferenceIdentity: identityId
+    siteConfig: {
+      minTlsVersion: '1.2'
+      scmMinTlsVersion: '1.2'
+      ftpsState: 'Disabled'
+      http20Enabled: true
+    }
+    functionAppConfig: {
+      deployment: {
+        storage: {
+          type: 'blobContainer'
+          value: '${storage.properties.primaryEndpoints.blob}${deploymentContainer}'
+          authentication: {
+            type: 'UserAssignedIdentity'
+            userAssignedIdentityResourceId: identityId
+          }
+        }
+      }
+      scaleAndConcurrency: {
+        alwaysReady: [
+          {
+            name: 'function:IncomingCallEventHandler'
+            instanceCount: alwaysReadyInstances
+          }
+        ]
+        maximumInstanceCount: maximumInstances
+        instanceMemoryMB: instanceMemoryMB
+      }
+      runtime: {
+        name: 'python'
+        version: '3.13'
+      }
+    }
+  }
+}
+
+resource appSettings 'Microsoft.Web/sites/config@2024-04-01' = {
+  parent: app
+  name: 'appsettings'
+  properties: union(defaults, overrides, fixed)
+}
+
+// Deployments sign in with Entra ID; user names and passwords for publishing are off.
+resource publishing 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-04-01' = [for kind in ['ftp', 'scm']: {
+  parent: app
+  name: kind
+  properties: { allow: false }
+}]
+
+output id string = app.id
+output name string = app.name
+output hostName string = app.properties.defaultHostName

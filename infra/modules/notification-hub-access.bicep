@@ -1,0 +1,42 @@
+// The right to send through a hub, and no other, as a policy of the app's own; both its keys into the vault.
+param namespaceName string
+param hubName string
+param vaultName string
+param vaultGroup string
+
+resource namespace 'Microsoft.NotificationHubs/namespaces@2023-09-01' existing = {
+  name: namespaceName
+}
+
+resource hub 'Microsoft.NotificationHubs/namespaces/notificationHubs@2023-09-01' existing = {
+  parent: namespace
+  name: hubName
+}
+
+resource sendOnly 'Microsoft.NotificationHubs/namespaces/notificationHubs/authorizationRules@2023-09-01' = {
+  parent: hub
+  name: 'acs-call-push-send'
+  properties: {
+    rights: ['Send']
+  }
+}
+
+module primary 'secret.bicep' = {
+  name: 'hub-connection-string'
+  scope: resourceGroup(vaultGroup)
+  params: {
+    vaultName: vaultName
+    name: 'hub-connection-string'
+    value: sendOnly.listKeys().primaryConnectionString
+  }
+}
+
+module secondary 'secret.bicep' = {
+  name: 'hub-connection-string-secondary'
+  scope: resourceGroup(vaultGroup)
+  params: {
+    vaultName: vaultName
+    name: 'hub-connection-string-secondary'
+    value: sendOnly.listKeys().secondaryConnectionString
+  }
+}

@@ -1,0 +1,19 @@
+// One secret in an existing vault.
+param vaultName string
+param name string
+
+@secure()
+param value string
+
+resource vault 'Microsoft.KeyVault/vaults@2023-07-01' existing = {
+  name: vaultName
+}
+
+resource secret 'Microsoft.KeyVault/vaults/secrets@2023-07-01' = {
+  parent: vault
+  name: name
+  properties: {
+    value: value
+    contentType: 'text/plain'
+  }
+}

@@ -1,0 +1,71 @@
+"""What earlier runs have dealt with, so that a later one does not undo what apps did in between.
+
+One document a device token: `_id` the registration id (a hash, never the token), `owner` a hash of user and
+device, `expiresAt`. Without it a second run would bring back the phone of a user who has signed out since.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from pymongo import errors
+from pymongo.collection import Collection
+
+import mongodb
+from models.identity import MAXIMUM_TTL_SECONDS
+
+COLLECTION_NAME = "MigratedDevices"
+
+REMEMBERED_FOR = timedelta(seconds=MAXIMUM_TTL_SECONDS)
+"""As long as any registration can live."""
+
+
+def owner_hash(acs_mri: str, device_uuid: str) -> str:
+    """Names user and device together; 64 hexadecimal digits."""
+    return hashlib.sha256(f"{acs_mri}\n{device_uuid}".encode()).hexdigest()
+
+
+class Memory:
+    """The memory on MongoDB, beside the registrations. With `read_only` it takes in nothing new."""
+
+    def __init__(
+        self, collection: Collection[mongodb.Document], timeout_seconds: float, *, read_only: bool = False
+    ) -> None:
+        """Take the collection, and the time that each method may take."""
+        self._collection = collection
+        self._timeout_seconds = timeout_seconds
+        self._read_only = read_only
+        self._index_ready = False
+
+    def owners(self, registration_ids: Sequence[str]) -> Mapping[str, str]:
+        """Whose each token was when it was dealt with; tokens never seen are left out.
+
+        Raises:
+            DatabaseUnavailableError, ConfigurationError: nothing is known.
+        """
+        with mongodb.work(self._collection, self._timeout_seconds):
+            found = self._collection.find({"_id": {"$in": list(registration_ids)}}, {"owner": 1})
+            return {document["_id"]: document["owner"] for document in found}
+
+    def remember(self, owners: Mapping[str, str], now: datetime) -> None:
+        """Write down tokens that have been dealt with, by registration id.
+
+        Raises:
+            DatabaseUnavailableError, ConfigurationError: some may not have been written; the next run deals
+                with those again, which does no harm as long as nobody has signed out in between.
+        """
+        if not owners or self._read_only:
+            return
+        expires_at = mongodb.milliseconds(now + REMEMBERED_FOR)
+        documents = [{"_id": name, "owner": owner, "expiresAt": expires_at} for name, owner in owners.items()]
+        with mongodb.work(self._collection, self._timeout_seconds):
+            if not self._index_ready:
+                mongodb.create_ttl_index(self._collection)
+                self._index_ready = True
+            self._collection.delete_many({"_id": {"$in": list(owners)}})
+            try:
+                self._collection.insert_many(documents, ordered=False)
+            except errors.BulkWriteError as error:
+                # Another run at the same time has written some of them.
+                if any(each["code"] != 11000 for each in error.details["writeErrors"]):
+                    raise
