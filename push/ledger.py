@@ -212,9 +212,9 @@ class Ledger:
 
 
 def create_indexes(collection: Collection[mongodb.Document]) -> None:
-    """The ledger's indexes: on the expiry, and on what an operator looks a call up by."""
-    mongodb.create_ttl_index(collection)
+    """The ledger's indexes: on what an operator looks a call up by, and on the expiry."""
     collection.create_index("callId")
+    mongodb.create_ttl_index(collection)
 
 
 def _device_values(results: Mapping[str, DeviceResult]) -> mongodb.Document:
