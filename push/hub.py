@@ -49,7 +49,7 @@ _MEANINGS: Mapping[int, tuple[OutcomeKind, str]] = {
     400: (OutcomeKind.REJECTED, "the hub calls the push malformed"),
     401: (
         OutcomeKind.MISCONFIGURED,
-        "the key is wrong: compare ANHHubConnectionString with the hub's policies",
+        "the key is wrong or lacks the Send right: compare ANHHubConnectionString with the hub's policies",
     ),
     403: (OutcomeKind.MISCONFIGURED, "the key lacks the Send right: use a policy with Send"),
     404: (OutcomeKind.MISCONFIGURED, "there is no such hub: check ANHHubName and the namespace"),
