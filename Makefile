@@ -4,7 +4,8 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-CODE := function_app.py settings.py clients.py clock.py telemetry.py mongodb.py metrics_export.py models registrar push local tests
+DEPLOYED := function_app.py settings.py clients.py clock.py telemetry.py mongodb.py metrics_export.py models registrar push
+CODE := $(DEPLOYED) local tests
 
 .PHONY: help demo run test test-unit test-contract test-integration test-end-to-end check format lock clean
 
@@ -31,11 +32,13 @@ test: $(STAMP) ## all tests
 test-unit test-contract test-integration test-end-to-end: $(STAMP)
 	@$(BIN)/python -m pytest tests/$(subst -,_,$(patsubst test-%,%,$@))
 
-check: $(STAMP) ## format, lint, import rules, types
+check: $(STAMP) ## format, lint, import rules, types, static security check, dependency audit
 	@echo "Format"; $(BIN)/ruff format --check $(CODE)
 	@echo "Lint"; $(BIN)/ruff check $(CODE)
 	@echo "Import rules"; PYTHONPATH=. $(BIN)/lint-imports --no-cache
 	@echo "Types"; $(BIN)/mypy
+	@echo "Static security check"; $(BIN)/bandit --quiet --configfile pyproject.toml --recursive $(DEPLOYED)
+	@echo "Dependency audit"; $(BIN)/python -m local.audit
 
 format: $(STAMP) ## rewrite the code in the project's format
 	@$(BIN)/ruff format $(CODE); $(BIN)/ruff check --fix $(CODE)

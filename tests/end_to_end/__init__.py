@@ -1,0 +1,1 @@
+"""The whole way, over real HTTP and the webhook, through the real worker."""

@@ -1,0 +1,1 @@
+"""Tests without a process, a server or a wait."""
