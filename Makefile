@@ -5,7 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
-CODE := function_app.py settings.py clients.py clock.py telemetry.py mongodb.py metrics_export.py models registrar push health local doctor migrate bench tests
+DEPLOYED := function_app.py settings.py clients.py clock.py telemetry.py mongodb.py metrics_export.py models registrar push health
+CODE := $(DEPLOYED) local doctor migrate bench tests
 
 .PHONY: help demo run picture test test-unit test-contract test-integration test-end-to-end soak bench bench-long check format lock clean
 
@@ -51,13 +52,15 @@ bench-long: $(BENCH_STAMP) ## the same with 50,000 events for the memory and 1,0
 soak: $(STAMP) ## 10,000 calls with faults and duplicates over two workers; about three minutes on two cores
 	@$(BIN)/python -m local.soak
 
-check: $(STAMP) ## format, lint, import rules, types, what is deployed
+check: $(STAMP) ## format, lint, import rules, types, what is deployed, security
 	@echo "Format"; $(BIN)/ruff format --check $(CODE)
 	@echo "Lint"; $(BIN)/ruff check $(CODE)
 	@echo "Import rules"; PYTHONPATH=. $(BIN)/lint-imports --no-cache
 	@echo "Types"; $(BIN)/mypy
 	@echo "Deployment"; $(BIN)/python -m local.bicep infra
 	@echo "Shell scripts"; $(BIN)/shellcheck infra/scripts/*.sh local/*.sh .ci/run
+	@echo "Static security check"; $(BIN)/bandit --quiet --configfile pyproject.toml --recursive $(DEPLOYED)
+	@echo "Dependency audit"; $(BIN)/python -m local.audit
 
 format: $(STAMP) ## rewrite the code in the project's format
 	@$(BIN)/ruff format $(CODE); $(BIN)/ruff check --fix $(CODE)

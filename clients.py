@@ -74,6 +74,8 @@ class Clients:
     @cached_property
     def _registrar(self) -> Registrar:
         settings = self._settings
+        # First: who cannot be told from a stranger needs no database.
+        access = self._access()
         limits = Limits(
             default_ttl_seconds=settings.default_ttl_seconds,
             devices_per_user=settings.maximum_devices_per_user,
@@ -84,7 +86,7 @@ class Clients:
                 device_token=settings.maximum_device_token_length,
             ),
         )
-        return Registrar(self._device_store, self._access(), self._change_limit(), self._clock, limits)
+        return Registrar(self._device_store, access, self._change_limit(), self._clock, limits)
 
     def _access(self) -> Access:
         oidc = self._settings.oidc()

@@ -164,6 +164,8 @@ class Settings(BaseSettings):
         wrong = []
         if self.registrar_access != OIDC_MODE:
             wrong.append(FieldError("RegistrarAccess", "must be exactly 'key' or 'oidc'"))
+            if self.registrar_access.lower() != OIDC_MODE:
+                raise _listed(wrong)
         if self.oidc_issuer is None or not is_issuer_url(self.oidc_issuer):
             wrong.append(FieldError("OidcIssuer", "must be the https URL of the issuer"))
         if self.oidc_audience is None:

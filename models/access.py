@@ -38,5 +38,6 @@ def is_anonymous_to_the_host(settings: Mapping[str, str]) -> bool:
 
     Only for a complete `oidc` configuration; anything else, half a one included, keeps the key.
     """
-    present = all(settings.get(name, "").strip() for name in ("OidcIssuer", "OidcAudience"))
-    return settings.get("RegistrarAccess") == OIDC_MODE and present
+    if settings.get("RegistrarAccess") != OIDC_MODE:
+        return False
+    return all(settings.get(name, "").strip() for name in ("OidcIssuer", "OidcAudience"))

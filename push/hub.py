@@ -61,6 +61,11 @@ _MEANINGS: Mapping[int, tuple[OutcomeKind, str]] = {
     429: (OutcomeKind.THROTTLED, "the hub is throttling"),
 }
 
+_BOTH_KEYS_ARE_WRONG = (
+    "both keys are wrong: compare ANHHubConnectionString and ANHHubConnectionStringSecondary with the hub's "
+    "policies"
+)
+
 DEFAULT_THROTTLE_SECONDS = 10.0
 """How long a throttled sender stays away where the hub does not say."""
 
@@ -133,7 +138,8 @@ class HubClient:
         # Both tries together take no longer than one may.
         left = min(time_left, self.longest_send_seconds) - (self._clock() - started)
         second = self._send(push, device_token, self._secondary_tokens.token(), left)
-        return replace(second, used_secondary_key=True)
+        reason = _BOTH_KEYS_ARE_WRONG if second.status == 401 else second.reason
+        return replace(second, reason=reason, used_secondary_key=True)
 
     def _send(self, push: Push, device_token: str, authorization: str, time_left: float) -> Outcome:
         tracking_id = str(uuid.uuid4())

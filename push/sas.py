@@ -47,7 +47,7 @@ class SasTokenSource:
         self._hub_name = hub_name
         self._clock = clock
         self._lock = threading.Lock()
-        self._token = ""
+        self._token = ""  # nosec B105
         self._renew_at = 0.0
 
     def token(self) -> str:

@@ -217,14 +217,14 @@ def _report_fields(report: DeliveryReport) -> Fields:
 
 def _warn_of_misconfiguration(report: DeliveryReport) -> None:
     """One loud line an event, however many devices it hit; what it says to check is the outcome's reason."""
-    if any(result.outcome.used_secondary_key for result in report.results.values()):
+    wrong = [r.outcome for r in report.results.values() if r.outcome.kind is OutcomeKind.MISCONFIGURED]
+    if not wrong and any(result.outcome.used_secondary_key for result in report.results.values()):
         telemetry.log(
             logging.CRITICAL,
             "hub_key_refused",
             remedy="The hub refuses ANHHubConnectionString's key; pushes are sent with the secondary one. "
             "Put the regenerated key into ANHHubConnectionString.",
         )
-    wrong = [r.outcome for r in report.results.values() if r.outcome.kind is OutcomeKind.MISCONFIGURED]
     if wrong:
         telemetry.log(
             logging.CRITICAL,

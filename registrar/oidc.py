@@ -29,6 +29,9 @@ KEYS_KEPT_SECONDS = 86_400.0
 """An issuer that cannot be reached for longer than a day takes its keys with it."""
 SECONDS_BETWEEN_FETCHES = 5.0
 """However many made-up key ids come in, and however often the issuer fails, it is asked no more often."""
+LONGEST_WAIT_SECONDS = 5.0
+"""How long a token with an unknown key id waits for another thread that is asking the issuer: the threads of
+this process also ring phones."""
 CONNECT_TIMEOUT_SECONDS = 2.0
 READ_TIMEOUT_SECONDS = 3.0
 
@@ -59,18 +62,18 @@ class JwksKeys:
         """
         entry = self._find(key_id)
         if entry is None or self._age() >= KEYS_LIVE_SECONDS:
-            with self._lock:
-                self._refresh()
-                entry = self._find(key_id)
-                if entry is None and not self._reachable:
-                    raise IssuerUnavailableError(
-                        "The sign-in service's keys cannot be fetched; try again soon."
-                    )
+            # A known key serves on while one thread asks for news of it.
+            known = self._refresh(0.0 if entry else LONGEST_WAIT_SECONDS)
+            entry = self._find(key_id)
+            if entry is None and not known:
+                raise IssuerUnavailableError("The sign-in service's keys cannot be fetched; try again soon.")
         if entry is None or entry.get("alg", algorithm) != algorithm:
             return None
         return jwt.PyJWK(entry, algorithm)
 
     def _find(self, key_id: str | None) -> dict[str, Any] | None:
+        if self._age() >= KEYS_KEPT_SECONDS:
+            return None
         if key_id is None:
             return next(iter(self._entries.values())) if len(self._entries) == 1 else None
         return self._entries.get(key_id)
@@ -78,21 +81,30 @@ class JwksKeys:
     def _age(self) -> float:
         return float("inf") if self._fetched_at is None else self._monotonic() - self._fetched_at
 
-    def _refresh(self) -> None:
-        """Fetch the keys, unless that was tried just now. If it fails, the known ones stay for a day."""
-        now = self._monotonic()
-        if self._tried_at is not None and now - self._tried_at < SECONDS_BETWEEN_FETCHES:
-            return
-        self._tried_at = now
+    def _refresh(self, longest_wait_seconds: float) -> bool:
+        """Fetch the keys, unless that was tried just now or another thread is at it for too long.
+
+        Returns:
+            True if the keys are what the issuer said last, False if it cannot be asked.
+        """
+        if not self._lock.acquire(timeout=longest_wait_seconds):
+            return False
+        try:
+            if self._tried_at is None or self._monotonic() - self._tried_at >= SECONDS_BETWEEN_FETCHES:
+                self._reachable = self._try_to_fetch()
+                # After the try: whoever waited for a slow one shall not begin the next.
+                self._tried_at = self._monotonic()
+            return self._reachable
+        finally:
+            self._lock.release()
+
+    def _try_to_fetch(self) -> bool:
         try:
             self._entries = self._fetch()
-        except (requests.RequestException, ValueError, TypeError, KeyError, AttributeError):
-            self._reachable = False
-            if self._age() >= KEYS_KEPT_SECONDS:
-                self._entries = {}
-        else:
-            self._reachable = True
-            self._fetched_at = now
+        except (requests.RequestException, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            return False
+        self._fetched_at = self._monotonic()
+        return True
 
     def _fetch(self) -> Mapping[str, dict[str, Any]]:
         discovery = self._get(f"{self._settings.issuer.rstrip('/')}/.well-known/openid-configuration")
@@ -151,7 +163,7 @@ class OidcVerifier:
             issuer=self._settings.issuer,
             audience=self._settings.audience,
             leeway=CLOCK_SKEW_SECONDS,
-            options={"require": ["exp", "iss", "aud"]},
+            options={"require": ["exp", "iss", "aud"], "enforce_minimum_key_length": True},
         )
         return claims
 

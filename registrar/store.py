@@ -21,9 +21,6 @@ from models.errors import RegistrationNotFoundError
 
 COLLECTION_NAME = "DeviceRegistrations"
 
-MAXIMUM_DEVICES = 20
-"""How many devices a user may have, unless a setting says otherwise."""
-
 _UPSERT_ATTEMPTS = 3
 
 _BEFORE_ANY_REGISTRATION = timedelta(days=36_525)
@@ -56,14 +53,15 @@ class DeviceStore:
         self._indexes_ready = False
 
     def register(
-        self, registration: DeviceRegistration, now: datetime, maximum_devices: int = MAXIMUM_DEVICES
+        self, registration: DeviceRegistration, now: datetime, maximum_devices: int | None = None
     ) -> Sequence[str]:
         """Add or refresh `registration`; the token leaves whoever had it, the device forgets older tokens.
 
         Args:
             registration: the device.
             now: the current time, UTC.
-            maximum_devices: of the user; where there are more, the ones refreshed longest ago give way.
+            maximum_devices: of the user; where there are more, the ones refreshed longest ago give way. None
+                sets no maximum.
 
         Returns:
             The UUIDs of the devices that gave way.
@@ -84,6 +82,8 @@ class DeviceStore:
                     "updatedAt": {"$lt": updated_at},
                 }
             )
+            if maximum_devices is None:
+                return ()
             return self._displace(registration.acs_mri, now, maximum_devices)
 
     def adopt(self, registration: DeviceRegistration, now: datetime) -> Adoption:
@@ -190,12 +190,15 @@ class DeviceStore:
         found.sort(key=_age_order, reverse=True)
         kept = set(list(dict.fromkeys(document["deviceUUID"] for document in found))[:maximum_devices])
         surplus = [document for document in found if document["deviceUUID"] not in kept]
-        for document in surplus:
-            # As it was read: one that has been refreshed since stays.
-            self._collection.delete_one(
+        # As it was read: one that has been refreshed since stays.
+        gone = [
+            document["deviceUUID"]
+            for document in surplus
+            if self._collection.delete_one(
                 {"_id": document["_id"], "acsMri": acs_mri, "updatedAt": document["updatedAt"]}
-            )
-        return list(dict.fromkeys(document["deviceUUID"] for document in surplus))
+            ).deleted_count
+        ]
+        return list(dict.fromkeys(gone))
 
     def _upsert(self, registration: DeviceRegistration, updated_at: datetime) -> None:
         values = _values(registration, updated_at)

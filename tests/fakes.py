@@ -50,8 +50,10 @@ class InMemoryDeviceStore:
         self.error: Exception | None = None
         self._documents: dict[str, tuple[datetime, DeviceRegistration]] = {}
 
-    def register(self, registration: DeviceRegistration, now: datetime) -> None:
-        """Add, refresh or move a token; older tokens of the same device go."""
+    def register(
+        self, registration: DeviceRegistration, now: datetime, maximum_devices: int | None = None
+    ) -> Sequence[str]:
+        """Add, refresh or move a token; older tokens of the same device go, and so do devices too many."""
         self._fail()
         stale = [
             key
@@ -62,6 +64,17 @@ class InMemoryDeviceStore:
         for key in stale:
             del self._documents[key]
         self._documents[registration.registration_id] = (now, registration)
+        if maximum_devices is None:
+            return []
+        latest = {
+            known.device_uuid: updated
+            for updated, known in sorted(self._documents.values(), key=lambda entry: entry[0])
+            if known.acs_mri == registration.acs_mri and known.expires_at > now
+        }
+        surplus = sorted(latest, key=lambda uuid: latest[uuid], reverse=True)[maximum_devices:]
+        for device_uuid in surplus:
+            self.delete(registration.acs_mri, device_uuid, now)
+        return surplus
 
     def devices_of(self, acs_mri: str, now: datetime) -> Sequence[DeviceRegistration]:
         """The unexpired ones, the newest of each device, by device UUID."""
@@ -85,6 +98,14 @@ class InMemoryDeviceStore:
             raise RegistrationNotFoundError("no such device")
         for key in gone:
             del self._documents[key]
+
+    def delete_all(self, acs_mri: str) -> int:
+        """Forget every device of a user."""
+        self._fail()
+        gone = [key for key, (_, known) in self._documents.items() if known.acs_mri == acs_mri]
+        for key in gone:
+            del self._documents[key]
+        return len(gone)
 
     def forget(self, registration: DeviceRegistration) -> None:
         """Delete a registration unless its token belongs to another user by now."""

@@ -67,7 +67,9 @@ class TestRingTime:
         event = call_to(user, time=ago(RING_SECONDS + 1))
         assert app.deliver(event).status == 202
         assert app.attempts(device) == 0
-        assert app.ledger(event) is None
+        noted = app.ledger(event)
+        assert noted is not None
+        assert (noted["devices"], noted["note"]["result"]) == ({}, "missed")
         line = line_of(log, event)
         assert (line["result"], line["level"]) == ("missed", "WARNING")
         assert 1 <= line["late_seconds"] < 2

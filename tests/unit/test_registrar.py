@@ -10,7 +10,9 @@ import pytest
 
 from models.device import Platform
 from models.errors import ConfigurationError, DatabaseUnavailableError
-from registrar.routes import Registrar, registrar_blueprint
+from registrar.access import KeyAccess
+from registrar.rate import NoChangeLimit
+from registrar.routes import Limits, Registrar, registrar_blueprint
 from tests.fakes import ALICE, BOB, NOW, TEAMS_USER, FakeClock, InMemoryDeviceStore, app_log, registration
 
 DEFAULT_TTL = 86_400
@@ -75,7 +77,12 @@ def store() -> InMemoryDeviceStore:
 
 @pytest.fixture
 def service(store: InMemoryDeviceStore, clock: FakeClock) -> Service:
-    return Service(lambda: Registrar(store, clock, DEFAULT_TTL))
+    return Service(lambda: registrar(store, clock, DEFAULT_TTL))
+
+
+def registrar(store: InMemoryDeviceStore, clock: FakeClock, default_ttl_seconds: int) -> Registrar:
+    """One that lets everybody in who has a key, as often as they like."""
+    return Registrar(store, KeyAccess(), NoChangeLimit(), clock, Limits(default_ttl_seconds, 20, 65_536))
 
 
 EVERY_FUNCTION = pytest.mark.parametrize(
@@ -99,7 +106,7 @@ class TestWiring:
     )
     def test_routes(self, service: Service, name: str, route: str, method: str) -> None:
         """Names, routes and methods are those of Microsoft's sample, and a key is needed."""
-        assert len(service.functions) == 3
+        assert len(service.functions) == 4
         trigger = service.functions[name].get_trigger()
         assert trigger is not None
         binding = json.loads(json.dumps(trigger.get_dict_repr(), default=str))
@@ -112,7 +119,7 @@ class TestWiring:
         def fail() -> Registrar:
             raise AssertionError("built too early")
 
-        assert len(Service(fail).functions) == 3
+        assert len(Service(fail).functions) == 4
 
 
 class TestAdd:
@@ -147,7 +154,7 @@ class TestAdd:
 
     def test_default_life(self, store: InMemoryDeviceStore, clock: FakeClock) -> None:
         """Otherwise the default counts, as far as the user may have it."""
-        service = Service(lambda: Registrar(store, clock, 15_552_000))
+        service = Service(lambda: registrar(store, clock, 15_552_000))
         assert service.add()[1]["expiresAt"] == "2100-07-30T12:00:00Z"
         assert service.add(acsMri=TEAMS_USER)[1]["expiresAt"] == "2100-02-01T12:00:00Z"
 

@@ -1,0 +1,159 @@
+"""How often a user's registrations may change: over mongomock, and over the wire with races."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import cast
+
+import mongomock
+import pytest
+from pymongo import MongoClient, errors
+from pymongo.collection import Collection
+
+import mongodb
+from local.database import EmbeddedDatabase
+from models.errors import DatabaseUnavailableError, TooManyChangesError
+from registrar.rate import MongoChangeLimit, NoChangeLimit
+from tests.fakes import ALICE, BOB
+
+# mongomock reads the time the old way.
+pytestmark = pytest.mark.filterwarnings(r"ignore:datetime\.datetime\.utcnow:DeprecationWarning:mongomock")
+
+MINUTE = datetime(2100, 1, 31, 12, 0, 0, tzinfo=UTC)
+TIMEOUT = 10.0
+
+_names = (f"rates-{number}" for number in count())
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[MongoClient[mongodb.Document]]:
+    with (
+        EmbeddedDatabase() as database,
+        MongoClient[mongodb.Document](database.uri, tz_aware=True) as connected,
+    ):
+        yield connected
+
+
+@pytest.fixture
+def wire(client: MongoClient[mongodb.Document]) -> Collection[mongodb.Document]:
+    return client["calling"][next(_names)]
+
+
+@pytest.fixture(params=["mongomock", "embedded"])
+def collection(request: pytest.FixtureRequest) -> Collection[mongodb.Document]:
+    """An empty collection."""
+    if request.param == "mongomock":
+        return cast("Collection[mongodb.Document]", mongomock.MongoClient(tz_aware=True)["calling"]["rates"])
+    return cast("Collection[mongodb.Document]", request.getfixturevalue("wire"))
+
+
+def allowed(limit: MongoChangeLimit, user: str, now: datetime) -> bool:
+    try:
+        limit.count_change(user, now)
+    except TooManyChangesError:
+        return False
+    return True
+
+
+class TestLimit:
+    def test_exactly(self, collection: Collection[mongodb.Document]) -> None:
+        """So many and no more, however often it is tried."""
+        limit = MongoChangeLimit(collection, TIMEOUT, 3)
+        assert [allowed(limit, ALICE, MINUTE) for _ in range(6)] == [True] * 3 + [False] * 3
+
+    def test_one(self, collection: Collection[mongodb.Document]) -> None:
+        """The smallest limit lets one through."""
+        limit = MongoChangeLimit(collection, TIMEOUT, 1)
+        assert [allowed(limit, ALICE, MINUTE) for _ in range(2)] == [True, False]
+
+    def test_other_user(self, collection: Collection[mongodb.Document]) -> None:
+        """Nobody pays for another user's changes."""
+        limit = MongoChangeLimit(collection, TIMEOUT, 1)
+        assert allowed(limit, ALICE, MINUTE)
+        assert not allowed(limit, ALICE, MINUTE)
+        assert allowed(limit, BOB, MINUTE)
+
+    @pytest.mark.parametrize(("second", "wait"), [(0, 60), (1, 59), (59, 1)])
+    def test_next_minute(self, collection: Collection[mongodb.Document], second: int, wait: int) -> None:
+        """The answer says when the next minute begins, and then it goes on."""
+        limit, now = MongoChangeLimit(collection, TIMEOUT, 1), MINUTE + timedelta(seconds=second)
+        assert allowed(limit, ALICE, now)
+        with pytest.raises(TooManyChangesError) as caught:
+            limit.count_change(ALICE, now)
+        assert caught.value.headers == {"Retry-After": str(wait)}
+        assert ALICE not in caught.value.detail
+        assert not allowed(limit, ALICE, now + timedelta(seconds=wait - 1))
+        assert allowed(limit, ALICE, now + timedelta(seconds=wait))
+
+    def test_across_instances(self, collection: Collection[mongodb.Document]) -> None:
+        """Two instances count together."""
+        one, two = (MongoChangeLimit(collection, TIMEOUT, 3) for _ in range(2))
+        assert [allowed(limit, ALICE, MINUTE) for limit in (one, two, one, two)] == [True] * 3 + [False]
+
+    def test_document(self, collection: Collection[mongodb.Document]) -> None:
+        """What is kept names nobody, ends by itself, and not before its minute does."""
+        now = MINUTE + timedelta(seconds=59.5)
+        MongoChangeLimit(collection, TIMEOUT, 3).count_change(ALICE, now)
+        (document,) = collection.find()
+        assert set(document) == {"_id", "count", "expiresAt"}
+        assert ALICE not in str(document)
+        assert MINUTE + timedelta(minutes=1) <= document["expiresAt"] <= MINUTE + timedelta(minutes=3)
+        assert collection.index_information()["expiresAt_1"]["expireAfterSeconds"] == 0
+
+    def test_turned_off(self) -> None:
+        """Without a limit there is none."""
+        for _ in range(1_000):
+            NoChangeLimit().count_change(ALICE, MINUTE)
+
+    def test_database_away(self) -> None:
+        """What cannot be counted is not let through."""
+        with MongoClient[mongodb.Document]("127.0.0.1", 1, serverSelectionTimeoutMS=100) as nowhere:
+            limit = MongoChangeLimit(nowhere["calling"]["rates"], 1.0, 3)
+            with pytest.raises(DatabaseUnavailableError):
+                limit.count_change(ALICE, MINUTE)
+
+
+class TestRaces:
+    @pytest.mark.parametrize("per_minute", [1, 7, 40])
+    def test_many_firsts_at_once(
+        self, client: MongoClient[mongodb.Document], wire: Collection[mongodb.Document], per_minute: int
+    ) -> None:
+        """Of threads that all are the first of their minute, exactly as many as allowed come through."""
+        limits = [MongoChangeLimit(client["calling"][wire.name], TIMEOUT, per_minute) for _ in range(4)]
+        for minute in range(5):
+            now = MINUTE + timedelta(minutes=minute)
+
+            def change(number: int, now: datetime = now) -> bool:
+                return allowed(limits[number % 4], ALICE, now)
+
+            with ThreadPoolExecutor(16) as pool:
+                through = Counter(pool.map(change, range(48)))
+            assert through == {True: per_minute, False: 48 - per_minute}
+
+    def test_first_taken_meanwhile(self, wire: Collection[mongodb.Document]) -> None:
+        """Who finds that another was first at the same moment counts as the second, and is not refused."""
+        name = hashlib.sha256(f"{ALICE}\n{int(MINUTE.timestamp()) // 60}".encode()).hexdigest()
+
+        class Overtaken:
+            """Another instance comes first, once."""
+
+            name = wire.name
+            overtaken = False
+
+            def create_index(self, *_: object, **__: object) -> None:
+                """Nothing."""
+
+            def update_one(
+                self, below_limit: mongodb.Document, change: mongodb.Document, *, upsert: bool
+            ) -> None:
+                if not self.overtaken:
+                    self.overtaken = True
+                    wire.insert_one({"_id": name, "count": 1})
+                    raise errors.DuplicateKeyError("E11000")
+                wire.update_one(below_limit, change, upsert=upsert)
+
+        limit = MongoChangeLimit(cast("Collection[mongodb.Document]", Overtaken()), TIMEOUT, 2)
+        assert [allowed(limit, ALICE, MINUTE) for _ in range(2)] == [True, False]

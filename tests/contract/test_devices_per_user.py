@@ -1,0 +1,173 @@
+"""How many devices a user may have, and forgetting all of them: over mongomock and over the wire."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from itertools import count
+from typing import Any, cast
+
+import mongomock
+import pytest
+from pymongo import MongoClient
+from pymongo.collection import Collection
+
+import mongodb
+from local.database import EmbeddedDatabase
+from registrar.store import DeviceStore
+from tests.fakes import ALICE, BOB, NOW, InMemoryDeviceStore, registration
+
+# mongomock reads the time the old way.
+pytestmark = pytest.mark.filterwarnings(r"ignore:datetime\.datetime\.utcnow:DeprecationWarning:mongomock")
+
+SECOND = timedelta(seconds=1)
+TIMEOUT = 10.0
+
+_names = (f"devices-{number}" for number in count())
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[MongoClient[mongodb.Document]]:
+    with EmbeddedDatabase() as database, MongoClient[mongodb.Document](database.uri) as connected:
+        yield connected
+
+
+@pytest.fixture
+def wire(client: MongoClient[mongodb.Document]) -> Collection[mongodb.Document]:
+    return client["calling"][next(_names)]
+
+
+type Store = DeviceStore | InMemoryDeviceStore
+
+
+@pytest.fixture(params=["fake", "mongomock", "embedded"])
+def store(request: pytest.FixtureRequest) -> Store:
+    """An empty store."""
+    if request.param == "fake":
+        return InMemoryDeviceStore()
+    if request.param == "mongomock":
+        mocked: object = mongomock.MongoClient()["calling"]["devices"]
+        return DeviceStore(cast("Collection[mongodb.Document]", mocked), TIMEOUT)
+    return DeviceStore(request.getfixturevalue("wire"), TIMEOUT)
+
+
+def add(store: Store, name: str, at: datetime, maximum: int = 3, user: str = ALICE, **more: Any) -> list[str]:
+    """Register the device of that name; which devices gave way."""
+    device = registration(acs_mri=user, device_uuid=name, device_token=f"{user} {name}", **more)
+    return list(store.register(device, at, maximum))
+
+
+def names(store: Store, user: str = ALICE, now: datetime = NOW) -> list[str]:
+    return [device.device_uuid for device in store.devices_of(user, now)]
+
+
+class TestMaximum:
+    def test_longest_ago_gives_way(self, store: Store) -> None:
+        """Up to the maximum nobody gives way; then the one that was registered longest ago does."""
+        assert [add(store, name, NOW + n * SECOND) for n, name in enumerate("abc")] == [[], [], []]
+        assert add(store, "d", NOW + 3 * SECOND) == ["a"]
+        assert names(store) == ["b", "c", "d"]
+
+    def test_refreshed_one_stays(self, store: Store) -> None:
+        """To refresh a registration is to be new again, and displaces nobody."""
+        for n, name in enumerate("abc"):
+            add(store, name, NOW + n * SECOND)
+        assert add(store, "a", NOW + 4 * SECOND) == []
+        assert add(store, "d", NOW + 5 * SECOND) == ["b"]
+        assert names(store) == ["a", "c", "d"]
+
+    def test_rotated_token_is_the_same_device(self, store: Store) -> None:
+        """A device with a new token takes no second place."""
+        for n, name in enumerate("abc"):
+            add(store, name, NOW + n * SECOND)
+        rotated = registration(device_uuid="c", device_token="rotated")
+        assert list(store.register(rotated, NOW + 4 * SECOND, 3)) == []
+        assert names(store) == ["a", "b", "c"]
+
+    def test_expired_ones_do_not_count(self, store: Store) -> None:
+        """An expired device keeps no place and is not said to have given way."""
+        add(store, "a", NOW, expires_at=NOW + 2 * SECOND)
+        add(store, "b", NOW + SECOND, maximum=2)
+        assert add(store, "c", NOW + 3 * SECOND, maximum=2) == []
+        assert names(store, now=NOW + 3 * SECOND) == ["b", "c"]
+
+    def test_other_users(self, store: Store) -> None:
+        """Each user has a maximum of his own."""
+        add(store, "a", NOW, maximum=1)
+        assert add(store, "a", NOW + SECOND, maximum=1, user=BOB) == []
+        assert (names(store), names(store, BOB)) == (["a"], ["a"])
+
+    def test_lowered(self, store: Store) -> None:
+        """Where the maximum was lowered, all that are too many give way at the next registration."""
+        for n, name in enumerate("abcde"):
+            add(store, name, NOW + n * SECOND, maximum=5)
+        assert sorted(add(store, "f", NOW + 9 * SECOND, maximum=2)) == ["a", "b", "c", "d"]
+        assert names(store) == ["e", "f"]
+
+    def test_no_maximum(self, store: Store) -> None:
+        """Without a maximum nobody gives way."""
+        for n in range(30):
+            device = registration(device_uuid=f"d{n:02}", device_token=f"t{n}")
+            assert list(store.register(device, NOW + n * SECOND)) == []
+        assert len(names(store)) == 30
+
+    def test_newcomers_at_once(self, wire: Collection[mongodb.Document]) -> None:
+        """However many register at once, the maximum stays, it is the newest ones, and each loss is told."""
+        store = DeviceStore(wire, TIMEOUT)
+        for n in range(5):
+            add(store, f"old-{n}", NOW + n * SECOND, maximum=5)
+
+        def register(n: int) -> list[str]:
+            return add(store, f"new-{n}", NOW + (10 + n) * SECOND, maximum=5)
+
+        with ThreadPoolExecutor(8) as pool:
+            told = [name for answer in pool.map(register, range(16)) for name in answer]
+        left = names(store)
+        assert left == sorted(f"new-{n}" for n in range(11, 16))
+        # Nobody is told twice of the same loss, and nobody of a device that is still there.
+        assert sorted([*told, *left]) == sorted(
+            [f"old-{n}" for n in range(5)] + [f"new-{n}" for n in range(16)]
+        )
+
+    def test_same_moment(self, wire: Collection[mongodb.Document]) -> None:
+        """Devices of the very same millisecond do not push each other out altogether."""
+        store = DeviceStore(wire, TIMEOUT)
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda n: add(store, f"d-{n}", NOW, maximum=3), range(16)))
+        assert len(names(store)) == 3
+
+    def test_refreshed_meanwhile(self, wire: Collection[mongodb.Document]) -> None:
+        """A device that is refreshed just as it would give way stays, and is not said to be gone."""
+        store = DeviceStore(wire, TIMEOUT)
+        add(store, "a", NOW)
+
+        class RefreshedInBetween:
+            """The collection; another instance refreshes `a` before anything is deleted by id."""
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(wire, name)
+
+            def delete_one(self, *arguments: Any) -> Any:
+                add(store, "a", NOW + 10 * SECOND)
+                return wire.delete_one(*arguments)
+
+        slow = DeviceStore(cast("Collection[mongodb.Document]", RefreshedInBetween()), TIMEOUT)
+        assert add(slow, "b", NOW + SECOND, maximum=1) == []
+        assert "a" in names(store)
+
+
+class TestDeleteAll:
+    def test_count(self, store: Store) -> None:
+        """All of the user's go, nobody else's, and the answer says how many; again there are none."""
+        for name in "abc":
+            add(store, name, NOW)
+        add(store, "a", NOW, user=BOB)
+        assert store.delete_all(ALICE) == 3
+        assert store.delete_all(ALICE) == 0
+        assert (names(store), names(store, BOB)) == ([], ["a"])
+
+    def test_expired_ones_too(self, wire: Collection[mongodb.Document]) -> None:
+        """Nothing of a revoked identity stays, expired or not."""
+        store = DeviceStore(wire, TIMEOUT)
+        add(store, "a", NOW, expires_at=NOW - timedelta(days=1))
+        assert store.delete_all(ALICE) == 1
+        assert wire.find_one() is None

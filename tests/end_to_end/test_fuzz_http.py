@@ -1,0 +1,166 @@
+"""Schemathesis against the running stack, by docs/openapi.yaml: every answer is one of those, and no 5xx."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import yaml
+from pymongo import MongoClient
+
+from local.stack import Host, Stack
+from tests.end_to_end.callers import FUNCTIONS, bearer, call
+from tests.end_to_end.host_log import HostLog
+from tests.end_to_end.hosts import another_host
+from tests.oidc_issuer import ADMIN_ROLE, OidcIssuer
+
+ROOT = Path(__file__).parents[2]
+DOCUMENT = ROOT / "docs" / "openapi.yaml"
+SECONDS = 25
+LEAST_BAD = 500
+"""Fewer than half of what the slowest machine so far has come to."""
+
+# Nobody is to be registered in earnest, and nobody is to be refused for coming too often.
+NO_LIMIT = {"RegistrationsPerMinute": "0", "DbName": "fuzz"}
+
+_HOUSEKEEPING = re.compile(
+    r"\S+ \S+ INFO +(azure\.functions: (Function name: \w+, Function Type: sync|\{.*\})|local\.host: "
+    r"(Executing 'Functions\.\w+' \(Id=[0-9a-f-]+\)|"
+    r"Executed 'Functions\.\w+' \(Succeeded, Id=[0-9a-f-]+, Duration=\d+ms\)|Stopping))|\{\"ready\".*"
+)
+_BEGINNING = re.compile(r"\d{4}-\d\d-\d\d |\{")
+# The development host's server refuses such a request before there is any; Azure has another server.
+_NO_HTTP = re.compile(r"\S+ \S+ ERROR +aiohttp\.server: Error handling request from 127\.0\.0\.1")
+
+
+@pytest.fixture(scope="module")
+def fuzz_log() -> HostLog:
+    return HostLog()
+
+
+@pytest.fixture(scope="module")
+def host(stack: Stack, fuzz_log: HostLog) -> Iterator[Host]:
+    """A host in the key mode, with a database of its own."""
+    with another_host(stack, fuzz_log, NO_LIMIT) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def database(stack: Stack) -> Iterator[Any]:
+    with MongoClient[dict[str, Any]](stack.database.uri) as client:
+        yield client["fuzz"]
+
+
+def document_for(scheme: str, folder: Path) -> Path:
+    """The document as it holds in one mode: there, one of the two ways to be let in counts."""
+    document = yaml.safe_load(DOCUMENT.read_text(encoding="utf-8"))
+    schemes = document["components"]["securitySchemes"]
+    document["security"] = [{scheme: []}]
+    document["components"]["securitySchemes"] = {scheme: schemes[scheme]}
+    if scheme == "functionKey":
+        # There it is the host that refuses, without a word.
+        del document["components"]["responses"]["Unauthenticated"]["content"]
+    path = folder / "openapi.json"
+    path.write_text(json.dumps(document), encoding="utf-8")
+    return path
+
+
+def schemathesis(host: Host, folder: Path, scheme: str, header: str, *options: str) -> int:
+    """One run; a failure shows what schemathesis found, without the key.
+
+    Returns:
+        How many requests it made.
+    """
+    report = folder / "report.json"
+    done = subprocess.run(
+        [
+            str(Path(sys.executable).with_name("schemathesis")), "run", str(document_for(scheme, folder)),
+            "--url", f"{host.url}/api", "--header", header, "--seed", "1", "--no-color", "--no-shrink",
+            "--checks", "all", "--request-timeout", "20", "--generation-database", "none",
+            "--report", "json", "--report-json-path", str(report), *options,
+        ],
+        cwd=folder, capture_output=True, text=True, timeout=100, check=False,
+        env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.end_to_end.fuzz_hooks", "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    shown = "\n".join(line[:300] for line in (done.stdout + done.stderr).splitlines())
+    assert done.returncode == 0, shown[-6_000:]
+    found = json.loads(report.read_text())
+    assert found["operations"]["tested"] == len(FUNCTIONS)
+    assert found["test_cases"]["errored"] == 0
+    return int(found["test_cases"]["generated"])
+
+
+def host_key(host: Host) -> str:
+    """A key for all functions."""
+    return f"x-functions-key: {host.keys.host}"
+
+
+# The host answers a wrong method with 404, as Azure's does; the check wants 405.
+ALL_BUT_METHODS = ("--exclude-checks", "unsupported_method")
+
+
+def only_housekeeping(log: HostLog) -> None:
+    """The log has the host's two lines an invocation, and nothing else: so nothing of any request."""
+    entries: list[str] = []
+    for line in log.lines():
+        if _BEGINNING.match(line) or not entries:
+            entries.append(line)
+        else:
+            entries[-1] += f"\n{line}"
+    strangers = [entry for entry in entries if not _HOUSEKEEPING.fullmatch(entry)]
+    assert [entry for entry in strangers if not _NO_HTTP.match(entry)] == []
+
+
+class TestFuzz:
+    def test_bad_input(self, host: Host, database: Any, fuzz_log: HostLog, tmp_path: Path) -> None:
+        """Whatever breaks the schema is refused as the document says; nothing is stored, nothing logged."""
+        options = (
+            "--phases",
+            "fuzzing",
+            "--mode",
+            "negative",
+            "--max-time",
+            str(SECONDS),
+            "--max-examples",
+            "1000",
+        )
+        cases = schemathesis(host, tmp_path, "functionKey", host_key(host), *ALL_BUT_METHODS, *options)
+        print(f"Fuzzed requests: {cases}")  # noqa: T201 - the statistic
+        assert cases >= LEAST_BAD
+        assert database["DeviceRegistrations"].find_one() is None
+        only_housekeeping(fuzz_log)
+
+    def test_every_boundary(self, host: Host, fuzz_log: HostLog, tmp_path: Path) -> None:
+        """Good requests at the edge are taken, bad ones just beyond it refused; no key, no answer."""
+        options = ("--phases", "examples,coverage")
+        cases = schemathesis(host, tmp_path, "functionKey", host_key(host), *ALL_BUT_METHODS, *options)
+        assert cases > 40
+        only_housekeeping(fuzz_log)
+
+    def test_every_boundary_with_a_token(self, stack: Stack, tmp_path: Path) -> None:
+        """The same with a bearer token: without it, and with a wrong one, there is a 401 and no more."""
+        log = HostLog()
+        with OidcIssuer() as issuer, another_host(stack, log, {**NO_LIMIT, **issuer.settings()}) as signed_in:
+            token = issuer.token(roles=[ADMIN_ROLE])
+            header = f"Authorization: Bearer {token}"
+            cases = schemathesis(
+                signed_in, tmp_path, "bearerToken", header, *ALL_BUT_METHODS, "--phases", "examples,coverage"
+            )
+            assert cases > 40
+            only_housekeeping(log)
+            for function in FUNCTIONS:
+                assert call(signed_in, function, "8:acs:x", bearer(token[:-5])).status_code == 401
+
+
+@pytest.mark.parametrize("route", ["add_device_token", "get_device_registrations", "nothing"])
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "OPTIONS", "HEAD", "TRACE"])
+def test_other_methods(host: Host, route: str, method: str) -> None:
+    """A method that a route does not have is a 404 without content."""
+    response: requests.Response = host.call(method, route, function="AddDeviceToken")
+    assert (response.status_code, response.content) == (404, b"")

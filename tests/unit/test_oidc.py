@@ -1,0 +1,564 @@
+"""Bearer tokens, against an issuer with real keys on loopback: what counts, and all that does not."""
+
+import contextlib
+import hashlib
+import hmac
+import json
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import jwt
+import pytest
+import requests
+from cryptography.hazmat.primitives.asymmetric import ed448, rsa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jwt.algorithms import RSAAlgorithm
+
+from models.access import OidcSettings
+from models.errors import IssuerUnavailableError, UnauthenticatedError
+from registrar.oidc import (
+    ALGORITHMS,
+    KEYS_KEPT_SECONDS,
+    KEYS_LIVE_SECONDS,
+    LONGEST_WAIT_SECONDS,
+    READ_TIMEOUT_SECONDS,
+    SECONDS_BETWEEN_FETCHES,
+    JwksKeys,
+    OidcVerifier,
+)
+from tests.fakes import FakeClock
+from tests.oidc_issuer import AUDIENCE, OidcIssuer, SigningKey, encoded, forged
+
+SECRET = "do-not-quote-this-claim"
+PATIENCE = 10.0
+
+
+@pytest.fixture
+def issuer() -> Iterator[OidcIssuer]:
+    with OidcIssuer() as running:
+        yield running
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def verifier(issuer: OidcIssuer, clock: FakeClock) -> Iterator[OidcVerifier]:
+    wanted = OidcSettings(issuer.url, AUDIENCE, "acsMri", "Registrar.Admin")
+    with requests.Session() as session:
+        yield OidcVerifier(wanted, JwksKeys(wanted, session, clock.monotonic))
+
+
+def refused(verifier: OidcVerifier, token: str) -> str:
+    """Why the token is refused, after a look for what must not be quoted."""
+    with pytest.raises(UnauthenticatedError) as caught:
+        verifier.claims(token)
+    shown = "".join([repr(caught.value), *traceback.format_exception(caught.value)])
+    assert SECRET not in shown
+    assert caught.value.headers == {"WWW-Authenticate": 'Bearer realm="registrar", error="invalid_token"'}
+    assert not caught.value.redeliver
+    return caught.value.detail
+
+
+def unavailable(verifier: OidcVerifier, token: str) -> None:
+    with pytest.raises(IssuerUnavailableError) as caught:
+        verifier.claims(token)
+    assert caught.value.http_status == 503
+    assert int(caught.value.headers["Retry-After"]) > 0
+
+
+class TestGood:
+    def test_claims(self, issuer: OidcIssuer, verifier: OidcVerifier) -> None:
+        """A good token's claims come back as they are."""
+        token = issuer.token(acsMri="8:acs:ü", roles=["Registrar.Admin"])
+        claims = verifier.claims(token)
+        assert (claims["acsMri"], claims["roles"]) == ("8:acs:ü", ["Registrar.Admin"])
+
+    def test_audience_in_a_list(self, issuer: OidcIssuer, verifier: OidcVerifier) -> None:
+        """A token may be meant for others as well."""
+        assert verifier.claims(issuer.token(aud=["https://elsewhere.test", AUDIENCE]))
+
+    def test_clock_skew(self, issuer: OidcIssuer, verifier: OidcVerifier) -> None:
+        """Clocks may differ by some seconds, in both directions."""
+        now = int(time.time())
+        assert verifier.claims(issuer.token(exp=now - 10))
+        assert verifier.claims(issuer.token(nbf=now + 10, iat=now + 10))
+
+    @pytest.mark.parametrize("algorithm", ALGORITHMS)
+    @pytest.mark.parametrize("names_it", [True, False])
+    def test_every_algorithm(
+        self, issuer: OidcIssuer, verifier: OidcVerifier, algorithm: str, *, names_it: bool
+    ) -> None:
+        """Every algorithm of the list works, whether or not the key says which it is for (Entra's do not)."""
+        key = issuer.rotate("another", algorithm)
+        issuer.keys = [key.jwk() if names_it else key.jwk(alg=None, use=None)]
+        assert verifier.claims(issuer.token())["sub"] == "somebody"
+
+    def test_only_asymmetric_algorithms(self) -> None:
+        """Nothing in the list could be signed with a public key."""
+        assert all(name.startswith(("RS", "PS", "ES", "EdDSA")) for name in ALGORITHMS)
+
+    def test_no_key_id(self, issuer: OidcIssuer, verifier: OidcVerifier) -> None:
+        """A token may name no key where there is only one."""
+        assert verifier.claims(without_key_id(issuer))
+
+    def test_no_key_id_and_several_keys(self, issuer: OidcIssuer, verifier: OidcVerifier) -> None:
+        """Where there are several, it has to."""
+        issuer.keys.append(SigningKey.new("key-2").jwk())
+        assert refused(verifier, without_key_id(issuer)) == "The bearer token's issuer has no such key."
+
+    def test_issuer_with_trailing_slash(self, issuer: OidcIssuer, clock: FakeClock) -> None:
+        """An issuer whose name ends in a slash, as Auth0's does, is found and compared with the slash."""
+        url = f"{issuer.url}/"
+        issuer.discovery = {"issuer": url}
+        wanted = OidcSettings(url, AUDIENCE, "acsMri", "admin")
+        with requests.Session() as session:
+            verifier = OidcVerifier(wanted, JwksKeys(wanted, session, clock.monotonic))
+            assert verifier.claims(issuer.token(iss=url))
+            assert refused(verifier, issuer.token()) == "The bearer token comes from another issuer."
+
+
+def without_key_id(issuer: OidcIssuer) -> str:
+    """A properly signed token whose header has no `kid`."""
+    return jwt.encode(issuer.claims(), issuer.key.private, algorithm=issuer.key.algorithm)
+
+
+class TestClaims:
+    @pytest.mark.parametrize(
+        ("changes", "reason"),
+        [
+            ({"aud": "api://elsewhere"}, "The bearer token is meant for another audience."),
+            ({"aud": [SECRET]}, "The bearer token is meant for another audience."),
+            ({"aud": f"{AUDIENCE}/x"}, "The bearer token is meant for another audience."),
+            ({"aud": None}, "The bearer token lacks one of the claims exp, iss and aud."),
+            ({"iss": f"https://{SECRET}.test"}, "The bearer token comes from another issuer."),
+            ({"iss": None}, "The bearer token lacks one of the claims exp, iss and aud."),
+            ({"exp": 1}, "The bearer token has expired."),
+            ({"exp": -1}, "The bearer token has expired."),
+            ({"exp": None}, "The bearer token lacks one of the claims exp, iss and aud."),
+            ({"nbf": 32_503_680_000}, "The bearer token is not valid yet."),
+            ({"iat": 32_503_680_000}, "The bearer token is not valid yet."),
+        ],
+    )
+    def test_wrong(
+        self, issuer: OidcIssuer, verifier: OidcVerifier, changes: dict[str, Any], reason: str
+    ) -> None:
+        """A token for somebody else, from somebody else or for another time is refused, and told why."""
+        assert refused(verifier, issuer.token(note=SECRET, **changes)) == reason
+
+    def test_just_expired(self, issuer: OidcIssuer, verifier: OidcVerifier) -> None:
+        """The allowance for clocks is half a minute, no more."""
+        now = int(time.time())
+        assert refused(verifier, issuer.token(exp=now - 31)) == "The bearer token has expired."
+        assert refused(verifier, issuer.token(nbf=now + 60)) == "The bearer token is not valid yet."
+
+    @pytest.mark.parametrize("name", ["exp", "nbf", "iat", "iss", "aud", "sub", "jti"])
+    def test_of_another_type(self, issuer: OidcIssuer, verifier: OidcVerifier, name: str) -> None:
+        """A claim of an impossible type, signed as it may be, never ends in anything but our own answer."""
+        for value in ("soon", "", [], {}, [1], {"a": 1}, 1e400, -1e400, float("nan"), "9" * 5_000):
+            token = rs256_token(issuer, encoded(issuer.claims(**{name: value})))
+            if name in {"sub", "jti"} and isinstance(value, str):
+                assert verifier.claims(token)
+            else:
+                refused(verifier, token)
+        # A number of any size is a number.
+        with contextlib.suppress(UnauthenticatedError):
+            verifier.claims(rs256_token(issuer, encoded(issuer.claims(**{name: 10**400}))))
+
+    @pytest.mark.parametrize("payload", [b"", b"null", b"[]", b"1", b'"text"', b"{", b"\xff", b"[" * 9_000])
+    def test_no_claims(self, issuer: OidcIssuer, verifier: OidcVerifier, payload: bytes) -> None:
+        """A payload that is no JSON object is malformed, however well it is signed."""
+        assert refused(verifier, rs256_token(issuer, encoded(payload))) == "The bearer token is malformed."
+
+
+def rs256_token(issuer: OidcIssuer, payload: str) -> str:
+    """Any payload, properly signed."""
+    signing_input = f"{encoded({'alg': 'RS256', 'kid': issuer.key.key_id})}.{payload}"
+    assert isinstance(issuer.key.private, rsa.RSAPrivateKey)
+    signature = RSAAlgorithm(RSAAlgorithm.SHA256).sign(signing_input.encode(), issuer.key.private)
+    return f"{signing_input}.{encoded(signature)}"
+
+
+class TestSignature:
+    def test_other_key(self, issuer: OidcIssuer, verifier: OidcVerifier) -> None:
+        """A token that somebody else signed under the issuer's key id is refused."""
+        token = SigningKey.new(issuer.key.key_id).sign(issuer.claims())
+        assert refused(verifier, token) == "The bearer token's signature is wrong."
+
+    def test_tampered_payload(self, issuer: OidcIssuer, verifier: OidcVerifier) -> None:
+        """A changed payload does not fit its signature."""
+        header, _, signature = issuer.token(acsMri="8:acs:me").split(".")
+        payload = encoded(issuer.claims(acsMri="8:acs:somebody-else"))
+        assert refused(verifier, f"{header}.{payload}.{signature}").endswith("signature is wrong.")
+
+    def test_every_tampered_character(self, issuer: OidcIssuer, verifier: OidcVerifier) -> None:
+        """Whatever single character of a token is changed, it is refused."""
+        token = issuer.token()
+        for place in range(len(token)):
+            changed = "A" if token[place] != "A" else "B"
+            refused(verifier, token[:place] + changed + token[place + 1 :])
+
+    @pytest.mark.parametrize("alg", ["none", "None", "NONE", "nOnE", "", None, [], {}, 0, True, "RS256 "])
+    @pytest.mark.parametrize("signed", [True, False])
+    def test_none(self, issuer: OidcIssuer, verifier: OidcVerifier, alg: object, *, signed: bool) -> None:
+        """An unsigned token is refused, however its algorithm is written, before anything is fetched."""
+        token = forged({"alg": alg, "kid": "key-1"}, issuer.claims(), b"x" * 256 if signed else b"")
+        assert refused(verifier, token) == "The bearer token's signature algorithm is not accepted."
+        assert issuer.requests == 0
+
+    @pytest.mark.parametrize("alg", ["HS256", "HS384", "HS512"])
+    def test_public_key_as_secret(self, issuer: OidcIssuer, verifier: OidcVerifier, alg: str) -> None:
+        """A token that is signed with the public key, as if it were a shared secret, is refused."""
+        for secret in (
+            issuer.key.public_pem(),
+            json.dumps(issuer.key.jwk()).encode(),
+            issuer.key.jwk()["n"].encode(),
+        ):
+            signing_input = f"{encoded({'alg': alg, 'kid': 'key-1'})}.{encoded(issuer.claims())}"
+            digest = {"HS256": hashlib.sha256, "HS384": hashlib.sha384, "HS512": hashlib.sha512}[alg]
+            signature = hmac.new(secret, signing_input.encode(), digest).digest()
+            assert refused(verifier, f"{signing_input}.{encoded(signature)}").endswith("not accepted.")
+
+    def test_symmetric_key_published(self, issuer: OidcIssuer, verifier: OidcVerifier) -> None:
+        """Even a shared secret in the key set verifies nothing."""
+        secret = b"s" * 64
+        issuer.keys = [{"kty": "oct", "kid": "key-1", "k": encoded(secret)}]
+        signing_input = f"{encoded({'alg': 'HS256', 'kid': 'key-1'})}.{encoded(issuer.claims())}"
+        signature = hmac.new(secret, signing_input.encode(), hashlib.sha256).digest()
+        assert refused(verifier, f"{signing_input}.{encoded(signature)}").endswith("not accepted.")
+        assert refused(verifier, issuer.token()) == "The bearer token's issuer has no such key."
+
+    @pytest.mark.parametrize(
+        ("key_for", "claimed"),
+        [("RS256", "ES256"), ("ES256", "RS256"), ("ES384", "ES256"), ("ES256K", "ES256"), ("EdDSA", "ES256")],
+    )
+    def test_algorithm_of_another_key_type(
+        self, issuer: OidcIssuer, verifier: OidcVerifier, key_for: str, claimed: str
+    ) -> None:
+        """A key verifies with the algorithms of its own kind and curve only."""
+        key = SigningKey.new("key-1", key_for)
+        issuer.keys = [key.jwk(alg=None)]
+        refused(verifier, forged({"alg": claimed, "kid": "key-1"}, issuer.claims(), b"x" * 64))
+
+    def test_algorithm_that_the_key_is_not_for(self, issuer: OidcIssuer, verifier: OidcVerifier) -> None:
+        """A key that names its algorithm is used for no other."""
+        token = issuer.key.sign(issuer.claims(), alg="PS256")
+        assert refused(verifier, token) == "The bearer token's issuer has no such key."
+        assert verifier.claims(issuer.token())
+
+    def test_key_in_the_header(self, issuer: OidcIssuer, verifier: OidcVerifier) -> None:
+        """A key that the token brings along is not looked at."""
+        mine = SigningKey.new("key-1")
+        token = mine.sign(issuer.claims(), jwk=mine.jwk(), jku="http://127.0.0.1:1/keys", x5u="http://x.test")
+        assert refused(verifier, token) == "The bearer token's signature is wrong."
+
+
+class TestKeySet:
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"use": "enc"}, {"kty": "oct"}, {"kty": "unheard-of"}, {"kty": None}, {"kty": 7}, {"n": None},
+            {"n": 7}, {"n": "*"}, {"e": ""}, {"e": [], "n": {}}, {"n": "AQAB"}, {"alg": "unheard-of"},
+            {"alg": 7}, {"kid": None},
+        ],
+    )  # fmt: skip
+    def test_unusable_entry(
+        self, issuer: OidcIssuer, verifier: OidcVerifier, changes: dict[str, object]
+    ) -> None:
+        """An entry for encryption, of an unknown kind or with broken numbers verifies nothing, others do."""
+        other = SigningKey.new("key-2")
+        issuer.keys = [{**issuer.key.jwk(), **changes}, other.jwk()]
+        if changes.get("kid", "") is None:
+            del issuer.keys[0]["kid"]
+        assert refused(verifier, issuer.token())
+        assert verifier.claims(other.sign(issuer.claims()))
+
+    def test_other_curve_of_edwards(self, issuer: OidcIssuer, verifier: OidcVerifier) -> None:
+        """EdDSA is both Ed25519 and Ed448."""
+        key = SigningKey("key-448", "EdDSA", ed448.Ed448PrivateKey.generate())
+        issuer.keys = [key.jwk()]
+        assert verifier.claims(key.sign(issuer.claims()))
+
+    def test_key_too_short(self, issuer: OidcIssuer, verifier: OidcVerifier) -> None:
+        """A key that can be factored is not trusted."""
+        short = rsa.generate_private_key(public_exponent=65_537, key_size=1_024)  # noqa: S505
+        key = SigningKey("key-1", "PS256", short)
+        issuer.keys = [key.jwk()]
+        # PyJWT warns the signer; the issuer would not care.
+        with pytest.warns(match="1024"):
+            token = key.sign(issuer.claims())
+        assert refused(verifier, token) == "The bearer token is malformed."
+
+    def test_rotation(self, issuer: OidcIssuer, verifier: OidcVerifier, clock: FakeClock) -> None:
+        """A token under a new key is accepted as soon as the issuer may be asked again, without a restart."""
+        old = issuer.token()
+        assert verifier.claims(old)
+        issuer.rotate("key-2")
+        clock.sleep(SECONDS_BETWEEN_FETCHES)
+        assert verifier.claims(issuer.token())
+        assert refused(verifier, old) == "The bearer token's issuer has no such key."
+
+    def test_withdrawn_key(self, issuer: OidcIssuer, verifier: OidcVerifier, clock: FakeClock) -> None:
+        """A key that the issuer withdraws stops working within the hour, with nobody naming a new one."""
+        old = issuer.token()
+        assert verifier.claims(old)
+        issuer.rotate("key-2")
+        clock.sleep(KEYS_LIVE_SECONDS - 1)
+        assert verifier.claims(old)
+        clock.sleep(1)
+        assert refused(verifier, old) == "The bearer token's issuer has no such key."
+
+    def test_cached(self, issuer: OidcIssuer, verifier: OidcVerifier) -> None:
+        """However many tokens come in, the keys are fetched once."""
+        for _ in range(50):
+            verifier.claims(issuer.token())
+        assert (issuer.requests, issuer.fetches) == (2, 1)
+
+    def test_first_requests_at_once(self, issuer: OidcIssuer, verifier: OidcVerifier) -> None:
+        """The first tokens of a process all wait for the same fetch."""
+        issuer.delay_seconds = 0.3
+        with ThreadPoolExecutor(16) as pool:
+            assert all(pool.map(lambda _: verifier.claims(issuer.token()), range(16)))
+        assert issuer.fetches == 1
+
+
+class TestStorm:
+    def test_unknown_key_ids(self, issuer: OidcIssuer, verifier: OidcVerifier, clock: FakeClock) -> None:
+        """A thousand made-up key ids within a minute cost a dozen fetches, and nobody else notices."""
+        good = issuer.token()
+        forger = SigningKey.new("made-up")
+        for number in range(1_000):
+            token = forged({"alg": "RS256", "kid": f"made-up-{number}"}, issuer.claims(), b"x" * 256)
+            assert refused(verifier, token) == "The bearer token's issuer has no such key."
+            clock.sleep(0.06)
+        assert verifier.claims(good)
+        assert refused(verifier, forger.sign(issuer.claims()))
+        assert issuer.fetches <= 60 / SECONDS_BETWEEN_FETCHES + 1
+
+    def test_from_many_threads(self, issuer: OidcIssuer, verifier: OidcVerifier) -> None:
+        """At once, they cost one fetch."""
+
+        def attack(number: int) -> str:
+            return refused(verifier, forged({"alg": "RS256", "kid": str(number)}, {}, b"x"))
+
+        with ThreadPoolExecutor(16) as pool:
+            assert len(list(pool.map(attack, range(200)))) == 200
+        assert issuer.fetches == 1
+
+    def test_while_the_issuer_is_down(
+        self, issuer: OidcIssuer, verifier: OidcVerifier, clock: FakeClock
+    ) -> None:
+        """Nor is an issuer that fails asked more often."""
+        issuer.status = 503
+        for number in range(300):
+            unavailable(verifier, forged({"alg": "RS256", "kid": str(number)}, {}, b"x"))
+            clock.sleep(0.1)
+        assert issuer.requests <= 30 / SECONDS_BETWEEN_FETCHES + 1
+
+
+class TestOutage:
+    def test_down_from_the_start_and_back(
+        self, issuer: OidcIssuer, verifier: OidcVerifier, clock: FakeClock
+    ) -> None:
+        """Without keys nothing can be said of a token; once the issuer is there it can, without a restart."""
+        token = issuer.token()
+        issuer.stop()
+        unavailable(verifier, token)
+        issuer.start()
+        unavailable(verifier, token)  # it was asked just now
+        clock.sleep(SECONDS_BETWEEN_FETCHES)
+        assert verifier.claims(token)
+
+    def test_known_keys_last_a_day(
+        self, issuer: OidcIssuer, verifier: OidcVerifier, clock: FakeClock
+    ) -> None:
+        """Users whose key is known sign in while the issuer is down; not with a key of a day ago."""
+        token = issuer.token()
+        assert verifier.claims(token)
+        issuer.stop()
+        clock.sleep(KEYS_KEPT_SECONDS - 1)
+        assert verifier.claims(token)
+        unavailable(verifier, SigningKey.new("unknown").sign(issuer.claims()))
+        clock.sleep(SECONDS_BETWEEN_FETCHES)
+        unavailable(verifier, token)
+        issuer.start()
+        clock.sleep(SECONDS_BETWEEN_FETCHES)
+        assert verifier.claims(token)
+
+    def test_old_keys_of_an_idle_process(
+        self, issuer: OidcIssuer, verifier: OidcVerifier, clock: FakeClock
+    ) -> None:
+        """A process that has slept for days trusts nothing that it knew, not even while it asks anew."""
+        token = issuer.token()
+        assert verifier.claims(token)
+        clock.sleep(3 * KEYS_KEPT_SECONDS)
+        issuer.stop()
+        unavailable(verifier, token)
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"", b"null", b"[]", b"{", b"{}", b"\xff", b'{"keys": 7}', b'{"keys": [7]}', b'{"keys": null}',
+            b"[" * 100_000, b'{"keys": [{"kty": []}]}', b'{"jwks_uri": 7}',
+        ],
+    )  # fmt: skip
+    def test_nonsense(self, issuer: OidcIssuer, verifier: OidcVerifier, body: bytes) -> None:
+        """An issuer that answers nonsense is as good as down."""
+        token = issuer.token()
+        issuer.body = body
+        unavailable(verifier, token)
+
+    @pytest.mark.parametrize("body", [b"", b"null", b"[]", b"{}", b'{"keys": 7}', b'{"keys": [7]}'])
+    def test_nonsense_for_keys(self, issuer: OidcIssuer, clock: FakeClock, body: bytes) -> None:
+        """So is one whose key set is nonsense."""
+        with OidcIssuer() as keys:
+            keys.body = body
+            issuer.discovery = {"jwks_uri": f"{keys.url}/keys"}
+            wanted = OidcSettings(issuer.url, AUDIENCE, "acsMri", "admin")
+            with requests.Session() as session:
+                unavailable(OidcVerifier(wanted, JwksKeys(wanted, session, clock.monotonic)), issuer.token())
+            assert keys.requests == 1
+
+    @pytest.mark.parametrize("status", [204, 301, 302, 307, 401, 404, 429, 500, 503])
+    def test_status(self, issuer: OidcIssuer, verifier: OidcVerifier, status: int) -> None:
+        """Only a 200 counts; a redirection is not followed."""
+        issuer.status = status
+        unavailable(verifier, issuer.token())
+        assert issuer.requests == 1
+
+    @pytest.mark.parametrize(
+        "discovery",
+        [
+            {"issuer": "https://another.test"},
+            {"issuer": None},
+            {"jwks_uri": "http://keys.test/keys"},
+            {"jwks_uri": "ftp://127.0.0.1/keys"},
+            {"jwks_uri": "file:///etc/passwd"},
+            {"jwks_uri": "https://"},
+            {"jwks_uri": None},
+            {"jwks_uri": 7},
+        ],
+    )
+    def test_strange_discovery(
+        self, issuer: OidcIssuer, clock: FakeClock, discovery: dict[str, object]
+    ) -> None:
+        """A discovery document of another issuer, or with keys that travel in the clear, is refused."""
+        issuer.discovery = discovery
+        wanted = OidcSettings(issuer.url, AUDIENCE, "acsMri", "admin")
+        asked: list[str] = []
+
+        class Watched(requests.Session):
+            """Knows whom it has asked."""
+
+            def get(self, url: str | bytes, **options: Any) -> requests.Response:
+                asked.append(str(url))
+                return super().get(url, **options)
+
+        with Watched() as session:
+            unavailable(OidcVerifier(wanted, JwksKeys(wanted, session, clock.monotonic)), issuer.token())
+        assert asked == [f"{issuer.url}/.well-known/openid-configuration"]
+
+    def test_slow(self, issuer: OidcIssuer, verifier: OidcVerifier, clock: FakeClock) -> None:
+        """An issuer that does not answer holds nobody for long, one after the other or all at once."""
+        token = issuer.token()
+        issuer.delay_seconds = PATIENCE
+        began = time.monotonic()
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda _: unavailable(verifier, token), range(24)))
+        assert time.monotonic() - began < READ_TIMEOUT_SECONDS + LONGEST_WAIT_SECONDS
+        issuer.delay_seconds = 0
+        clock.sleep(SECONDS_BETWEEN_FETCHES)
+        assert verifier.claims(token)
+
+    def test_slow_while_keys_are_known(
+        self, issuer: OidcIssuer, verifier: OidcVerifier, clock: FakeClock
+    ) -> None:
+        """While one thread asks a slow issuer for news, all others go on with the keys that they know."""
+        token = issuer.token()
+        verifier.claims(token)
+        clock.sleep(KEYS_LIVE_SECONDS)
+        issuer.delay_seconds = 1.0
+        asking = threading.Thread(target=verifier.claims, args=(token,))
+        before = issuer.requests
+        asking.start()
+        try:
+            while issuer.requests == before:
+                time.sleep(0.01)
+            began = time.monotonic()
+            assert verifier.claims(token)
+            assert time.monotonic() - began < 0.5
+        finally:
+            asking.join(PATIENCE)
+
+
+class TestMalformed:
+    @pytest.mark.parametrize(
+        "token",
+        [
+            "", ".", "..", "...", "a", "a.b", "a.b.c", "ü.ü.ü", "\ud800.\ud800.x", "e30.e30.",
+            "bnVsbA.e30.eA", "W10.e30.eA", f"{'A' * 30_000}.e30.eA", "e30.e30.e30.e30.e30", SECRET,
+        ],
+    )  # fmt: skip
+    def test_no_token(self, issuer: OidcIssuer, verifier: OidcVerifier, token: str) -> None:
+        """What is no token is refused, before anything is fetched."""
+        refused(verifier, token)
+        assert issuer.requests == 0
+
+    def test_nested_without_end(self, issuer: OidcIssuer, verifier: OidcVerifier) -> None:
+        """A header of brackets, as deep as it fits, is refused."""
+        for header in (b"[" * 20_000, b'{"a":' * 5_000, b'{"alg":' + b"[" * 20_000):
+            assert refused(verifier, forged(header, {}, b"x")) == "The bearer token is malformed."
+        assert issuer.requests == 0
+
+    @pytest.mark.parametrize("kid", [7, None, [], {}, "", "ü" * 5_000, True])
+    def test_key_id(self, issuer: OidcIssuer, verifier: OidcVerifier, kid: object) -> None:
+        """A key id may be anything."""
+        token = forged({"alg": "RS256", "kid": kid}, issuer.claims(), b"x" * 256)
+        refused(verifier, token)
+
+    @pytest.mark.parametrize("extra", [{"crit": ["b64"], "b64": False}, {"crit": ["x"]}, {"zip": "DEF"}])
+    def test_extensions(self, issuer: OidcIssuer, verifier: OidcVerifier, extra: dict[str, object]) -> None:
+        """Header extensions that change what is signed are refused with everything unsigned."""
+        refused(verifier, forged({"alg": "RS256", "kid": "key-1", **extra}, issuer.claims(), b"x" * 256))
+
+    @settings(max_examples=400, deadline=None, derandomize=True, database=None)
+    @given(
+        st.one_of(
+            st.text(),
+            st.builds(
+                lambda *parts: ".".join(parts),
+                *[st.one_of(st.text(), st.binary().map(encoded))] * 3,
+            ),
+            st.builds(
+                forged,
+                st.dictionaries(
+                    st.sampled_from(["alg", "kid", "typ", "crit", "b64"]),
+                    st.one_of(
+                        st.none(), st.booleans(), st.integers(), st.text(), st.sampled_from(ALGORITHMS)
+                    ),
+                ),
+                st.dictionaries(st.text(), st.integers()),
+                st.binary(),
+            ),
+        )
+    )
+    def test_anything(self, token: str) -> None:
+        """Whatever the token, it is refused by our own error."""
+        wanted = OidcSettings("http://127.0.0.1:9", AUDIENCE, "acsMri", "admin")
+        keys = JwksKeys(wanted, _Unreachable(), FakeClock().monotonic)
+        with pytest.raises((UnauthenticatedError, IssuerUnavailableError)):
+            OidcVerifier(wanted, keys).claims(token)
+
+
+class _Unreachable(requests.Session):
+    """Nobody answers."""
+
+    def get(self, *_: Any, **__: Any) -> requests.Response:
+        raise requests.ConnectionError
