@@ -30,8 +30,8 @@ run: $(STAMP) ## the stack on port 7071, with curl lines to try and a page on 70
 picture: $(STAMP) ## a new picture of the page for the README; needs Chromium
 	@$(BIN)/python -m local.page.picture docs/images/see-it-ring.png
 
-test: $(STAMP) ## all tests
-	@$(BIN)/python -m pytest
+test: $(STAMP) ## all tests, three files at a time: most of them wait for something
+	@$(BIN)/python -m pytest -n 3 --dist loadfile
 
 test-unit test-contract test-integration test-end-to-end: $(STAMP)
 	@$(BIN)/python -m pytest tests/$(subst -,_,$(patsubst test-%,%,$@))

@@ -9,7 +9,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, WrapValidator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WrapValidator,
+)
 from pydantic import ValidatorFunctionWrapHandler as Handler
 
 from models.errors import InvalidEventError
@@ -76,6 +84,15 @@ def _encodable(value: object, validate: Handler) -> object:
 Text = Annotated[str | None, WrapValidator(_encodable)]
 
 
+def _whole(value: str) -> str:
+    # A name is hashed and stored, so half a character in it cannot be replaced: it would be another name.
+    value.encode()
+    return value
+
+
+Name = Annotated[str, Field(strict=True), AfterValidator(_whole)]
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
@@ -137,13 +154,9 @@ class _Data(_Part):
 class _Event(_Part):
     """The two schemas differ in names only, and in `specversion`."""
 
-    id: Annotated[str, Field(min_length=1, strict=True)]
-    source: Annotated[str, Field(strict=True)] = Field(
-        validation_alias=AliasChoices("source", "topic"), default=""
-    )
-    type: Annotated[str, Field(min_length=1, strict=True)] = Field(
-        validation_alias=AliasChoices("type", "eventType")
-    )
+    id: Annotated[Name, Field(min_length=1)]
+    source: Name = Field(validation_alias=AliasChoices("source", "topic"), default="")
+    type: Annotated[Name, Field(min_length=1)] = Field(validation_alias=AliasChoices("type", "eventType"))
     time: Any = Field(validation_alias=AliasChoices("time", "eventTime"), default=None)
     data: Any = None
 

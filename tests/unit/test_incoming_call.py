@@ -323,6 +323,12 @@ class TestOptionalProperties:
         assert found.caller_display_name == "a\ufffd b\ufffd"
         assert found.correlation_id == "📱"
 
+    @pytest.mark.parametrize("name", ["id", "topic", "eventType"])
+    def test_half_a_character_in_a_name(self, name: str) -> None:
+        """An event's id, source and type are hashed and stored as they are, so they have to be whole."""
+        with pytest.raises(InvalidEventError, match="malformed"):
+            parse_event(event_grid(**{name: "a\ud83d"}))
+
     def test_deep_nesting(self) -> None:
         """Nesting that JSON itself still takes does not matter where nobody looks."""
         deep: dict[str, Any] = {}
