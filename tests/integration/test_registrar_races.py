@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 from pymongo import MongoClient
+from pymongo.errors import DuplicateKeyError
+from pymongo.results import UpdateResult
 
 from local.database import EmbeddedDatabase
+from local.hub import RunningHub
 from local.stack import Host, Stack
 from tests.end_to_end.host_log import HostLog
 from tests.end_to_end.hosts import Documents, another_host, new_user
 from tests.integration.conftest import SHORT
-from tests.rig import FailPoint, at_once, call_to, eventually
+from tests.rig import App, FailPoint, at_once, call_to, eventually
 
 RACES = 5
 """How often each race is run."""
@@ -145,6 +148,25 @@ class TestRaces:
             owners = [user for user in users if racers.devices(user)]
             assert len(owners) == 1
             assert documents.count_documents({"deviceToken": device_token}) == 1
+
+    def test_two_inserts_of_one_token(
+        self, hub: RunningHub, database: EmbeddedDatabase, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A server that fails one of two first registrations for the other's sake is asked again."""
+        with App(hub, database.uri) as app:
+            # The embedded database settles this race by itself and takes no order to lose it.
+            collection = app.clients._device_store._collection
+            upsert, refusals = collection.update_one, [DuplicateKeyError("E11000")]
+
+            def update_one(*arguments: Any, **options: Any) -> UpdateResult:
+                if refusals:
+                    raise refusals.pop()
+                return upsert(*arguments, **options)
+
+            monkeypatch.setattr(collection, "update_one", update_one)
+            device = app.register(user := new_user())[0]
+            assert [one["deviceToken"] for one in app.registrations(user)] == [device.device_token]
+            assert refusals == []
 
 
 class TestDatabase:
