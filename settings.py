@@ -118,7 +118,7 @@ class Settings(BaseSettings):
     maximum_concurrent_sends: Annotated[int, Field(ge=1, le=512)] = Field(
         validation_alias="MaximumConcurrentSends", default=64
     )
-    """Threads that send to the hub, and kept-alive connections to it, of one worker process."""
+    """Threads of one worker process that send to the hub for callees with several devices."""
     application_insights: SecretStr | None = Field(
         validation_alias="APPLICATIONINSIGHTS_CONNECTION_STRING", default=None
     )

@@ -42,7 +42,7 @@ INSTALLED = {
     "pymongo": "pymongo",
     "bson": "pymongo",
     "requests": "requests",
-    "urllib3": "requests",
+    "urllib3": "urllib3",
     "jwt": "PyJWT[crypto]",
 }
 
