@@ -235,10 +235,17 @@ class _Pushes:
     info: PushNotificationInfo
     ends_at: datetime
     clock: Clock
+    built: dict[tuple[Platform, int], Push] = field(default_factory=dict)
+    """By platform and whole seconds left: one body serves all devices of a platform."""
 
     def build(self, platform: Platform) -> Push:
         """The push for a platform; PushTooLargeError if there can be none."""
-        return build_push(platform, self.info, self.clock.now(), self.ends_at)
+        now = self.clock.now()
+        key = platform, int((self.ends_at - now).total_seconds())
+        push = self.built.get(key)
+        if push is None:
+            push = self.built[key] = build_push(platform, self.info, now, self.ends_at)
+        return push
 
     def refusal(self, platform: Platform) -> Outcome | None:
         """The outcome for a platform for which there can be no push."""
