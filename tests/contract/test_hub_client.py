@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -365,6 +366,19 @@ class TestDeviceTokens:
         """Every token that fits a header goes out as it is."""
         assert client.send(PUSH, device_token, AMPLE).kind is ACCEPTED
         assert hub.script.requests[0].header("ServiceBusNotification-DeviceHandle") == [device_token]
+
+
+class TestEnvironment:
+    def test_a_netrc_does_not_replace_the_token(
+        self, hub: ScriptedHub, client: HubClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A `.netrc` entry for the hub's host leaves the SAS token as it is."""
+        netrc = tmp_path / "netrc"
+        netrc.write_text("machine 127.0.0.1 login somebody password secret\n")
+        monkeypatch.setenv("NETRC", str(netrc))
+        send(client)
+        (authorization,) = hub.script.requests[0].header("Authorization")
+        assert authorization.startswith("SharedAccessSignature ")
 
 
 class TestSimulator:
