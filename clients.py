@@ -25,11 +25,11 @@ from push import ledger
 from push.call_notes import LedgerNotes
 from push.delivery import Delivery, TimeLimits
 from push.fan_out import FanOutTools
-from push.hub import HubClient, HubEndpoint
+from push.hub import HubClient
 from push.ledger import Ledger
 from push.sas import SasTokenSource
 from push.trigger import IncomingCallHandler
-from push.wire import HubWire
+from push.wire import HubEndpoint, HubWire
 from registrar import rate, store
 from registrar.access import Access, KeyAccess, OidcAccess
 from registrar.rate import ChangeLimit, MongoChangeLimit, NoChangeLimit
@@ -102,15 +102,10 @@ class Clients:
         return OidcAccess(OidcVerifier(oidc, keys), oidc.user_claim, oidc.admin_role)
 
     def _change_limit(self) -> ChangeLimit:
-        settings = self._settings
-        if settings.registrations_per_minute == 0:
+        per_minute = self._settings.registrations_per_minute
+        if per_minute == 0:
             return NoChangeLimit()
-        return MongoChangeLimit(
-            self._collection(rate.COLLECTION_NAME),
-            settings.mongodb_operation_seconds,
-            settings.registrations_per_minute,
-            settings.mongodb_server_selection_seconds,
-        )
+        return MongoChangeLimit(self._collection(rate.COLLECTION_NAME), self._timeouts, per_minute)
 
     @cached_property
     def _incoming_call_handler(self) -> IncomingCallHandler:
@@ -140,18 +135,19 @@ class Clients:
         self.incoming_call_handler()
         return True
 
+    @property
+    def _timeouts(self) -> mongodb.Timeouts:
+        settings = self._settings
+        return mongodb.Timeouts(settings.mongodb_operation_seconds, settings.mongodb_server_selection_seconds)
+
     def _collection(self, name: str) -> Collection[mongodb.Document]:
         return self._mongo_client[self._settings.database_name][name]
 
     @cached_property
     def _ledger(self) -> Ledger:
-        collection = self._mongo_client[self._settings.database_name][ledger.COLLECTION_NAME]
         # Longer than one send; with the defaults shorter than Event Grid's first redelivery after 10 s.
         lease = timedelta(seconds=self._hub_client.longest_send_seconds + 2)
-        settings = self._settings
-        return Ledger(
-            collection, settings.mongodb_operation_seconds, lease, settings.mongodb_server_selection_seconds
-        )
+        return Ledger(self._collection(ledger.COLLECTION_NAME), self._timeouts, lease)
 
     @cached_property
     def _metrics(self) -> Metrics:
@@ -165,11 +161,7 @@ class Clients:
 
     @cached_property
     def _device_store(self) -> DeviceStore:
-        collection = self._mongo_client[self._settings.database_name][store.COLLECTION_NAME]
-        settings = self._settings
-        return DeviceStore(
-            collection, settings.mongodb_operation_seconds, settings.mongodb_server_selection_seconds
-        )
+        return DeviceStore(self._collection(store.COLLECTION_NAME), self._timeouts)
 
     @cached_property
     def _hub_client(self) -> HubClient:
@@ -177,21 +169,18 @@ class Clients:
         tokens = SasTokenSource(settings.hub_connection, settings.hub_name, time.time)
         second = settings.hub_connection_secondary
         secondary_tokens = SasTokenSource(second, settings.hub_name, time.time) if second else None
-        return HubClient(self._hub_wire, self._hub_endpoint, tokens, time.time, secondary_tokens)
+        return HubClient(self._hub_wire, tokens, time.time, secondary_tokens)
 
     @cached_property
-    def _hub_endpoint(self) -> HubEndpoint:
+    def _hub_wire(self) -> HubWire:
         settings = self._settings
-        return HubEndpoint(
+        endpoint = HubEndpoint(
             settings.messages_url,
             settings.hub_api_version,
             settings.hub_connect_seconds,
             settings.hub_read_seconds,
         )
-
-    @cached_property
-    def _hub_wire(self) -> HubWire:
-        return HubWire(self._hub_endpoint.direct_send_url)
+        return HubWire(endpoint, self._clock.monotonic)
 
     @cached_property
     def _mongo_client(self) -> MongoClient[mongodb.Document]:

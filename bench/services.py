@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-from bench.certificates import Certificates, make_certificates
+from local.certificates import Certificates, make_certificates
 from local.database import EmbeddedDatabase
 from local.hub_client import HubControl
 from local.hub_memory import DEVELOPMENT_HUB

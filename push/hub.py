@@ -5,42 +5,28 @@ Wire: Notification Hubs REST, "Direct Send". What the answers mean, see `_MEANIN
 
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from requests.exceptions import InvalidHeader
 from requests.utils import check_header_validity
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
-from urllib3.util import Timeout
 
 from models.push import Outcome, OutcomeKind, Push
 from push.retry import retry_after_seconds
 from push.sas import SasTokenSource
-from push.wire import Answer
-
-
-@dataclass(frozen=True, slots=True)
-class HubEndpoint:
-    """Where messages go, and how long to wait for the hub."""
-
-    messages_url: str
-    """`https://<namespace>.servicebus.windows.net/<hub>/messages/`"""
-    api_version: str
-    connect_seconds: float
-    read_seconds: float
-    """Time-outs of one request."""
-
-    @property
-    def direct_send_url(self) -> str:
-        """Where a push for one device goes; without `direct` it would go to every device of the hub."""
-        return f"{self.messages_url}?direct&api-version={self.api_version}"
+from push.wire import Answer, NoAnswerError, UnreachableError, WireError
 
 
 class Wire(Protocol):
     """All that the client wants to know of the network."""
 
-    def post(self, body: bytes, headers: Mapping[str, str], timeout: Timeout) -> Answer:
-        """Send once; urllib3's HTTPError where the network fails."""
+    @property
+    def longest_send_seconds(self) -> float:
+        """How long one `post` can take."""
+        ...
+
+    def post(self, body: bytes, headers: Mapping[str, str], time_left: float) -> Answer:
+        """Send once, and be back in time; WireError where the network fails."""
         ...
 
 
@@ -96,7 +82,6 @@ class HubClient:
     def __init__(
         self,
         wire: Wire,
-        endpoint: HubEndpoint,
         tokens: SasTokenSource,
         clock: Callable[[], float],
         secondary_tokens: SasTokenSource | None = None,
@@ -104,13 +89,11 @@ class HubClient:
         """Take ready collaborators.
 
         Args:
-            wire: posts to the endpoint's `direct_send_url`.
-            endpoint: the hub.
+            wire: posts to the hub.
             tokens: SAS tokens for the hub.
             clock: tells Unix time in seconds.
             secondary_tokens: SAS tokens of another key, for when the hub refuses the first.
         """
-        self._endpoint = endpoint
         self._wire = wire
         self._tokens = tokens
         self._secondary_tokens = secondary_tokens
@@ -119,7 +102,7 @@ class HubClient:
     @property
     def longest_send_seconds(self) -> float:
         """How long one send can take."""
-        return self._endpoint.connect_seconds + self._endpoint.read_seconds
+        return self._wire.longest_send_seconds
 
     def send(self, push: Push, device_token: str, time_left: float) -> Outcome:
         """Send `push` to one device, once; every answer and every failure of the network is an outcome.
@@ -151,24 +134,18 @@ class HubClient:
             "TrackingId": tracking_id,
             **dict(push.headers),
         }
-        timeout = Timeout(
-            connect=self._endpoint.connect_seconds,
-            read=self._endpoint.read_seconds,
-            # Connecting and reading together, too.
-            total=max(0.001, time_left),
-        )
         try:
-            return self._outcome(self._wire.post(push.body, headers, timeout), tracking_id)
-        except (ConnectTimeoutError, NewConnectionError):
+            return self._outcome(self._wire.post(push.body, headers, time_left), tracking_id)
+        except UnreachableError:
             return Outcome(OutcomeKind.TRANSIENT, "the hub cannot be reached", tracking_id=tracking_id)
-        except ReadTimeoutError:
+        except NoAnswerError:
             return Outcome(
                 OutcomeKind.TRANSIENT,
                 "the hub did not answer in time",
                 tracking_id=tracking_id,
                 may_have_rung=True,
             )
-        except (HTTPError, OSError):
+        except WireError:
             return Outcome(
                 OutcomeKind.TRANSIENT, "the connection to the hub was lost", tracking_id=tracking_id
             )

@@ -1,21 +1,57 @@
 """One POST to the hub over a kept-alive connection.
 
-`requests` decides how the hub is reached (certificates, proxies, pool); each send then goes straight to the
-connection pool. Preparing and merging a whole request again for every push took more than twice the
-processor time of the send (docs/performance.md).
+On `http.client`, not on `requests` or the `urllib3` below it: either spends more processor time on preparing
+each request than the request itself takes (docs/performance.md). What is left to do here is to keep
+connections, and to tell what cannot have rung from what may have.
 """
 
-from collections.abc import Mapping
+import http.client
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Self, cast
+from email.message import Message
+from typing import Self
 
-import requests
-from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool
-from urllib3.util import Timeout
+from push.connections import IdleConnections
+from push.route import Route
 
-_MOST_CONNECTIONS = 1_024
-"""More than the threads of one worker process; they are opened as they are needed."""
+_LONGEST_BODY = 65_536
+"""Of an answer, in bytes; who says more loses the connection."""
+
+_LEAST_SECONDS = 0.001
+"""A time-out of nothing would mean "do not wait at all"."""
+
+
+class WireError(Exception):
+    """The network failed. It has no cause, which would quote addresses."""
+
+
+class UnreachableError(WireError):
+    """There is no connection to the hub, so nothing has been sent."""
+
+
+class ConnectionLostError(WireError):
+    """The connection broke, or what came back is no HTTP."""
+
+
+class NoAnswerError(WireError):
+    """The hub has the whole request and did not answer in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class HubEndpoint:
+    """Where messages go, and how long to wait for the hub."""
+
+    messages_url: str
+    """`https://<namespace>.servicebus.windows.net/<hub>/messages/`"""
+    api_version: str
+    connect_seconds: float
+    read_seconds: float
+    """Time-outs of one request."""
+
+    @property
+    def direct_send_url(self) -> str:
+        """Where a push for one device goes; without `direct` it would go to every device of the hub."""
+        return f"{self.messages_url}?direct&api-version={self.api_version}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,54 +59,102 @@ class Answer:
     """What the hub answered; its body is not kept."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Message
     """Names in any case."""
 
 
 class HubWire:
-    """Posts to one URL. Safe to share between threads."""
+    """Posts to one hub. Safe to share between threads."""
 
-    def __init__(self, url: str) -> None:
-        """Take the whole URL, query included.
-
-        The environment's proxies and certificates count as they are now; a `.netrc` never does, since it
-        would replace the SAS token.
-        """
-        with requests.Session() as session:
-            environment = session.merge_environment_settings(url, {}, None, None, None)
-        # A connection beyond the limit would be closed after one send, and the next one shake hands again.
-        self._adapter = HTTPAdapter(pool_connections=1, pool_maxsize=_MOST_CONNECTIONS)
-        prepared = requests.Request("POST", url).prepare()
-        pool = self._adapter.get_connection_with_tls_context(
-            prepared, environment["verify"], proxies=environment["proxies"], cert=environment["cert"]
-        )
-        self._pool = cast("HTTPConnectionPool", pool)
-        self._target = self._adapter.request_url(prepared, environment["proxies"])
-
-    def post(self, body: bytes, headers: Mapping[str, str], timeout: Timeout) -> Answer:
-        """Send once, follow nothing, repeat nothing.
+    def __init__(self, endpoint: HubEndpoint, monotonic: Callable[[], float]) -> None:
+        """Take the hub, and a clock that tells seconds and never runs backwards.
 
         Raises:
-            urllib3.exceptions.HTTPError: the network failed; its kind says how.
+            ConfigurationError: the environment names a proxy that cannot be used.
         """
-        response = self._pool.urlopen(
-            "POST",
-            self._target,
-            body,
-            headers,
-            retries=False,
-            redirect=False,
-            assert_same_host=False,
-            timeout=timeout,
-        )
-        return Answer(response.status, response.headers)
+        self._endpoint = endpoint
+        self._monotonic = monotonic
+        self._route = Route.to(endpoint.direct_send_url)
+        self._idle = IdleConnections(monotonic)
+
+    @property
+    def longest_send_seconds(self) -> float:
+        """How long one `post` can take."""
+        return self._endpoint.connect_seconds + self._endpoint.read_seconds
+
+    def post(self, body: bytes, headers: Mapping[str, str], time_left: float) -> Answer:
+        """Send once, follow nothing, repeat nothing.
+
+        Args:
+            body: what to send.
+            headers: what goes with it.
+            time_left: seconds in which to be back, whatever the endpoint's time-outs.
+
+        Raises:
+            WireError: its kind says how the network failed.
+        """
+        ends_at = self._monotonic() + time_left
+        connection = self._idle.take() or self._connect(time_left)
+        answer = None
+        try:
+            answer = self._exchange(connection, body, headers, ends_at)
+        finally:
+            # http.client closes it where the hub says so, and a broken one is of no more use.
+            if answer is not None and connection.sock is not None:
+                self._idle.keep(connection)
+            else:
+                connection.close()
+        return answer
 
     def close(self) -> None:
         """Close the connections."""
-        self._adapter.close()
+        self._idle.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _connect(self, time_left: float) -> http.client.HTTPConnection:
+        timeout = max(_LEAST_SECONDS, min(self._endpoint.connect_seconds, time_left))
+        connection = self._route.connection(timeout)
+        try:
+            connection.connect()
+        except (OSError, http.client.HTTPException):
+            connection.close()
+            raise UnreachableError from None
+        return connection
+
+    def _exchange(
+        self,
+        connection: http.client.HTTPConnection,
+        body: bytes,
+        headers: Mapping[str, str],
+        ends_at: float,
+    ) -> Answer:
+        time_left = ends_at - self._monotonic()
+        try:
+            connection.sock.settimeout(max(_LEAST_SECONDS, min(self._endpoint.read_seconds, time_left)))
+            connection.request("POST", self._route.target, body, headers)
+        except (OSError, http.client.HTTPException):
+            raise ConnectionLostError from None
+        try:
+            response = connection.getresponse()
+        except TimeoutError:
+            raise NoAnswerError from None
+        except (OSError, http.client.HTTPException):
+            raise ConnectionLostError from None
+        _drain(connection, response)
+        return Answer(response.status, response.headers)
+
+
+def _drain(connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
+    """Read what follows the headers, so that the connection can be used again. The answer counts anyway."""
+    try:
+        response.read(_LONGEST_BODY)
+    except (OSError, http.client.HTTPException):
+        connection.close()
+    else:
+        if not response.isclosed():
+            connection.close()

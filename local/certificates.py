@@ -26,17 +26,19 @@ class Certificates:
     key: Path
 
 
-def make_certificates(directory: Path, host: str) -> Certificates:
-    """Make them for `host` and for 127.0.0.1, with P-256 keys."""
+def make_certificates(directory: Path, host: str, *, loopback: bool = True) -> Certificates:
+    """Make them for `host` and, unless told otherwise, for this machine, with P-256 keys."""
     authority_key, server_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    authority_name = _name("throw-away benchmark authority")
+    authority_name = _name("throw-away authority")
     authority = (
         _certificate(authority_name, authority_name, authority_key.public_key())
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(signs_certificates=True), critical=True)
         .sign(authority_key, hashes.SHA256())
     )
-    names = [x509.DNSName(host), x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
+    names: list[x509.GeneralName] = [x509.DNSName(host)]
+    if loopback:
+        names += [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
     authority_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key())
     server = (
         _certificate(_name(host), authority_name, server_key.public_key())
