@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -19,29 +20,36 @@ _UNAUTHORIZED_CODES = frozenset({13, 18})
 """MongoDB's Unauthorized and AuthenticationFailed."""
 
 
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long a piece of work with the database may take."""
+
+    operation_seconds: float
+    """All of it."""
+    server_selection_seconds: float | None = None
+    """Its share to look for a server; None for all the time there is."""
+
+
 @contextmanager
-def work(
-    collection: Collection[Document], timeout_seconds: float, server_selection_seconds: float | None = None
-) -> Iterator[None]:
+def work(collection: Collection[Document], timeouts: Timeouts) -> Iterator[None]:
     """A piece of work with a collection: bounded in time, its failures turned into our errors.
 
     Blocks nest: the earliest end counts. What pymongo raises quotes commands and keys, so no cause is kept.
 
     Args:
         collection: what is worked with.
-        timeout_seconds: how long all of it may take.
-        server_selection_seconds: how long a server may be looked for; None for all the time there is.
+        timeouts: how long it may take.
 
     Raises:
         ConfigurationError: the database refuses the credentials, or the connection string cannot be used.
         DatabaseUnavailableError: every other failure.
     """
     try:
-        with within(timeout_seconds):
-            if server_selection_seconds is not None:
+        with within(timeouts.operation_seconds):
+            if timeouts.server_selection_seconds is not None and not _knows_a_server(collection):
                 # Within a time limit pymongo forgets `serverSelectionTimeoutMS` and would look for a server
-                # until the limit. This looks at what its monitor knows and sends nothing.
-                with within(server_selection_seconds):
+                # until the limit. This waits for what its monitor finds and sends nothing.
+                with within(timeouts.server_selection_seconds):
                     _ = collection.database.client.is_primary
             yield
     except errors.OperationFailure as error:
@@ -60,6 +68,11 @@ def work(
         raise DatabaseUnavailableError(
             f"MongoDB cannot be reached in time ({type(error).__name__})."
         ) from None
+
+
+def _knows_a_server(collection: Collection[Document]) -> bool:
+    servers = collection.database.client.topology_description.server_descriptions()
+    return any(server.is_writable for server in servers.values())
 
 
 def within(seconds: float) -> AbstractContextManager[None]:

@@ -24,6 +24,7 @@ from typing import Any
 import requests
 from pymongo import MongoClient
 
+import mongodb
 from local.hub_client import Summary
 from local.hub_faults import Fault
 from local.process import ChildError
@@ -284,7 +285,7 @@ def soak(plan: Plan, tell: Callable[[str], None]) -> Report:
     """Run a plan on a stack of its own; `tell` gets a line now and then."""
     options = StackOptions(hosts=plan.workers, settings=SETTINGS, log_level="ERROR", tell=tell)
     with Stack(options) as stack, MongoClient[dict[str, Any]](stack.database.uri) as client:
-        store = DeviceStore(client["calling"][COLLECTION_NAME], timeout_seconds=10)
+        store = DeviceStore(client["calling"][COLLECTION_NAME], mongodb.Timeouts(10))
         for fault in plan.faults():
             stack.hub.add_fault(fault)
         grid = EventGrid(plan, stack.hosts, Phones(store, plan.seed).place)

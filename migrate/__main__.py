@@ -114,8 +114,9 @@ class _Databases:
     def mover(self, pool: ThreadPoolExecutor, rules: Rules, *, dry_run: bool) -> Mover:
         """What moves devices into the target."""
         target = self._client(self._target_uri, "MongoDbConnectionString")[self._name]
-        store = DeviceStore(target[TARGET_COLLECTION], _TIMEOUT_SECONDS)
-        memory = Memory(target[MEMORY_COLLECTION], _TIMEOUT_SECONDS, read_only=dry_run)
+        timeouts = mongodb.Timeouts(_TIMEOUT_SECONDS)
+        store = DeviceStore(target[TARGET_COLLECTION], timeouts)
+        memory = Memory(target[MEMORY_COLLECTION], timeouts, read_only=dry_run)
         return Mover(store.foresee_adoption if dry_run else store.adopt, memory, pool, SystemClock(), rules)
 
     def _client(self, uri: str, name: str) -> MongoClient[mongodb.Document]:

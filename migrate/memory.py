@@ -29,11 +29,11 @@ class Memory:
     """The memory on MongoDB, beside the registrations. With `read_only` it takes in nothing new."""
 
     def __init__(
-        self, collection: Collection[mongodb.Document], timeout_seconds: float, *, read_only: bool = False
+        self, collection: Collection[mongodb.Document], timeouts: mongodb.Timeouts, *, read_only: bool = False
     ) -> None:
-        """Take the collection, and the time that each method may take."""
+        """Take the collection, and how long each method may take."""
         self._collection = collection
-        self._timeout_seconds = timeout_seconds
+        self._timeouts = timeouts
         self._read_only = read_only
         self._index_ready = False
 
@@ -43,7 +43,7 @@ class Memory:
         Raises:
             DatabaseUnavailableError, ConfigurationError: nothing is known.
         """
-        with mongodb.work(self._collection, self._timeout_seconds):
+        with mongodb.work(self._collection, self._timeouts):
             found = self._collection.find({"_id": {"$in": list(registration_ids)}}, {"owner": 1})
             return {document["_id"]: document["owner"] for document in found}
 
@@ -58,7 +58,7 @@ class Memory:
             return
         expires_at = mongodb.milliseconds(now + REMEMBERED_FOR)
         documents = [{"_id": name, "owner": owner, "expiresAt": expires_at} for name, owner in owners.items()]
-        with mongodb.work(self._collection, self._timeout_seconds):
+        with mongodb.work(self._collection, self._timeouts):
             if not self._index_ready:
                 mongodb.create_ttl_index(self._collection)
                 self._index_ready = True

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from pymongo import errors
@@ -31,7 +32,7 @@ _SETTLED = frozenset(kind.value for kind in (OutcomeKind.ACCEPTED, OutcomeKind.R
 """Outcomes that no redelivery changes. A misconfigured hub may have been mended by then."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EventKey:
     """What names an event, and the call that it is about."""
 
@@ -39,7 +40,7 @@ class EventKey:
     event_id: str
     call_id: str | None
 
-    @property
+    @cached_property
     def document_id(self) -> str:
         """Source and id together are unique; 64 hexadecimal digits."""
         return hashlib.sha256(f"{self.source}\n{self.event_id}".encode()).hexdigest()
@@ -75,17 +76,12 @@ class Ledger:
     def __init__(
         self,
         collection: Collection[mongodb.Document],
-        timeout_seconds: float,
+        timeouts: mongodb.Timeouts,
         lease: timedelta,
-        server_selection_seconds: float | None = None,
     ) -> None:
-        """Take the collection, the time that each method may take, and how long a lease lasts.
-
-        `server_selection_seconds` is a method's share of its time to find a server; None for all of it.
-        """
+        """Take the collection, how long each method may take, and how long a lease lasts."""
         self._collection = collection
-        self._timeout_seconds = timeout_seconds
-        self._server_selection_seconds = server_selection_seconds
+        self._timeouts = timeouts
         self._lease = lease
         self._index_ready = False
 
@@ -188,7 +184,7 @@ class Ledger:
         return Lease(key, holder, until, first_seen, _settled(known["devices"]))
 
     def _work(self) -> AbstractContextManager[None]:
-        return mongodb.work(self._collection, self._timeout_seconds, self._server_selection_seconds)
+        return mongodb.work(self._collection, self._timeouts)
 
     def _find(self, key: EventKey) -> mongodb.Document | None:
         return self._collection.find_one({"_id": key.document_id})

@@ -41,14 +41,12 @@ class MongoChangeLimit:
     def __init__(
         self,
         collection: Collection[mongodb.Document],
-        timeout_seconds: float,
+        timeouts: mongodb.Timeouts,
         per_minute: int,
-        server_selection_seconds: float | None = None,
     ) -> None:
-        """Take the collection, the time that counting may take, the limit, and the time to find a server."""
+        """Take the collection, how long counting may take, and the limit."""
         self._collection = collection
-        self._timeout_seconds = timeout_seconds
-        self._server_selection_seconds = server_selection_seconds
+        self._timeouts = timeouts
         self._per_minute = per_minute
         self._index_ready = False
 
@@ -61,7 +59,7 @@ class MongoChangeLimit:
         """
         minute = int(now.timestamp()) // _WINDOW_SECONDS
         name = hashlib.sha256(f"{acs_mri}\n{minute}".encode()).hexdigest()
-        with mongodb.work(self._collection, self._timeout_seconds, self._server_selection_seconds):
+        with mongodb.work(self._collection, self._timeouts):
             self._ensure_index()
             counted = self._count(name, now)
         if not counted:

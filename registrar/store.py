@@ -43,13 +43,11 @@ class DeviceStore:
     def __init__(
         self,
         collection: Collection[mongodb.Document],
-        timeout_seconds: float,
-        server_selection_seconds: float | None = None,
+        timeouts: mongodb.Timeouts,
     ) -> None:
-        """Take the collection, the time that each method may take in all, and its share to find a server."""
+        """Take the collection, and how long each method may take."""
         self._collection = collection
-        self._timeout_seconds = timeout_seconds
-        self._server_selection_seconds = server_selection_seconds
+        self._timeouts = timeouts
         self._indexes_ready = False
 
     def register(
@@ -181,7 +179,7 @@ class DeviceStore:
             self._collection.delete_one({"_id": registration.registration_id, "acsMri": registration.acs_mri})
 
     def _work(self) -> AbstractContextManager[None]:
-        return mongodb.work(self._collection, self._timeout_seconds, self._server_selection_seconds)
+        return mongodb.work(self._collection, self._timeouts)
 
     def _displace(self, acs_mri: str, now: datetime, maximum_devices: int) -> Sequence[str]:
         """Delete the devices beyond the maximum, those refreshed longest ago."""

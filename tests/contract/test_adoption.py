@@ -49,7 +49,7 @@ def collection(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture
 def store(collection: Collection[mongodb.Document]) -> DeviceStore:
-    return DeviceStore(collection, 10.0)
+    return DeviceStore(collection, mongodb.Timeouts(10.0))
 
 
 def tokens(store: DeviceStore, user: str = ALICE) -> list[str]:
@@ -153,7 +153,7 @@ class TestRaces:
     def test_side_by_side(self, client: MongoClient[mongodb.Document]) -> None:
         """Adoptions racing with apps: every token ends with the app's user, every device with its token."""
         collection = client["calling"][next(_names)]
-        store = DeviceStore(collection, 20.0)
+        store = DeviceStore(collection, mongodb.Timeouts(20.0))
         numbers = range(40)
 
         def adopt_moved(number: int) -> None:

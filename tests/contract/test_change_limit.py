@@ -23,7 +23,7 @@ from tests.fakes import ALICE, BOB
 pytestmark = pytest.mark.filterwarnings(r"ignore:datetime\.datetime\.utcnow:DeprecationWarning:mongomock")
 
 MINUTE = datetime(2100, 1, 31, 12, 0, 0, tzinfo=UTC)
-TIMEOUT = 10.0
+TIMEOUTS = mongodb.Timeouts(10.0)
 
 _names = (f"rates-{number}" for number in count())
 
@@ -61,17 +61,17 @@ def allowed(limit: MongoChangeLimit, user: str, now: datetime) -> bool:
 class TestLimit:
     def test_exactly(self, collection: Collection[mongodb.Document]) -> None:
         """So many and no more, however often it is tried."""
-        limit = MongoChangeLimit(collection, TIMEOUT, 3)
+        limit = MongoChangeLimit(collection, TIMEOUTS, 3)
         assert [allowed(limit, ALICE, MINUTE) for _ in range(6)] == [True] * 3 + [False] * 3
 
     def test_one(self, collection: Collection[mongodb.Document]) -> None:
         """The smallest limit lets one through."""
-        limit = MongoChangeLimit(collection, TIMEOUT, 1)
+        limit = MongoChangeLimit(collection, TIMEOUTS, 1)
         assert [allowed(limit, ALICE, MINUTE) for _ in range(2)] == [True, False]
 
     def test_other_user(self, collection: Collection[mongodb.Document]) -> None:
         """Nobody pays for another user's changes."""
-        limit = MongoChangeLimit(collection, TIMEOUT, 1)
+        limit = MongoChangeLimit(collection, TIMEOUTS, 1)
         assert allowed(limit, ALICE, MINUTE)
         assert not allowed(limit, ALICE, MINUTE)
         assert allowed(limit, BOB, MINUTE)
@@ -79,7 +79,7 @@ class TestLimit:
     @pytest.mark.parametrize(("second", "wait"), [(0, 60), (1, 59), (59, 1)])
     def test_next_minute(self, collection: Collection[mongodb.Document], second: int, wait: int) -> None:
         """The answer says when the next minute begins, and then it goes on."""
-        limit, now = MongoChangeLimit(collection, TIMEOUT, 1), MINUTE + timedelta(seconds=second)
+        limit, now = MongoChangeLimit(collection, TIMEOUTS, 1), MINUTE + timedelta(seconds=second)
         assert allowed(limit, ALICE, now)
         with pytest.raises(TooManyChangesError) as caught:
             limit.count_change(ALICE, now)
@@ -90,13 +90,13 @@ class TestLimit:
 
     def test_across_instances(self, collection: Collection[mongodb.Document]) -> None:
         """Two instances count together."""
-        one, two = (MongoChangeLimit(collection, TIMEOUT, 3) for _ in range(2))
+        one, two = (MongoChangeLimit(collection, TIMEOUTS, 3) for _ in range(2))
         assert [allowed(limit, ALICE, MINUTE) for limit in (one, two, one, two)] == [True] * 3 + [False]
 
     def test_document(self, collection: Collection[mongodb.Document]) -> None:
         """What is kept names nobody, ends by itself, and not before its minute does."""
         now = MINUTE + timedelta(seconds=59.5)
-        MongoChangeLimit(collection, TIMEOUT, 3).count_change(ALICE, now)
+        MongoChangeLimit(collection, TIMEOUTS, 3).count_change(ALICE, now)
         (document,) = collection.find()
         assert set(document) == {"_id", "count", "expiresAt"}
         assert ALICE not in str(document)
@@ -111,7 +111,7 @@ class TestLimit:
     def test_database_away(self) -> None:
         """What cannot be counted is not let through."""
         with MongoClient[mongodb.Document]("127.0.0.1", 1, serverSelectionTimeoutMS=100) as nowhere:
-            limit = MongoChangeLimit(nowhere["calling"]["rates"], 1.0, 3)
+            limit = MongoChangeLimit(nowhere["calling"]["rates"], mongodb.Timeouts(1.0), 3)
             with pytest.raises(DatabaseUnavailableError):
                 limit.count_change(ALICE, MINUTE)
 
@@ -122,7 +122,7 @@ class TestRaces:
         self, client: MongoClient[mongodb.Document], wire: Collection[mongodb.Document], per_minute: int
     ) -> None:
         """Of threads that all are the first of their minute, exactly as many as allowed come through."""
-        limits = [MongoChangeLimit(client["calling"][wire.name], TIMEOUT, per_minute) for _ in range(4)]
+        limits = [MongoChangeLimit(client["calling"][wire.name], TIMEOUTS, per_minute) for _ in range(4)]
         for minute in range(5):
             now = MINUTE + timedelta(minutes=minute)
 
@@ -155,5 +155,5 @@ class TestRaces:
                     raise errors.DuplicateKeyError("E11000")
                 wire.update_one(below_limit, change, upsert=upsert)
 
-        limit = MongoChangeLimit(cast("Collection[mongodb.Document]", Overtaken()), TIMEOUT, 2)
+        limit = MongoChangeLimit(cast("Collection[mongodb.Document]", Overtaken()), TIMEOUTS, 2)
         assert [allowed(limit, ALICE, MINUTE) for _ in range(2)] == [True, False]

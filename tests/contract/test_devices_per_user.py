@@ -20,7 +20,7 @@ from tests.fakes import ALICE, BOB, NOW, InMemoryDeviceStore, registration
 pytestmark = pytest.mark.filterwarnings(r"ignore:datetime\.datetime\.utcnow:DeprecationWarning:mongomock")
 
 SECOND = timedelta(seconds=1)
-TIMEOUT = 10.0
+TIMEOUTS = mongodb.Timeouts(10.0)
 
 _names = (f"devices-{number}" for number in count())
 
@@ -46,8 +46,8 @@ def store(request: pytest.FixtureRequest) -> Store:
         return InMemoryDeviceStore()
     if request.param == "mongomock":
         mocked: object = mongomock.MongoClient()["calling"]["devices"]
-        return DeviceStore(cast("Collection[mongodb.Document]", mocked), TIMEOUT)
-    return DeviceStore(request.getfixturevalue("wire"), TIMEOUT)
+        return DeviceStore(cast("Collection[mongodb.Document]", mocked), TIMEOUTS)
+    return DeviceStore(request.getfixturevalue("wire"), TIMEOUTS)
 
 
 def add(store: Store, name: str, at: datetime, maximum: int = 3, user: str = ALICE, **more: Any) -> list[str]:
@@ -112,7 +112,7 @@ class TestMaximum:
 
     def test_newcomers_at_once(self, wire: Collection[mongodb.Document]) -> None:
         """However many register at once, the maximum stays, it is the newest ones, and each loss is told."""
-        store = DeviceStore(wire, TIMEOUT)
+        store = DeviceStore(wire, TIMEOUTS)
         for n in range(5):
             add(store, f"old-{n}", NOW + n * SECOND, maximum=5)
 
@@ -130,14 +130,14 @@ class TestMaximum:
 
     def test_same_moment(self, wire: Collection[mongodb.Document]) -> None:
         """Devices of the very same millisecond do not push each other out altogether."""
-        store = DeviceStore(wire, TIMEOUT)
+        store = DeviceStore(wire, TIMEOUTS)
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda n: add(store, f"d-{n}", NOW, maximum=3), range(16)))
         assert len(names(store)) == 3
 
     def test_refreshed_meanwhile(self, wire: Collection[mongodb.Document]) -> None:
         """A device that is refreshed just as it would give way stays, and is not said to be gone."""
-        store = DeviceStore(wire, TIMEOUT)
+        store = DeviceStore(wire, TIMEOUTS)
         add(store, "a", NOW)
 
         class RefreshedInBetween:
@@ -150,7 +150,7 @@ class TestMaximum:
                 add(store, "a", NOW + 10 * SECOND)
                 return wire.delete_one(*arguments)
 
-        slow = DeviceStore(cast("Collection[mongodb.Document]", RefreshedInBetween()), TIMEOUT)
+        slow = DeviceStore(cast("Collection[mongodb.Document]", RefreshedInBetween()), TIMEOUTS)
         assert add(slow, "b", NOW + SECOND, maximum=1) == []
         assert "a" in names(store)
 
@@ -167,7 +167,7 @@ class TestDeleteAll:
 
     def test_expired_ones_too(self, wire: Collection[mongodb.Document]) -> None:
         """Nothing of a revoked identity stays, expired or not."""
-        store = DeviceStore(wire, TIMEOUT)
+        store = DeviceStore(wire, TIMEOUTS)
         add(store, "a", NOW, expires_at=NOW - timedelta(days=1))
         assert store.delete_all(ALICE) == 1
         assert wire.find_one() is None

@@ -56,7 +56,9 @@ def collection(request: pytest.FixtureRequest) -> Collection[mongodb.Document]:
 @pytest.fixture
 def ledger(collection: Collection[mongodb.Document]) -> Ledger:
     """Over that collection."""
-    return Ledger(collection, 3.0, LEASE, 2.0)
+    # In memory there is no server to be looked for.
+    search = None if isinstance(collection, mongomock.Collection) else 2.0
+    return Ledger(collection, mongodb.Timeouts(3.0, search), LEASE)
 
 
 def claimed(ledger: Ledger, holder: str = "me", after: float = 0.0, key: EventKey = KEY) -> Lease:
@@ -199,7 +201,7 @@ class TestDocument:
 class TestOverTheWire:
     def test_sixteen_claims(self, wire: Collection[mongodb.Document]) -> None:
         """Of claims that race for a new or an expired lease exactly one is granted."""
-        ledger = Ledger(wire, 3.0, LEASE)
+        ledger = Ledger(wire, mongodb.Timeouts(3.0), LEASE)
         for round_number in range(5):
             now = NOW + round_number * LEASE
 
@@ -211,7 +213,7 @@ class TestOverTheWire:
 
     def test_results_of_many_writers(self, wire: Collection[mongodb.Document]) -> None:
         """Holders that write at once, the old and the new, overwrite nothing of each other's."""
-        ledger = Ledger(wire, 3.0, LEASE)
+        ledger = Ledger(wire, mongodb.Timeouts(3.0), LEASE)
         lease = claimed(ledger)
         ids = [f"{number:064x}" for number in range(16)]
         with ThreadPoolExecutor(16) as pool:
@@ -224,7 +226,7 @@ class TestOverTheWire:
     )
     def test_errors(self, wire: Collection[mongodb.Document], code: int, error: type[Exception]) -> None:
         """A server that refuses us is misconfiguration, any other error an unavailable database."""
-        ledger = Ledger(wire, 3.0, LEASE)
+        ledger = Ledger(wire, mongodb.Timeouts(3.0), LEASE)
         admin = wire.database.client.admin
         data = {"failCommands": ["insert"], "errorCode": code}
         admin.command({"configureFailPoint": "failCommand", "mode": {"times": 1}, "data": data})
@@ -235,7 +237,7 @@ class TestOverTheWire:
 
     def test_a_database_without_ttl_indexes(self, wire: Collection[mongodb.Document]) -> None:
         """It is said loudly, once; events are dealt with all the same."""
-        ledger = Ledger(wire, 3.0, LEASE)
+        ledger = Ledger(wire, mongodb.Timeouts(3.0), LEASE)
         admin = wire.database.client.admin
         data = {"failCommands": ["createIndexes"], "errorCode": 67}
         # The first index is a plain one, which every database takes.

@@ -10,6 +10,7 @@ from pymongo import MongoClient
 from pymongo.collection import Collection
 from pymongo.errors import AutoReconnect
 
+import mongodb
 from local.database import EmbeddedDatabase
 from push.call_notes import LedgerNotes
 from push.ledger import EventKey, Held, Lease, Ledger
@@ -36,7 +37,7 @@ def collection(database: EmbeddedDatabase) -> Iterator[Documents]:
 
 
 def ledger(collection: Documents) -> Ledger:
-    return Ledger(collection, 3, timedelta(seconds=9))
+    return Ledger(collection, mongodb.Timeouts(3), timedelta(seconds=9))
 
 
 def test_kept(collection: Documents) -> None:

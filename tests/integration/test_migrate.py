@@ -51,7 +51,7 @@ class House:
 
     @property
     def store(self) -> DeviceStore:
-        return DeviceStore(self.database["DeviceRegistrations"], 10.0)
+        return DeviceStore(self.database["DeviceRegistrations"], mongodb.Timeouts(10.0))
 
     def user(self, mri: str, *infos: Mapping[str, Any]) -> None:
         """What the sample stores of a user."""
