@@ -61,12 +61,8 @@ class WorkerService:
 
     def __init__(self, directory: Path) -> None:
         """Import and index the app."""
-        # As in Azure, lines are formatted and handed on; where they go to costs nothing here.
-        logging.basicConfig(
-            filename=os.devnull,
-            level=logging.INFO,
-            format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
-        )
+        # As in Azure, where the host adds the time, lines are formatted without one and handed on.
+        logging.basicConfig(filename=os.devnull, level=logging.INFO, format="%(message)s")
         self._runner = asyncio.Runner()
         started = time.perf_counter()
         self._worker = self._runner.run(FunctionWorker.start(directory))

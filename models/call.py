@@ -13,12 +13,13 @@ from pydantic import (
     AfterValidator,
     AliasChoices,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
     ValidationError,
-    WrapValidator,
 )
-from pydantic import ValidatorFunctionWrapHandler as Handler
+from pydantic_core import core_schema
 
 from models.errors import InvalidEventError
 from models.identity import Identity
@@ -66,22 +67,22 @@ class IncomingCall:
         return min(self.event_time or first_seen, first_seen) + ring
 
 
-def _or_absent(value: object, validate: Handler) -> object:
+class _OrAbsent:
     """A property that we can do without is left out where it is malformed: the phone shall ring."""
-    try:
-        return validate(value)
-    except ValidationError:
-        return None
+
+    @staticmethod
+    def __get_pydantic_core_schema__(source: object, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.with_default_schema(handler(source), default=None, on_error="default")
 
 
-def _encodable(value: object, validate: Handler) -> object:
+def _encodable(value: object) -> object:
     # JSON may carry lone surrogates (half an emoji), which no UTF-8 body can.
     if isinstance(value, str) and not value.isascii():
         value = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return _or_absent(value, validate) or None
+    return value or None
 
 
-Text = Annotated[str | None, WrapValidator(_encodable)]
+Text = Annotated[str | None, BeforeValidator(_encodable), _OrAbsent()]
 
 
 def _whole(value: str) -> str:
@@ -107,21 +108,17 @@ class _PhoneNumber(_Part):
 
 class _TeamsUser(_Part):
     user_id: Text = Field(alias="userId", default=None)
-    is_anonymous: Annotated[bool | None, WrapValidator(_or_absent)] = Field(alias="isAnonymous", default=None)
+    is_anonymous: Annotated[bool | None, _OrAbsent()] = Field(alias="isAnonymous", default=None)
     cloud: Text = None
 
 
 class _Party(_Part):
     raw_id: Text = Field(alias="rawId", default=None)
-    communication_user: Annotated[_CommunicationUser | None, WrapValidator(_or_absent)] = Field(
+    communication_user: Annotated[_CommunicationUser | None, _OrAbsent()] = Field(
         alias="communicationUser", default=None
     )
-    phone_number: Annotated[_PhoneNumber | None, WrapValidator(_or_absent)] = Field(
-        alias="phoneNumber", default=None
-    )
-    teams_user: Annotated[_TeamsUser | None, WrapValidator(_or_absent)] = Field(
-        alias="microsoftTeamsUser", default=None
-    )
+    phone_number: Annotated[_PhoneNumber | None, _OrAbsent()] = Field(alias="phoneNumber", default=None)
+    teams_user: Annotated[_TeamsUser | None, _OrAbsent()] = Field(alias="microsoftTeamsUser", default=None)
 
     def mri(self) -> str | None:
         """The party's MRI: its raw id, else what it follows from."""
@@ -144,8 +141,8 @@ def _teams_user_mri(user: _TeamsUser) -> str | None:
 
 
 class _Data(_Part):
-    to: Annotated[_Party | None, WrapValidator(_or_absent)] = None
-    caller: Annotated[_Party | None, WrapValidator(_or_absent)] = Field(alias="from", default=None)
+    to: Annotated[_Party | None, _OrAbsent()] = None
+    caller: Annotated[_Party | None, _OrAbsent()] = Field(alias="from", default=None)
     caller_display_name: Text = Field(alias="callerDisplayName", default=None)
     incoming_call_context: Text = Field(alias="incomingCallContext", default=None)
     correlation_id: Text = Field(alias="correlationId", default=None)

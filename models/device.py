@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated
 
 from pydantic import (
@@ -57,10 +58,10 @@ PLATFORM_NAMES = {
 
 def rfc3339(moment: datetime) -> str:
     """`moment` as RFC 3339 in UTC with whole seconds and a `Z`, such as `2026-01-31T12:00:00Z`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DeviceRegistration:
     """One device of one user, and how long it stays registered."""
 
@@ -72,7 +73,7 @@ class DeviceRegistration:
     expires_at: datetime
     """UTC, whole seconds."""
 
-    @property
+    @cached_property
     def registration_id(self) -> str:
         """What names this device token everywhere without giving it away: 64 hexadecimal digits."""
         return hashlib.sha256(f"{self.platform.value}\n{self.device_token}".encode()).hexdigest()

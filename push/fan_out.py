@@ -126,8 +126,11 @@ class FanOut:
             )
 
     def _collect(self) -> None:
-        timeout = self._until_next_due() if self._waiting else self._until_end()
-        done, running = wait(self._running, timeout=timeout, return_when=FIRST_COMPLETED)
+        done = {future for future in self._running if future.done()}
+        running = self._running.keys() - done
+        if not done:
+            timeout = self._until_next_due() if self._waiting else self._until_end()
+            done, running = wait(self._running, timeout=timeout, return_when=FIRST_COMPLETED)
         if not done and self._tools.clock.monotonic() >= self._deadline + _OVERTIME_SECONDS:
             telemetry.log(logging.ERROR, "sends_abandoned", devices=len(running))
             self._running.clear()

@@ -4,11 +4,12 @@ What the keys are called: the Calling SDK's `PushNotificationInfo` as the C# sam
 wants: Notification Hubs REST, "Direct Send" and the platforms' native notification pages.
 """
 
-import json
 import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+
+from pydantic_core import to_json
 
 from models.device import Platform, rfc3339
 from models.errors import PushTooLargeError
@@ -85,18 +86,14 @@ def _data(info: PushNotificationInfo) -> dict[str, str]:
 
 def _native_body(info: PushNotificationInfo) -> bytes:
     # The hub rejects an apple body without `aps`; Windows apps read the same JSON.
-    return _json({"aps": {}, "data": {"eventId": INCOMING_CALL_EVENT_ID, **_data(info)}})
+    return to_json({"aps": {}, "data": {"eventId": INCOMING_CALL_EVENT_ID, **_data(info)}})
 
 
 def _fcm_body(info: PushNotificationInfo, seconds_left: int) -> bytes:
     # FCM's data is flat and holds strings only.
     data = {"eventId": str(INCOMING_CALL_EVENT_ID), **_data(info)}
     android = {"priority": "high", "ttl": f"{seconds_left}s"}
-    return _json({"message": {"android": android, "data": data}})
-
-
-def _json(value: object) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return to_json({"message": {"android": android, "data": data}})
 
 
 def _fitting(
