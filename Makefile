@@ -5,20 +5,39 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
+POLICY := .venv-policy
+POLICY_STAMP := $(POLICY)/.installed
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --progress-bar off
+# checkov takes options, skips and keys from the environment and from the home folder too. It gets neither, so that
+# only the project decides. It asks nobody, neither for policies nor for a newer version of itself, and fails for a
+# file that it cannot parse instead of leaving it out (without --quiet it says which).
+CHECKOV := env -i PATH="$$PATH" HOME="$(abspath $(POLICY))" \
+	CKV_SKIP_PACKAGE_UPDATE_CHECK=true CKV_PARSE_ERROR_FAIL=true \
+	$(POLICY)/bin/checkov --framework bicep --skip-download --quiet --compact
 DEPLOYED := function_app.py settings.py clients.py clock.py telemetry.py mongodb.py metrics_export.py models registrar push health
 CODE := $(DEPLOYED) local doctor migrate bench tests
 
-.PHONY: help demo run picture test test-unit test-contract test-integration test-end-to-end soak bench bench-long check format lock clean
+.PHONY: help demo run picture test test-unit test-contract test-integration test-end-to-end soak bench bench-long check format lock lock-policy clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
+define new_venv
+python=$$(bash local/find_python.sh) || exit 1; \
+	echo "Making $(1) with $$($$python --version) ..."; \
+	$$python -m venv --clear $(1)
+endef
+
 $(STAMP): requirements.txt requirements-dev.txt constraints.txt .python-version
-	@python=$$(bash local/find_python.sh) || exit 1; \
-	echo "Making $(VENV) with $$($$python --version) ..."; \
-	$$python -m venv --clear $(VENV)
+	@$(call new_venv,$(VENV))
 	@echo "Installing the pinned requirements (a minute or two the first time) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off -r requirements-dev.txt
+	@$(BIN)/python $(PIP_INSTALL) -r requirements-dev.txt
+	@touch $@
+
+$(POLICY_STAMP): requirements-policy.txt constraints-policy.txt .python-version
+	@$(call new_venv,$(POLICY))
+	@echo "Installing the pinned policy checker (half a minute the first time) ..."
+	@$(POLICY)/bin/python $(PIP_INSTALL) -r requirements-policy.txt
 	@touch $@
 
 demo: $(STAMP) ## the whole way from a registration to a ring, on this machine
@@ -38,7 +57,7 @@ test-unit test-contract test-integration test-end-to-end: $(STAMP)
 
 $(BENCH_STAMP): $(STAMP) requirements-bench.txt bench/node/package-lock.json
 	@echo "Installing what the benchmark needs on top ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off -r requirements-bench.txt
+	@$(BIN)/python $(PIP_INSTALL) -r requirements-bench.txt
 	@if command -v npm >/dev/null; then npm ci --prefix bench/node --no-audit --no-fund --loglevel error; \
 	else echo "npm is not installed: the client for JavaScript is left out"; fi
 	@touch $@
@@ -52,12 +71,13 @@ bench-long: $(BENCH_STAMP) ## the same with 50,000 events for the memory and 1,0
 soak: $(STAMP) ## 10,000 calls with faults and duplicates over two workers; about three minutes on two cores
 	@$(BIN)/python -m local.soak
 
-check: $(STAMP) ## format, lint, import rules, types, what is deployed, security
+check: $(STAMP) $(POLICY_STAMP) ## format, lint, import rules, types, what is deployed, security
 	@echo "Format"; $(BIN)/ruff format --check $(CODE)
 	@echo "Lint"; $(BIN)/ruff check $(CODE)
 	@echo "Import rules"; PYTHONPATH=. $(BIN)/lint-imports --no-cache
 	@echo "Types"; $(BIN)/mypy
 	@echo "Deployment"; $(BIN)/python -m local.bicep infra
+	@echo "Deployment, checkov's policies"; $(CHECKOV) --directory infra
 	@echo "Shell scripts"; $(BIN)/shellcheck infra/scripts/*.sh local/*.sh .ci/run
 	@echo "Static security check"; $(BIN)/bandit --quiet --configfile pyproject.toml --recursive $(DEPLOYED)
 	@echo "Dependency audit"; $(BIN)/python -m local.audit
@@ -70,6 +90,15 @@ lock: $(STAMP) ## pin what the requirements pull in, in constraints.txt
 	   echo "# Made by 'make lock'; not edited by hand."; \
 	   $(BIN)/python -m pip freeze --disable-pip-version-check; } > constraints.txt
 
+lock-policy: ## find anew what checkov pulls in, and pin it in constraints-policy.txt
+	@$(call new_venv,$(POLICY))
+	@grep -v '^-c ' requirements-policy.txt > $(POLICY)/unpinned.txt
+	@$(POLICY)/bin/python $(PIP_INSTALL) -r $(POLICY)/unpinned.txt
+	@{ echo "# Exact versions of everything that requirements-policy.txt pulls in."; \
+	   echo "# Made by 'make lock-policy'; not edited by hand."; \
+	   $(POLICY)/bin/python -m pip freeze --disable-pip-version-check; } > constraints-policy.txt
+	@touch $(POLICY_STAMP)
+
 clean: ## remove what the commands above made
-	rm -rf $(VENV) bench/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(POLICY) bench/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -69,6 +69,7 @@ resource storage 'Microsoft.Storage/storageAccounts@2023-05-01' existing = {
 }
 
 resource plan 'Microsoft.Web/serverfarms@2024-04-01' = {
+  // checkov:skip=CKV_AZURE_225: zones take a second always-ready instance, and not every region has them for this plan
   name: planName
   location: location
   tags: tags
@@ -81,6 +82,10 @@ resource plan 'Microsoft.Web/serverfarms@2024-04-01' = {
 }
 
 resource app 'Microsoft.Web/sites@2024-04-01' = {
+  // checkov:skip=CKV_AZURE_17: Event Grid, apps and backends bring no client certificate; keys and tokens say who calls
+  // checkov:skip=CKV_AZURE_212: counts workers of an App Service plan; here alwaysReady keeps an instance running
+  // checkov:skip=CKV_AZURE_213: Premium and Dedicated plans have that check; here a monitor asks /api/health/ready
+  // checkov:skip=CKV_AZURE_222: Event Grid, apps and backends call it from the internet
   name: name
   location: location
   tags: union(tags, { 'azd-service-name': 'app' })
@@ -129,6 +134,14 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
 }
 
 resource appSettings 'Microsoft.Web/sites/config@2024-04-01' = {
+  // checkov takes this for the configuration of a site. It is the list of the app's environment variables.
+  // checkov:skip=CKV_AZURE_13: not a property of app settings; docs/security.md says what is there instead
+  // checkov:skip=CKV_AZURE_63: not a property of app settings; Application Insights records the requests
+  // checkov:skip=CKV_AZURE_65: not a property of app settings; Application Insights records what went wrong
+  // checkov:skip=CKV_AZURE_66: not a property of app settings; Application Insights records failed requests
+  // checkov:skip=CKV_AZURE_80: not a property of app settings; the app is no .NET app
+  // checkov:skip=CKV_AZURE_88: not a property of app settings; the package is deployed from a blob container
+  // checkov:skip=CKV_AZURE_222: not a property of app settings; the site above says why it is public
   parent: app
   name: 'appsettings'
   properties: union(defaults, overrides, fixed)

@@ -7,14 +7,13 @@ param appPrincipalId string
 @description('Who deploys; empty if that is nobody in particular.')
 param deployerPrincipalId string
 
-@description('Cannot be taken back. A vault that was deleted keeps its name for the days below.')
-param purgeProtection bool = true
-
 var secretsUser = '4633458b-17de-408a-b874-0445c86b69e6' // Key Vault Secrets User: reads secrets
 // An empty principal is left out; azd leaves the type of the deployer open, so its assignment does too.
 var deployers = empty(deployerPrincipalId) ? [] : [deployerPrincipalId]
 
 resource vault 'Microsoft.KeyVault/vaults@2023-07-01' = {
+  // checkov:skip=CKV_AZURE_109: the app's outgoing addresses are not known beforehand; roles keep others out
+  // checkov:skip=CKV_AZURE_189: the app reaches it over its public endpoint; roles keep others out
   name: name
   location: location
   tags: tags
@@ -26,8 +25,9 @@ resource vault 'Microsoft.KeyVault/vaults@2023-07-01' = {
     }
     enableRbacAuthorization: true
     enableSoftDelete: true
+    // Cannot be taken back: a vault that was deleted keeps its name for these days.
     softDeleteRetentionInDays: 7
-    enablePurgeProtection: purgeProtection ? true : null
+    enablePurgeProtection: true
     publicNetworkAccess: 'Enabled'
   }
 }

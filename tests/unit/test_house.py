@@ -214,10 +214,10 @@ class TestDeployment:
         [
             "local/hub.py", "local/__main__.py", "tests/fakes.py", "tests/unit/test_house.py", "bench/x.py",
             "docs/decisions/x.md", "infra/main.bicep", ".git/config", ".gitignore", ".ci/run",
-            ".venv/bin/python",
+            ".venv/bin/python", ".venv-policy/bin/python",
             "models/__pycache__/call.cpython-313.pyc", ".mypy_cache/x", ".ruff_cache/x", ".hypothesis/x",
             "Makefile", "README.md", "pyproject.toml", "requirements-dev.txt", "local.settings.json",
-            "local.settings.sample.json",
+            "local.settings.sample.json", "requirements-policy.txt", "constraints-policy.txt",
         ],
     )  # fmt: skip
     def test_left_out(self, path: str) -> None:

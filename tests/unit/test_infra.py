@@ -115,6 +115,40 @@ class TestParameters:
         assert set(needed) - outputs == {"AZURE_ENV_NAME", "AZURE_SUBSCRIPTION_ID"}
 
 
+class TestPolicies:
+    """What checkov, in `make check`, is told to skip."""
+
+    SKIPS = re.compile(r"  // checkov:skip=(CKV_AZURE_\d+): (\S.*)")
+
+    @classmethod
+    def _skips(cls) -> list[tuple[str, str]]:
+        """The policy and the reason of each; any other way to write one is refused."""
+        lines = [line for path in INFRA.rglob("*.bicep") for line in path.read_text().splitlines()]
+        found = []
+        for line in lines:
+            if ":skip=" in line:
+                skip = cls.SKIPS.fullmatch(line)
+                assert skip, line
+                found.append((skip[1], skip[2]))
+        return found
+
+    def test_reasons(self) -> None:
+        """A skip is of one policy in one resource, and says why in a few words at least."""
+        assert self._skips()
+        assert [skip for skip in self._skips() if len(skip[1].split()) < 5] == []
+
+    def test_documented(self) -> None:
+        """The documentation names exactly the policies that are skipped."""
+        text = (ROOT / "docs" / "deployment.md").read_text()
+        rows = re.findall(r"^\| (CKV_AZURE_[^|]+)\|", text, re.MULTILINE)
+        assert set(re.findall(r"CKV_AZURE_\d+", " ".join(rows))) == {policy for policy, _ in self._skips()}
+
+    def test_no_other_way(self) -> None:
+        """No file of options skips a policy everywhere; checkov would read one of these."""
+        found = [path.name for folder in (ROOT, INFRA) for path in folder.glob(".checkov.y*ml")]
+        assert found == []
+
+
 class TestAzureYaml:
     @staticmethod
     def _read() -> dict[str, Any]:
