@@ -23,6 +23,7 @@ from models.device import FieldLimits
 from models.errors import ConfigurationError
 from push import ledger
 from push.call_notes import LedgerNotes
+from push.connections import KEPT_SECONDS
 from push.delivery import Delivery, TimeLimits
 from push.fan_out import FanOutTools
 from push.hub import HubClient
@@ -37,6 +38,8 @@ from registrar.routes import Limits, Registrar
 from registrar.store import DeviceStore
 from settings import Settings
 from telemetry import Metrics, NoMetrics
+
+_KEPT_MILLISECONDS = int(KEPT_SECONDS * 1_000)
 
 
 class Clients:
@@ -203,6 +206,8 @@ def mongo_client(settings: Settings) -> MongoClient[mongodb.Document]:
             serverSelectionTimeoutMS=selection,
             connectTimeoutMS=selection,
             timeoutMS=operation,
+            # As with the hub's connections: what lies between forgets an idle one and tells nobody.
+            maxIdleTimeMS=_KEPT_MILLISECONDS,
             appname="acs-call-push",
         )
     except (mongo_errors.PyMongoError, ValueError, TypeError):

@@ -5,6 +5,7 @@ it. The development host's HTTP side is left out: it stands for no part of Azure
 """
 
 import asyncio
+import gc
 import logging
 import os
 import resource
@@ -52,6 +53,8 @@ class Load:
     failures: tuple[str, ...]
     resident_bytes: int
     """Memory of the process at the end."""
+    allocated_blocks: int
+    """How many blocks of memory Python's objects take at the end, garbage collected."""
     start_seconds: float
     """How long importing and indexing the app took in this process."""
 
@@ -93,7 +96,10 @@ class WorkerService:
         waiting = iter(enumerate(work))
         watch = Stopwatch()
         await asyncio.gather(*(_take_turns(waiting, spans, failures) for _ in range(concurrency)))
-        return Load(watch.usage(), tuple(spans), tuple(failures), resident_bytes(), self._start_seconds)
+        usage = watch.usage()
+        gc.collect()
+        memory = resident_bytes(), sys.getallocatedblocks()
+        return Load(usage, tuple(spans), tuple(failures), *memory, self._start_seconds)
 
 
 async def _take_turns(

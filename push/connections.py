@@ -8,8 +8,8 @@ from collections.abc import Callable
 from urllib3.util import wait_for_read
 
 KEPT_SECONDS = 60.0
-"""How long a connection may wait. Azure's network address translation forgets one that is idle for four
-minutes and tells neither end (Azure Load Balancer, "TCP idle timeout"): a push over it would be lost."""
+"""How long a connection may wait. Azure's network silently drops one that has been idle for four minutes
+("Load Balancer TCP Reset and Idle Timeout"): what is sent over it is waited for in vain."""
 
 
 class IdleConnections:
