@@ -8,7 +8,7 @@ from settings import Settings
 
 @pytest.mark.parametrize("option", ["", "?maxIdleTimeMS=120000"])
 def test_idle_database_connections(option: str) -> None:
-    """None is used that Azure may have dropped silently, whatever the connection string from the portal says."""
+    """None is used that Azure may have dropped silently, whatever the portal's connection string says."""
     settings = Settings.from_mapping(
         {
             "ANHHubConnectionString": (
