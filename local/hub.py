@@ -12,9 +12,7 @@ import os
 import signal
 import ssl
 import sys
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -26,6 +24,7 @@ from local.hub_checks import (
 from local.hub_memory import DEVELOPMENT_HUB, Simulator
 from local.hub_wire import LOOPBACK, HubServer
 from local.server_log import keep_requests_out_of_the_log
+from local.server_thread import ServerThread
 
 __all__ = ["DEVELOPMENT_HUB", "RULES_VARIABLE", "RunningHub", "Simulator", "server_tls"]
 
@@ -69,8 +68,7 @@ class RunningHub:
         self.simulator = simulator or Simulator()
         self.port = port
         self._tls = tls
-        self._thread: threading.Thread | None = None
-        self._stop: Callable[[], object] = lambda: None
+        self._server = ServerThread("hub-simulator", self._serve)
 
     @property
     def url(self) -> str:
@@ -94,27 +92,11 @@ class RunningHub:
 
     def start(self) -> None:
         """Returns once it listens; OSError if the port is taken."""
-        if self._thread is not None:
-            raise RuntimeError("this hub is running already")
-        listening: Future[int] = Future()
-        thread = threading.Thread(target=self._run, args=(listening,), name="hub-simulator", daemon=True)
-        thread.start()
-        try:
-            self.port = listening.result(timeout=10)
-        except BaseException:
-            thread.join(timeout=10)
-            raise
-        self._thread = thread
+        self.port = self._server.start()
 
     def stop(self) -> None:
         """Closes the port and every connection; does nothing to a stopped hub."""
-        if self._thread is None:
-            return
-        self._stop()
-        self._thread.join(timeout=10)
-        if self._thread.is_alive():
-            raise RuntimeError("the hub did not stop")
-        self._thread = None
+        self._server.stop()
 
     def __enter__(self) -> Self:
         self.start()
@@ -125,18 +107,8 @@ class RunningHub:
     ) -> None:
         self.stop()
 
-    def _run(self, listening: Future[int]) -> None:
-        try:
-            asyncio.run(self._serve(listening))
-        except OSError as error:
-            if listening.done():
-                raise
-            listening.set_exception(error)
-
-    async def _serve(self, listening: Future[int]) -> None:
-        stopping, loop = asyncio.Event(), asyncio.get_running_loop()
-        self._stop = lambda: loop.call_soon_threadsafe(stopping.set)
-        await _serve(self.simulator, self.port, self._tls, listening.set_result, stopping)
+    async def _serve(self, listening: Callable[[int], None], stopping: asyncio.Event) -> None:
+        await _serve(self.simulator, self.port, self._tls, listening, stopping)
 
 
 def _url(port: int, tls: ssl.SSLContext | None) -> str:

@@ -3,10 +3,8 @@
 import asyncio
 import base64
 import json
-import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cache
 from types import TracebackType
@@ -22,6 +20,8 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 from jwt import algorithms
+
+from local.server_thread import ServerThread
 
 AUDIENCE = "api://registrar"
 ADMIN_ROLE = "Registrar.Admin"
@@ -117,8 +117,7 @@ class OidcIssuer:
         """How often the JWKS was asked for."""
         self.requests = 0
         self._port = 0
-        self._thread: threading.Thread | None = None
-        self._stop: Callable[[], object] = lambda: None
+        self._server = ServerThread("oidc-issuer", self._serve)
 
     @property
     def url(self) -> str:
@@ -147,20 +146,11 @@ class OidcIssuer:
 
     def start(self) -> None:
         """Returns once it listens."""
-        listening: Future[int] = Future()
-        thread = threading.Thread(target=self._run, args=(listening,), name="oidc-issuer", daemon=True)
-        thread.start()
-        self._port = listening.result(timeout=10)
-        self._thread = thread
+        self._port = self._server.start()
 
     def stop(self) -> None:
         """Nobody listens on its port; does nothing to a stopped one."""
-        if self._thread is None:
-            return
-        self._stop()
-        self._thread.join(timeout=10)
-        assert not self._thread.is_alive(), "the issuer did not stop"
-        self._thread = None
+        self._server.stop()
 
     def __enter__(self) -> Self:
         self.start()
@@ -171,24 +161,14 @@ class OidcIssuer:
     ) -> None:
         self.stop()
 
-    def _run(self, listening: "Future[int]") -> None:
-        try:
-            asyncio.run(self._serve(listening))
-        except OSError as error:
-            if listening.done():
-                raise
-            listening.set_exception(error)
-
-    async def _serve(self, listening: "Future[int]") -> None:
-        stopping, loop = asyncio.Event(), asyncio.get_running_loop()
-        self._stop = lambda: loop.call_soon_threadsafe(stopping.set)
+    async def _serve(self, listening: Callable[[int], None], stopping: asyncio.Event) -> None:
         app = web.Application()
         app.router.add_get("/{path:.*}", self._answer)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         try:
             await web.TCPSite(runner, "127.0.0.1", self._port).start()
-            listening.set_result(runner.addresses[0][1])
+            listening(runner.addresses[0][1])
             await stopping.wait()
         finally:
             await runner.cleanup()

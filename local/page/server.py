@@ -2,9 +2,7 @@
 
 import asyncio
 import errno
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
@@ -18,14 +16,12 @@ from local.page.routes import create_app
 from local.page.sources import Sources
 from local.page.switchboard import Switchboard
 from local.page.watcher import Watcher
+from local.server_thread import ServerThread
 from local.stack import DATABASE_NAME, Stack
 
 LOOPBACK = "127.0.0.1"
 USUAL_PORT = 7072
 """Next to the app's; a free one if somebody has it."""
-
-_START_SECONDS = 10.0
-_STOP_SECONDS = 10.0
 
 
 class PageError(Exception):
@@ -40,7 +36,7 @@ class RunningPage:
         self._stack = stack
         self._lines = lines
         self._port = port
-        self._stop: Callable[[], object] = lambda: None
+        self._server = ServerThread("page", self._serve)
 
     @property
     def url(self) -> str:
@@ -48,33 +44,19 @@ class RunningPage:
         return f"http://{LOOPBACK}:{self._port}"
 
     def __enter__(self) -> Self:
-        listening: Future[int] = Future()
-        self._thread = threading.Thread(target=self._run, args=(listening,), name="page", daemon=True)
-        self._thread.start()
         try:
-            self._port = listening.result(_START_SECONDS)
+            self._port = self._server.start()
         except OSError as error:
-            self._thread.join(_STOP_SECONDS)
             raise PageError(f"The page cannot listen on port {self._port}: {error.strerror}") from None
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop()
-        self._thread.join(_STOP_SECONDS)
+        self._server.stop()
 
-    def _run(self, listening: Future[int]) -> None:
-        try:
-            asyncio.run(self._serve(listening))
-        except OSError as error:
-            if listening.done():
-                raise
-            listening.set_exception(error)
-
-    async def _serve(self, listening: Future[int]) -> None:
-        stopping, loop = asyncio.Event(), asyncio.get_running_loop()
-        self._stop = lambda: loop.call_soon_threadsafe(stopping.set)
+    async def _serve(self, listening: Callable[[int], None], stopping: asyncio.Event) -> None:
+        loop = asyncio.get_running_loop()
         with HubControl(self._stack.hub_url) as orders, HubControl(self._stack.hub_url) as watched:
             sources = Sources(self._stack.database.uri, DATABASE_NAME, watched)
             watcher = Watcher(sources, self._lines)
@@ -93,13 +75,17 @@ class RunningPage:
                     sources.close()
 
     async def _listen(
-        self, app: web.Application, watcher: Watcher, listening: Future[int], stopping: asyncio.Event
+        self,
+        app: web.Application,
+        watcher: Watcher,
+        listening: Callable[[int], None],
+        stopping: asyncio.Event,
     ) -> None:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         try:
             site = await _start_site(runner, self._port)
-            listening.set_result(site.port)
+            listening(site.port)
             await stopping.wait()
             await watcher.stop()
         finally:
