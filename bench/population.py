@@ -11,7 +11,6 @@ from typing import Any
 from pymongo import MongoClient
 from pymongo.collection import Collection
 
-import mongodb
 from bench.reference import COLLECTION_NAME as REFERENCE_COLLECTION
 from bench.worker import Event
 from local.samples import event_grid_event, incoming_call_data
@@ -63,12 +62,8 @@ def settle(uri: str, database_name: str, *crowds: Crowd) -> None:
 def write_registrations(
     collection: Collection[Document], registrations: Iterator[DeviceRegistration]
 ) -> None:
-    """Write many documents of `registrar.store` at once, with its indexes.
-
-    They come first, as they do in the app: over a million documents they would outlast its time-outs.
-    """
+    """Write many documents of `registrar.store` at once, with the index that they are found by."""
     collection.create_index("acsMri")
-    mongodb.create_ttl_index(collection)
     now = datetime.now(UTC)
     for batch in batched(registrations, _BATCH):  # noqa: B911 - the last one is shorter
         collection.insert_many([_document(registration, now) for registration in batch], ordered=False)

@@ -49,7 +49,8 @@ class Services:
         """`tell` is told what is being started."""
         self._tell = tell
         self._exit = ExitStack()
-        self.database = EmbeddedDatabase()
+        # A million documents need room, and nobody reads its log of operations.
+        self.database = EmbeddedDatabase(options=("--cache-size", "4G", "--oplog-max-entries", "1000"))
 
     def __enter__(self) -> Self:
         with ExitStack() as starting:

@@ -9,6 +9,7 @@ import random
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -41,11 +42,24 @@ class EmbeddedDatabase:
     """
 
     def __init__(
-        self, storage: Path | None = None, *, test_commands: bool = False, on_line: OnLine | None = None
+        self,
+        storage: Path | None = None,
+        *,
+        test_commands: bool = False,
+        options: Sequence[str] = (),
+        on_line: OnLine | None = None,
     ) -> None:
-        """`test_commands` allows fail points (`configureFailPoint`); `on_line` gets every line of its log."""
+        """Take what differs from the usual.
+
+        Args:
+            storage: a directory that outlives it.
+            test_commands: allows fail points (`configureFailPoint`).
+            options: more of `secantusd-py`.
+            on_line: gets every line of its log.
+        """
         self._storage = storage
         self._test_commands = test_commands
+        self._options = options
         self._on_line = on_line
         self._port: int | None = None
         self._child: Child | None = None
@@ -136,7 +150,7 @@ class EmbeddedDatabase:
         if not executable.exists():
             raise DatabaseStartError(f"{executable} is missing: pip install -r requirements-dev.txt")
         command = [str(executable), "--host", "127.0.0.1", "--port", str(port), "--standalone"]
-        command += ["--log-level", "WARNING"]
+        command += ["--log-level", "WARNING", *self._options]
         if self._test_commands:
             command.append("--enable-test-commands")
         if self._storage is None:
