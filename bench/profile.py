@@ -29,6 +29,7 @@ from bench.experiment import App
 from bench.population import Crowd, settle
 from bench.remote import Remote, Stopwatch
 from bench.services import DATABASE_NAME, ROOT, Services
+from bench.worker import HandOn
 from local.samples import event_grid_event, incoming_call_data
 
 _STEP_SECONDS = 0.001
@@ -64,7 +65,7 @@ class ProfileService:
 
     def __init__(self, directory: Path) -> None:
         """Import the app."""
-        logging.basicConfig(filename=os.devnull, level=logging.INFO)
+        logging.basicConfig(level=logging.INFO, handlers=[HandOn()])
         sys.path.insert(0, str(directory))
         self._handler = _event_grid_function(importlib.import_module("function_app").app)
 

@@ -1,6 +1,6 @@
 """How much is measured."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,11 @@ class Sizes:
 
 SMOKE = Sizes("smoke", 2, 2, 2, 30, 2, 20, 2, 1, 2, 20, 2, 50, (200, 1_000), 200)
 SHORT = Sizes("short", 10, 8, 20, 120, 10, 600, 15, 5, 5, 400, 10, 500, (1_000, 20_000), 3_000)
-LONG = Sizes(
-    "long", 20, 10, 24, 300, 16, 1_000, 25, 8, 10, 800, 20, 1_000, (1_000, 100_000, 1_000_000), 50_000
+LONG = replace(
+    SHORT,
+    name="long",
+    lookup_rounds=20,
+    lookups=1_000,
+    registrations=(1_000, 100_000, 1_000_000),
+    memory_events=50_000,
 )

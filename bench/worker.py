@@ -7,10 +7,10 @@ it. The development host's HTTP side is left out: it stands for no part of Azure
 import asyncio
 import gc
 import logging
-import os
 import resource
 import sys
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -59,13 +59,25 @@ class Load:
     """How long importing and indexing the app took in this process."""
 
 
+class HandOn(logging.Handler):
+    """As in Azure: a line is formatted, without the time, which the host adds, and handed on in memory."""
+
+    def __init__(self) -> None:
+        """Keep the last lines, as a queue to the host would for a moment."""
+        super().__init__()
+        self._lines: deque[str] = deque(maxlen=100)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take a line."""
+        self._lines.append(self.format(record))
+
+
 class WorkerService:
     """The worker with one app loaded."""
 
     def __init__(self, directory: Path) -> None:
         """Import and index the app."""
-        # As in Azure, where the host adds the time, lines are formatted without one and handed on.
-        logging.basicConfig(filename=os.devnull, level=logging.INFO, format="%(message)s")
+        logging.basicConfig(level=logging.INFO, handlers=[HandOn()])
         self._runner = asyncio.Runner()
         started = time.perf_counter()
         self._worker = self._runner.run(FunctionWorker.start(directory))

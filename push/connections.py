@@ -23,15 +23,13 @@ class IdleConnections:
 
     def take(self) -> http.client.HTTPConnection | None:
         """An open connection, for the caller alone; None if there is none."""
-        with self._lock:
-            self._close_old()
-            while self._idle:
-                _, connection = self._idle.pop()
-                # Nothing has been asked over it: what can be read is its end.
-                if not wait_for_read(connection.sock, timeout=0):
-                    return connection
-                connection.close()
-            return None
+        while connection := self._newest():
+            # Nothing has been asked over it: what can be read is its end. Looked at outside the lock, since
+            # looking lets other threads run, who would queue up for it.
+            if not wait_for_read(connection.sock, timeout=0):
+                break
+            connection.close()
+        return connection
 
     def keep(self, connection: http.client.HTTPConnection) -> None:
         """Keep a connection whose last answer has been read."""
@@ -44,7 +42,9 @@ class IdleConnections:
             while self._idle:
                 self._idle.pop()[1].close()
 
-    def _close_old(self) -> None:
+    def _newest(self) -> http.client.HTTPConnection | None:
         oldest = self._monotonic() - KEPT_SECONDS
-        while self._idle and self._idle[0][0] < oldest:
-            self._idle.popleft()[1].close()
+        with self._lock:
+            while self._idle and self._idle[0][0] < oldest:
+                self._idle.popleft()[1].close()
+            return self._idle.pop()[1] if self._idle else None
