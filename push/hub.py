@@ -127,6 +127,7 @@ class HubClient:
     def _send(self, push: Push, device_token: str, authorization: str, time_left: float) -> Outcome:
         tracking_id = str(uuid.uuid4())
         headers = {
+            "User-Agent": "acs-call-push",
             "Authorization": authorization,
             "Content-Type": push.content_type,
             "ServiceBusNotification-Format": push.format,

@@ -7,7 +7,7 @@ like, as the environment has them when the route is made. Plain HTTP is for loop
 import http.client
 import ssl
 from base64 import b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -22,8 +22,11 @@ from models.errors import ConfigurationError
 class Route:
     """The way to one URL."""
 
-    _url: SplitResult
-    _proxy: SplitResult | None
+    target: str
+    """What the request line names: path and query, percent-encoded."""
+    _host: str
+    _port: int
+    _proxy: SplitResult | None = field(repr=False)
     _tls: ssl.SSLContext | None
 
     @classmethod
@@ -31,29 +34,33 @@ class Route:
         """The route to a URL, query included.
 
         Raises:
-            ConfigurationError: the environment's proxy or certificates cannot be used.
+            ConfigurationError: the URL, or the environment's proxy or certificates, cannot be used.
         """
-        with requests.Session() as session:
-            environment = session.merge_environment_settings(url, {}, None, None, None)
-        parts = urlsplit(url)
+        try:
+            with requests.Session() as session:
+                environment = session.merge_environment_settings(url, {}, None, None, None)
+            prepared = requests.Request("POST", url).prepare()
+            parts = urlsplit(prepared.url or "")
+            host, port = _host(parts), parts.port
+        except (requests.RequestException, ValueError):
+            raise ConfigurationError(
+                "The hub's URL cannot be used: check ANHHubConnectionString, ANHHubName and ANHHubUrl."
+            ) from None
         if parts.scheme != "https":
-            return cls(parts, None, None)
-        return cls(parts, _proxy(select_proxy(url, environment["proxies"])), _tls(environment["verify"]))
-
-    @property
-    def target(self) -> str:
-        """What the request line names."""
-        return f"{self._url.path}?{self._url.query}"
+            return cls(prepared.path_url, host, port or http.client.HTTP_PORT, None, None)
+        proxy = _proxy(select_proxy(url, environment["proxies"]))
+        tls = _tls(environment["verify"])
+        return cls(prepared.path_url, host, port or http.client.HTTPS_PORT, proxy, tls)
 
     def connection(self, timeout: float) -> http.client.HTTPConnection:
         """A connection that is not open yet; `timeout` is in seconds, for opening it."""
-        first = self._proxy or self._url
-        host = first.hostname or ""
         if self._tls is None:
-            return _Plain(host, first.port, timeout)
-        connection = _Tls(host, first.port, timeout=timeout, context=self._tls)
-        if self._proxy is not None:
-            connection.set_tunnel(self._url.hostname or "", self._url.port, _credentials(self._proxy))
+            return _Plain(self._host, self._port, timeout)
+        if self._proxy is None:
+            return _Tls(self._host, self._port, timeout=timeout, context=self._tls)
+        port = self._proxy.port or http.client.HTTP_PORT
+        connection = _Tls(_host(self._proxy), port, timeout=timeout, context=self._tls)
+        connection.set_tunnel(self._host, self._port, _credentials(self._proxy))
         return connection
 
 
@@ -87,12 +94,21 @@ class _Tls(_InOnePiece, http.client.HTTPSConnection):
     pass
 
 
+def _host(parts: SplitResult) -> str:
+    """The host, as a name look-up takes it; ValueError if it is none."""
+    host = parts.hostname or ""
+    host.encode("idna")
+    if not host:
+        raise ValueError("no host")
+    return host
+
+
 def _proxy(url: str | None) -> SplitResult | None:
     if url is None:
         return None
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
-        usable = parts.scheme == "http" and bool(parts.hostname) and parts.port != 0
+        usable = parts.scheme == "http" and bool(_host(parts)) and parts.port != 0
     except ValueError:
         usable = False
     if not usable:

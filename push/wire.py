@@ -17,8 +17,15 @@ from push.route import Route
 _LONGEST_BODY = 65_536
 """Of an answer, in bytes; who says more loses the connection."""
 
+_BODY_SECONDS = 0.5
+"""Nobody reads a body; it is waited for only so that its connection can be used again."""
+
 _LEAST_SECONDS = 0.001
 """A time-out of nothing would mean "do not wait at all"."""
+
+
+_NETWORK_ERRORS = (OSError, http.client.HTTPException, ValueError)
+"""ValueError: http.client's for a chunk of negative length, and the look-up's for what cannot be a host."""
 
 
 class WireError(Exception):
@@ -26,7 +33,7 @@ class WireError(Exception):
 
 
 class UnreachableError(WireError):
-    """There is no connection to the hub, so nothing has been sent."""
+    """There is no connection to the hub in time, so nothing has been sent."""
 
 
 class ConnectionLostError(WireError):
@@ -34,7 +41,7 @@ class ConnectionLostError(WireError):
 
 
 class NoAnswerError(WireError):
-    """The hub has the whole request and did not answer in time."""
+    """The hub has the whole request and gave no final answer in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +100,13 @@ class HubWire:
         Raises:
             WireError: its kind says how the network failed.
         """
-        ends_at = self._monotonic() + time_left
+        ends_at = self._monotonic() + min(time_left, self.longest_send_seconds)
         connection = self._idle.take() or self._connect(time_left)
+        if self._monotonic() >= ends_at:
+            # No time-out reaches a name look-up, and each address and the handshake have one of their own.
+            # Whoever sends now may ring beside the one who has taken over. The next try has the connection.
+            self._idle.keep(connection)
+            raise UnreachableError
         answer = None
         try:
             answer = self._exchange(connection, body, headers, ends_at)
@@ -121,7 +133,7 @@ class HubWire:
         connection = self._route.connection(timeout)
         try:
             connection.connect()
-        except (OSError, http.client.HTTPException):
+        except _NETWORK_ERRORS:
             connection.close()
             raise UnreachableError from None
         return connection
@@ -137,23 +149,30 @@ class HubWire:
         try:
             connection.sock.settimeout(max(_LEAST_SECONDS, min(self._endpoint.read_seconds, time_left)))
             connection.request("POST", self._route.target, body, headers)
-        except (OSError, http.client.HTTPException):
+        except _NETWORK_ERRORS:
             raise ConnectionLostError from None
         try:
             response = connection.getresponse()
         except TimeoutError:
             raise NoAnswerError from None
-        except (OSError, http.client.HTTPException):
+        except _NETWORK_ERRORS:
             raise ConnectionLostError from None
+        if response.status < 200:
+            # An interim answer other than 100: its successor would be taken for the next push's answer.
+            raise NoAnswerError
         _drain(connection, response)
         return Answer(response.status, response.headers)
 
 
 def _drain(connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
     """Read what follows the headers, so that the connection can be used again. The answer counts anyway."""
+    if connection.sock is None:  # it will not be
+        response.close()
+        return
     try:
+        connection.sock.settimeout(_BODY_SECONDS)
         response.read(_LONGEST_BODY)
-    except (OSError, http.client.HTTPException):
+    except _NETWORK_ERRORS:
         connection.close()
     else:
         if not response.isclosed():

@@ -2,9 +2,11 @@
 
 import socket
 import threading
+import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +16,14 @@ from local.certificates import Certificates, make_certificates
 from models.errors import ConfigurationError
 from push.connections import KEPT_SECONDS
 from push.route import Route
-from push.wire import Answer, ConnectionLostError, HubEndpoint, HubWire, UnreachableError
+from push.wire import (
+    Answer,
+    ConnectionLostError,
+    HubEndpoint,
+    HubWire,
+    NoAnswerError,
+    UnreachableError,
+)
 from tests.fakes import FakeClock
 from tests.scripted_hub import PATIENCE, ScriptedHub
 
@@ -77,6 +86,16 @@ def post(wire: HubWire) -> Answer:
     return wire.post(BODY, HEADERS, 2 * PATIENCE)
 
 
+def say(hub: ScriptedHub, answer: bytes) -> Callable[[BaseHTTPRequestHandler], None]:
+    """The hub says that and nothing more, and leaves the connection open."""
+
+    def behave(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(answer)
+        hub.script.released.wait(PATIENCE)
+
+    return behave
+
+
 def post_at_once(hub: ScriptedHub, wire: HubWire, count: int) -> None:
     """The hub answers none before it has all."""
     together = threading.Barrier(count)
@@ -121,8 +140,10 @@ class TestKeeping:
         assert (len(hub.script.requests), hub.script.connections) == (3, 3)
 
     def test_announced_end(self, hub: ScriptedHub, connect: Connect) -> None:
-        """An answer that says `Connection: close` is the connection's last."""
-        hub.script.headers = {"Connection": "close"}
+        """An answer that says `Connection: close` is the connection's last, whoever closes it."""
+        hub.script.behave = say(
+            hub, b"HTTP/1.1 201 Created\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        )
         wire = connect(hub)
         assert [post(wire).status, post(wire).status] == [201, 201]
         assert hub.script.connections == 2
@@ -163,10 +184,44 @@ class TestAnswers:
         assert post(wire).status == 201
         assert hub.script.connections == 2
 
-    def test_body_does_not_end(self, hub: ScriptedHub, connect: Connect) -> None:
-        """Nor is a body waited for that does not come."""
-        hub.script.headers = {"Content-Length": "100"}
-        assert post(connect(hub, read_seconds=0.1)).status == 201
+    @pytest.mark.parametrize(
+        "head",
+        [
+            b"HTTP/1.1 201 Created\r\nContent-Length: 100\r\n\r\n",
+            b"HTTP/1.1 201 Created\r\nContent-Length: 100\r\nConnection: close\r\n\r\n",
+            b"HTTP/1.1 201 Created\r\n\r\n",
+            b"HTTP/1.0 201 Created\r\n\r\n",
+            b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n",
+            b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\n",
+            b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\nno number\r\n",
+        ],
+    )
+    def test_body_does_not_end(self, hub: ScriptedHub, connect: Connect, head: bytes) -> None:
+        """A body that does not come, or is none, is hardly waited for, and its connection not used again."""
+        hub.script.behave = say(hub, head)
+        wire = connect(hub)
+        started = time.monotonic()
+        assert [post(wire).status, post(wire).status] == [201, 201]
+        assert time.monotonic() - started < PATIENCE / 2
+        assert hub.script.connections == 2
+
+    @pytest.mark.parametrize("status", [b"102 Processing", b"103 Early Hints", b"199 What"])
+    def test_interim_answer(self, hub: ScriptedHub, connect: Connect, status: bytes) -> None:
+        """An interim answer is none, and the final one is not taken for that of the next push."""
+        interim = b"HTTP/1.1 " + status + b"\r\n\r\n"
+        hub.script.behave = say(hub, interim)
+        wire = connect(hub)
+        with pytest.raises(NoAnswerError):
+            post(wire)
+        hub.script.behave = None
+        assert post(wire).status == 201
+        assert hub.script.connections == 2
+
+    def test_continue(self, hub: ScriptedHub, connect: Connect) -> None:
+        """Nobody asked for `100 Continue`; it is passed over."""
+        final = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n"
+        hub.script.behave = say(hub, b"HTTP/1.1 100 Continue\r\n\r\n" + final)
+        assert post(connect(hub)).status == 201
 
     def test_long_body(self, hub: ScriptedHub, connect: Connect) -> None:
         """A body of any length does no harm; a connection full of the rest is not used again."""
@@ -256,12 +311,97 @@ class TestTls:
             connect(tls_hub)
 
 
+class TestTime:
+    def test_handshake(self) -> None:
+        """Who takes a connection and says nothing of TLS is waited for no longer than for a connection."""
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            url = f"https://127.0.0.1:{silent.getsockname()[1]}/ring/messages/"
+            endpoint = HubEndpoint(url, "2020-06", 0.1, PATIENCE)
+            started = time.monotonic()
+            with HubWire(endpoint, time.monotonic) as wire, pytest.raises(UnreachableError):
+                post(wire)
+        assert time.monotonic() - started < PATIENCE / 2
+
+    @pytest.mark.parametrize("late", [0.0, 0.1])
+    def test_too_late(
+        self,
+        tls_hub: ScriptedHub,
+        certificates: Certificates,
+        clock: FakeClock,
+        monkeypatch: pytest.MonkeyPatch,
+        late: float,
+    ) -> None:
+        """If the time is up once there is a connection, nothing is sent: somebody else may ring by now."""
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificates.bundle))
+        endpoint = HubEndpoint(tls_hub.messages_url, "2020-06", 2.0, 5.0)
+        with Proxy() as proxy:
+            monkeypatch.setenv("HTTPS_PROXY", f"http://{proxy.address}")
+            with HubWire(endpoint, clock.monotonic) as wire:
+                proxy.before_answering = lambda: clock.sleep(wire.longest_send_seconds + late)
+                with pytest.raises(UnreachableError):
+                    post(wire)
+                assert tls_hub.script.requests == []
+                # The next try has the connection that came too late.
+                assert post(wire).status == 201
+        assert len(proxy.asked) == 1
+
+
+class TestAddresses:
+    """Where a connection goes, without going there."""
+
+    @staticmethod
+    def target(url: str) -> tuple[str, int, str]:
+        route = Route.to(f"{url}?direct&api-version=2020-06")
+        connection = route.connection(PATIENCE)
+        return connection.host, connection.port, route.target.partition("?")[0]
+
+    @pytest.mark.parametrize(
+        ("url", "expected"),
+        [
+            ("https://contoso.test/ring/messages/", ("contoso.test", 443, "/ring/messages/")),
+            ("https://contoso.test:8443/ring/messages/", ("contoso.test", 8443, "/ring/messages/")),
+            ("http://localhost/ring/messages/", ("localhost", 80, "/ring/messages/")),
+            ("https://[::1]/ring/messages/", ("::1", 443, "/ring/messages/")),
+            ("http://[::1]:7000/ring/messages/", ("::1", 7000, "/ring/messages/")),
+            ("https://contoso.test/My Hüb/messages/", ("contoso.test", 443, "/My%20H%C3%BCb/messages/")),
+        ],
+    )
+    def test_direct(self, url: str, expected: tuple[str, int, str]) -> None:
+        """Usual ports, IPv6, and hub names of any kind."""
+        assert self.target(url) == expected
+
+    @pytest.mark.parametrize(
+        ("proxy", "expected"),
+        [
+            ("http://proxy.test", ("proxy.test", 80)),
+            ("proxy.test:3128", ("proxy.test", 3128)),
+            ("http://[::1]", ("::1", 80)),
+        ],
+    )
+    def test_proxy(self, monkeypatch: pytest.MonkeyPatch, proxy: str, expected: tuple[str, int]) -> None:
+        """A proxy without a port listens on 80."""
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+        assert self.target("https://contoso.test/ring/messages/")[:2] == expected
+
+    @pytest.mark.parametrize("host", ["contoso..test", ".contoso.test", "x" * 64 + ".test", "con toso.test"])
+    def test_no_host(self, host: str) -> None:
+        """What cannot be a host is a matter for the operator, not for trying again."""
+        with pytest.raises(ConfigurationError, match="ANHHubUrl"):
+            Route.to(f"https://{host}/ring/messages/?direct")
+
+    def test_password(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The proxy's password is in no representation."""
+        monkeypatch.setenv("HTTPS_PROXY", "http://user:do-not-quote@proxy.test")
+        assert "do-not-quote" not in repr(Route.to("https://contoso.test/ring/messages/?direct"))
+
+
 class Proxy:
     """An HTTP proxy that opens tunnels, one at a time; `with Proxy() as proxy`."""
 
     def __init__(self, status: bytes = b"200 Connection established") -> None:
         self.asked: list[str] = []
         """The head of each request."""
+        self.before_answering: Callable[[], object] = lambda: None
         self._status = status
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._serve)
@@ -294,6 +434,7 @@ class Proxy:
         while not head.endswith(b"\r\n\r\n"):
             head += client.recv(1)
         self.asked.append(head.decode())
+        self.before_answering()
         client.sendall(b"HTTP/1.1 " + self._status + b"\r\n\r\n")
         if not self._status.startswith(b"200"):
             return
@@ -364,7 +505,14 @@ class TestProxy:
         assert tls_hub.script.connections == 0
 
     @pytest.mark.parametrize(
-        "url", ["https://user:do-not-quote@proxy:3128", "socks5://proxy", "http://", "http://proxy:port"]
+        "url",
+        [
+            "https://user:do-not-quote@proxy:3128",
+            "socks5://proxy",
+            "http://",
+            "http://proxy:port",
+            "http://do-not-quote..corp:3128",
+        ],
     )
     def test_unusable(
         self, tls_hub: ScriptedHub, connect: Connect, monkeypatch: pytest.MonkeyPatch, url: str
@@ -374,7 +522,6 @@ class TestProxy:
         with pytest.raises(ConfigurationError, match="HTTPS_PROXY") as raised:
             connect(tls_hub)
         assert "do-not-quote" not in str(raised.value)
-        assert raised.value.__cause__ is None
 
 
 def test_errors_quote_nothing(hub: ScriptedHub, connect: Connect) -> None:
@@ -383,3 +530,4 @@ def test_errors_quote_nothing(hub: ScriptedHub, connect: Connect) -> None:
     with pytest.raises(ConnectionLostError) as raised:
         post(connect(hub))
     assert (str(raised.value), raised.value.__cause__) == ("", None)
+    assert raised.value.__suppress_context__
