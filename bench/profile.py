@@ -16,6 +16,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,7 +35,9 @@ from local.samples import event_grid_event, incoming_call_data
 
 _STEP_SECONDS = 0.001
 _SITE_PACKAGES = f"{os.sep}site-packages{os.sep}"
-_WARM_UP = 100
+_TURNS = 10
+"""The machine's pace drifts."""
+_WARM_UP = 50
 _SHOWN = 45
 
 Handler = Callable[[str], None]
@@ -71,14 +74,15 @@ class ProfileService:
 
     def answer(self, order: Order) -> Profile:
         """Measure, then profile."""
-        half = len(order.events) // 2
-        first, second = order.events[:half], order.events[half:]
+        # Each event once: the second time it would only be a duplicate.
+        third = len(order.events) // 3
+        first, second, last = order.events[:third], order.events[third : 2 * third], order.events[2 * third :]
         self._run(first[:_WARM_UP])
         watch = Stopwatch()
         self._run(first[_WARM_UP:])
         cpu_ms = 1_000 * watch.usage().cpu_seconds / len(first[_WARM_UP:])
         if order.calls:
-            self._trace(second)
+            self._trace(last)
         sampler = Sampler()
         with sampler:
             self._run(second)
@@ -150,6 +154,17 @@ def _area(frame: FrameType) -> str:
     return f"Python's {module}"
 
 
+def _mean(profiles: Sequence[Profile]) -> Profile:
+    areas: Counter[str] = Counter()
+    functions: Counter[str] = Counter()
+    for one in profiles:
+        areas.update(one.areas)
+        functions.update(one.functions)
+    share = 1 / len(profiles)
+    cpu_ms = sum(one.cpu_ms for one in profiles) * share
+    return Profile(cpu_ms, _scaled(areas, share), _scaled(functions, share))
+
+
 def _scaled(counter: Counter[str], share: float) -> dict[str, float]:
     return {name: count * share for name, count in counter.most_common()}
 
@@ -157,7 +172,9 @@ def _scaled(counter: Counter[str], share: float) -> dict[str, float]:
 def main() -> int:
     """Profile both and show them side by side."""
     parser = argparse.ArgumentParser(prog="python -m bench.profile", description=__doc__)
-    parser.add_argument("--events", type=int, default=3_000, help="half of them are profiled")
+    parser.add_argument(
+        "--events", type=int, default=6_000, help="a third of them is profiled, a third traced"
+    )
     parser.add_argument("--tls", action="store_true", help="to the hub")
     parser.add_argument("--calls", action="store_true", help="trace the calls with cProfile, too")
     arguments = parser.parse_args()
@@ -167,13 +184,18 @@ def main() -> int:
         crowd = Crowd("profile", 100)
         settle(services.database.uri, DATABASE_NAME, crowd)
         environment = services.environment(tls=arguments.tls)
-        profiles = {}
-        for app in (App.OURS, App.FLOOR):
-            console.print(f"Profiling {app} over {arguments.events} events ...")
-            with Remote(partial(ProfileService, app.directory), environment) as remote:
-                events = _texts(crowd, arguments.events)
-                profiles[app] = remote.ask(Order(events, arguments.calls))
-    ours, floor = profiles[App.OURS], profiles[App.FLOOR]
+        console.print(f"Profiling ours and the floor by turns, {arguments.events} events each ...")
+        with ExitStack() as stack:
+            remotes = [
+                stack.enter_context(Remote(partial(ProfileService, app.directory), environment))
+                for app in (App.OURS, App.FLOOR)
+            ]
+            profiles: list[list[Profile]] = [[], []]
+            for number in range(_TURNS):
+                for remote, found in zip(remotes, profiles, strict=True):
+                    events = _texts(crowd, arguments.events // _TURNS)
+                    found.append(remote.ask(Order(events, arguments.calls and number == _TURNS - 1)))
+    ours, floor = (_mean(found) for found in profiles)
     console.print(f"CPU an event: ours {ours.cpu_ms:.3f} ms, floor {floor.cpu_ms:.3f} ms")
     console.print(_table("by package of the innermost frame", ours.areas, floor.areas))
     console.print(_table("by function, all that it calls included", ours.functions, floor.functions))
