@@ -104,8 +104,9 @@ class HubWire:
         connection = self._idle.take() or self._connect(time_left)
         if self._monotonic() >= ends_at:
             # No time-out reaches a name look-up, and each address and the handshake have one of their own.
-            # Whoever sends now may ring beside the one who has taken over. The next try has the connection.
-            self._idle.keep(connection)
+            # Whoever sends now may ring beside the one who has taken over. It is not kept: with TLS 1.3, the
+            # session tickets that wait unread would make it look ended.
+            connection.close()
             raise UnreachableError
         answer = None
         try:
