@@ -14,8 +14,8 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --progress-bar
 CHECKOV := env -i PATH="$$PATH" HOME="$(abspath $(POLICY))" \
 	CKV_SKIP_PACKAGE_UPDATE_CHECK=true CKV_PARSE_ERROR_FAIL=true \
 	$(POLICY)/bin/checkov --framework bicep --skip-download --quiet --compact
-DEPLOYED := function_app.py settings.py clients.py clock.py telemetry.py mongodb.py metrics_export.py models registrar push health
-CODE := $(DEPLOYED) local doctor migrate bench tests
+DEPLOYED := function_app.py app.py settings.py common models registrar push health
+CODE := $(DEPLOYED) local doctor migrate tools bench tests
 
 .PHONY: help demo run picture test test-unit test-contract test-integration test-end-to-end soak bench bench-long check format lock lock-policy clean
 
@@ -23,21 +23,21 @@ help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 define new_venv
-python=$$(bash local/find_python.sh) || exit 1; \
+python=$$(bash tools/find_python.sh) || exit 1; \
 	echo "Making $(1) with $$($$python --version) ..."; \
 	$$python -m venv --clear $(1)
 endef
 
-$(STAMP): requirements.txt requirements-dev.txt constraints.txt .python-version
+$(STAMP): requirements.txt requirements/dev.txt constraints.txt .python-version
 	@$(call new_venv,$(VENV))
 	@echo "Installing the pinned requirements (a minute or two the first time) ..."
-	@$(BIN)/python $(PIP_INSTALL) -r requirements-dev.txt
+	@$(BIN)/python $(PIP_INSTALL) -r requirements/dev.txt
 	@touch $@
 
-$(POLICY_STAMP): requirements-policy.txt constraints-policy.txt .python-version
+$(POLICY_STAMP): requirements/policy.txt requirements/constraints-policy.txt .python-version
 	@$(call new_venv,$(POLICY))
 	@echo "Installing the pinned policy checker (half a minute the first time) ..."
-	@$(POLICY)/bin/python $(PIP_INSTALL) -r requirements-policy.txt
+	@$(POLICY)/bin/python $(PIP_INSTALL) -r requirements/policy.txt
 	@touch $@
 
 demo: $(STAMP) ## the whole way from a registration to a ring, on this machine
@@ -55,9 +55,9 @@ test: $(STAMP) ## all tests, three files at a time: most of them wait for someth
 test-unit test-contract test-integration test-end-to-end: $(STAMP)
 	@$(BIN)/python -m pytest tests/$(subst -,_,$(patsubst test-%,%,$@))
 
-$(BENCH_STAMP): $(STAMP) requirements-bench.txt bench/node/package-lock.json
+$(BENCH_STAMP): $(STAMP) requirements/bench.txt bench/node/package-lock.json
 	@echo "Installing what the benchmark needs on top ..."
-	@$(BIN)/python $(PIP_INSTALL) -r requirements-bench.txt
+	@$(BIN)/python $(PIP_INSTALL) -r requirements/bench.txt
 	@if command -v npm >/dev/null; then npm ci --prefix bench/node --no-audit --no-fund --loglevel error; \
 	else echo "npm is not installed: the client for JavaScript is left out"; fi
 	@touch $@
@@ -76,27 +76,27 @@ check: $(STAMP) $(POLICY_STAMP) ## format, lint, import rules, types, what is de
 	@echo "Lint"; $(BIN)/ruff check $(CODE)
 	@echo "Import rules"; PYTHONPATH=. $(BIN)/lint-imports --no-cache
 	@echo "Types"; $(BIN)/mypy
-	@echo "Deployment"; $(BIN)/python -m local.bicep infra
+	@echo "Deployment"; $(BIN)/python -m tools.bicep infra
 	@echo "Deployment, checkov's policies"; $(CHECKOV) --directory infra
-	@echo "Shell scripts"; $(BIN)/shellcheck infra/scripts/*.sh local/*.sh .ci/run
+	@echo "Shell scripts"; $(BIN)/shellcheck infra/scripts/*.sh tools/*.sh .ci/run
 	@echo "Static security check"; $(BIN)/bandit --quiet --configfile pyproject.toml --recursive $(DEPLOYED)
-	@echo "Dependency audit"; $(BIN)/python -m local.audit
+	@echo "Dependency audit"; $(BIN)/python -m tools.audit
 
 format: $(STAMP) ## rewrite the code in the project's format
 	@$(BIN)/ruff format $(CODE); $(BIN)/ruff check --fix $(CODE)
 
 lock: $(STAMP) ## pin what the requirements pull in, in constraints.txt
-	@{ echo "# Exact versions of everything that requirements.txt and requirements-dev.txt pull in."; \
+	@{ echo "# Exact versions of everything that requirements.txt and requirements/dev.txt pull in."; \
 	   echo "# Made by 'make lock'; not edited by hand."; \
 	   $(BIN)/python -m pip freeze --disable-pip-version-check; } > constraints.txt
 
-lock-policy: ## find anew what checkov pulls in, and pin it in constraints-policy.txt
+lock-policy: ## find anew what checkov pulls in, and pin it in requirements/constraints-policy.txt
 	@$(call new_venv,$(POLICY))
-	@grep -v '^-c ' requirements-policy.txt > $(POLICY)/unpinned.txt
+	@grep -v '^-c ' requirements/policy.txt > $(POLICY)/unpinned.txt
 	@$(POLICY)/bin/python $(PIP_INSTALL) -r $(POLICY)/unpinned.txt
-	@{ echo "# Exact versions of everything that requirements-policy.txt pulls in."; \
+	@{ echo "# Exact versions of everything that requirements/policy.txt pulls in."; \
 	   echo "# Made by 'make lock-policy'; not edited by hand."; \
-	   $(POLICY)/bin/python -m pip freeze --disable-pip-version-check; } > constraints-policy.txt
+	   $(POLICY)/bin/python -m pip freeze --disable-pip-version-check; } > requirements/constraints-policy.txt
 	@touch $(POLICY_STAMP)
 
 clean: ## remove what the commands above made

@@ -4,17 +4,17 @@ import os
 
 import azure.functions as func
 
-from clients import Clients
+from app import App
 from health.routes import health_blueprint
 from models.access import is_anonymous_to_the_host
 from push.trigger import push_blueprint
 from registrar.routes import registrar_blueprint
 
-clients = Clients(os.environ)
+parts = App(os.environ)
 
 # Anonymous to the host only where the registrar checks bearer tokens itself.
 is_anonymous = is_anonymous_to_the_host(os.environ)
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS if is_anonymous else func.AuthLevel.FUNCTION)
-app.register_functions(registrar_blueprint(clients.registrar))
-app.register_functions(push_blueprint(clients.incoming_call_handler))
-app.register_functions(health_blueprint(clients.readiness))
+app.register_functions(registrar_blueprint(lambda: parts.registrar))
+app.register_functions(push_blueprint(lambda: parts.incoming_call_handler))
+app.register_functions(health_blueprint(lambda: parts.readiness))

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-from bench.experiment import App, Bench, check, rotated
+from bench.experiment import Bench, MeasuredApp, check, rotated
 from bench.population import Crowd, settle
 from bench.samples import Sample
 from bench.services import DATABASE_NAME, ROOT
@@ -23,7 +23,7 @@ PACKAGES = "packages alone"
 # What requirements.txt pins, without what the app imports only where metrics are exported (the exporter and
 # OpenTelemetry), and without the worker library, which the process has imported before the app.
 _MODULES = ("azure.functions", "pydantic", "pydantic_settings", "pymongo", "requests")
-_IMPORTS = {App.OURS.value: "function_app", PACKAGES: ", ".join(_MODULES)}
+_IMPORTS = {MeasuredApp.OURS.value: "function_app", PACKAGES: ", ".join(_MODULES)}
 _TIMED = """
 import json, resource, time
 def cpu():
@@ -70,7 +70,7 @@ def _import(bench: Bench, modules: str) -> tuple[float, float]:
 def _first_events(bench: Bench) -> Iterator[Sample]:
     crowd = Crowd("first event", 1)
     settle(bench.services.database.uri, DATABASE_NAME, crowd)
-    apps = (App.OURS, App.FLOOR, App.REFERENCE)
+    apps = (MeasuredApp.OURS, MeasuredApp.FLOOR, MeasuredApp.REFERENCE)
     done = bench.step("First event", bench.sizes.start_rounds)
     for number in range(bench.sizes.start_rounds):
         for app in rotated(apps, number):

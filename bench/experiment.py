@@ -13,7 +13,7 @@ from bench.worker import Load, Worker, start_worker
 CALLS = "IncomingCallEventHandler"
 
 
-class App(StrEnum):
+class MeasuredApp(StrEnum):
     """A function app that can be put under load."""
 
     OURS = "ours"
@@ -24,7 +24,7 @@ class App(StrEnum):
     @property
     def directory(self) -> Path:
         """Where its `function_app.py` is."""
-        return ROOT if self is App.OURS else ROOT / "bench" / f"{self.split()[0]}_app"
+        return ROOT if self is MeasuredApp.OURS else ROOT / "bench" / f"{self.split()[0]}_app"
 
 
 class BenchError(Exception):
@@ -42,7 +42,9 @@ class Bench:
     tell: Callable[[str], None]
     """Takes a line for the person who watches."""
 
-    def workers(self, stack: ExitStack, apps: Sequence[App], *, tls: bool = False) -> dict[App, Worker]:
+    def workers(
+        self, stack: ExitStack, apps: Sequence[MeasuredApp], *, tls: bool = False
+    ) -> dict[MeasuredApp, Worker]:
         """A worker process for each app, until the stack ends."""
         environment = self.services.environment(tls=tls)
         return {app: stack.enter_context(start_worker(app.directory, environment)) for app in apps}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bench import cold_start, latency, lookups, memory, sends, throughput
-from bench.experiment import App
+from bench.experiment import MeasuredApp
 from bench.samples import Ratio, Samples, Side
 from bench.sizes import Sizes
 
@@ -60,8 +60,8 @@ def goals(samples: Samples, sizes: Sizes) -> list[Goal]:
 
 
 def _latency(samples: Samples) -> list[Goal]:
-    ten, one = Side(latency.case(10), App.OURS), Side(latency.case(1), App.OURS)
-    reference = Side(latency.case(10), App.REFERENCE)
+    ten, one = Side(latency.case(10), MeasuredApp.OURS), Side(latency.case(1), MeasuredApp.OURS)
+    reference = Side(latency.case(10), MeasuredApp.REFERENCE)
 
     def ratio(over: Side, under: Side) -> Ratio | None:
         return samples.ratio(latency.EXPERIMENT, latency.LAST_PUSH, over, under)
@@ -75,8 +75,11 @@ def _latency(samples: Samples) -> list[Goal]:
 def _cpu(samples: Samples) -> list[Goal]:
     goals = []
     for condition in throughput.CONDITIONS:
-        for other, limit in ((App.FLOOR, 1.0), (App.REFERENCE, 0.2 if condition.tls else 0.5)):
-            sides = (Side(condition.case, App.OURS), Side(condition.case, other))
+        for other, limit in (
+            (MeasuredApp.FLOOR, 1.0),
+            (MeasuredApp.REFERENCE, 0.2 if condition.tls else 0.5),
+        ):
+            sides = (Side(condition.case, MeasuredApp.OURS), Side(condition.case, other))
             ratio = samples.ratio(throughput.EXPERIMENT, throughput.CPU, *sides)
             goals.append(Goal(f"CPU an event, ours / {other}: {condition.case}", "≤", limit, ratio))
     return goals
@@ -85,7 +88,7 @@ def _cpu(samples: Samples) -> list[Goal]:
 def _rates(samples: Samples) -> list[Goal]:
     goals = []
     for condition in throughput.CONDITIONS:
-        sides = (Side(condition.case, App.OURS), Side(condition.case, App.FLOOR))
+        sides = (Side(condition.case, MeasuredApp.OURS), Side(condition.case, MeasuredApp.FLOOR))
         ratio = samples.ratio(throughput.EXPERIMENT, throughput.RATE, *sides)
         goals.append(Goal(f"events a second, ours / floor: {condition.case}", "≥", 0.8, ratio))
     return goals
@@ -104,14 +107,14 @@ def _sends(samples: Samples) -> list[Goal]:
 
 def _lookups(samples: Samples, sizes: Sizes) -> list[Goal]:
     few, many = sizes.registrations[0], sizes.registrations[-1]
-    sides = (Side(lookups.case(many), App.OURS), Side(lookups.case(few), App.OURS))
+    sides = (Side(lookups.case(many), MeasuredApp.OURS), Side(lookups.case(few), MeasuredApp.OURS))
     ratio = samples.ratio(lookups.EXPERIMENT, lookups.LOOK_UP, *sides, percent=99)
     note = "" if many >= 1_000_000 else "the goal is for 1,000,000: make bench-long"
     return [Goal(f"look up p99, {many:,} / {few:,} registrations", "≤", 1.5, ratio, note)]
 
 
 def _start(samples: Samples) -> list[Goal]:
-    sides = (Side(cold_start.IMPORT, App.OURS), Side(cold_start.IMPORT, cold_start.PACKAGES))
+    sides = (Side(cold_start.IMPORT, MeasuredApp.OURS), Side(cold_start.IMPORT, cold_start.PACKAGES))
     ratio = samples.ratio(cold_start.EXPERIMENT, cold_start.IMPORT_MS, *sides)
     return [Goal("cold import, the app / its pinned packages alone", "≤", 1.3, ratio)]
 
@@ -121,7 +124,7 @@ def _memory(samples: Samples, sizes: Sizes) -> list[Goal]:
     note = "" if sizes.memory_events >= 50_000 else "the goal is for 50,000 events: make bench-long"
     goals = []
     for metric, limit in ((memory.RESIDENT, RESIDENT_GROWTH), (memory.BLOCKS, BLOCKS_GROWTH)):
-        found = samples.values(memory.EXPERIMENT, Side(memory.CASE, App.OURS), metric)
+        found = samples.values(memory.EXPERIMENT, Side(memory.CASE, MeasuredApp.OURS), metric)
         name = f"memory over {sizes.memory_events:,} events, at the end / after warming up: {metric}"
         goals.append(Goal(name, "≤", limit, _growth(found), note))
     return goals

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack
 
-from bench.experiment import App, Bench, BenchError, check, rotated
+from bench.experiment import Bench, BenchError, MeasuredApp, check, rotated
 from bench.population import Crowd, settle
 from bench.samples import Sample
 from bench.services import DATABASE_NAME
@@ -14,7 +14,7 @@ LAST_PUSH = "event to last push, ms"
 ACKNOWLEDGED = "event to acknowledgement, ms"
 HUB_SECONDS = 0.05
 DEVICES = (1, 3, 10, 50)
-_APPS = (App.OURS, App.FLOOR, App.REFERENCE)
+_APPS = (MeasuredApp.OURS, MeasuredApp.FLOOR, MeasuredApp.REFERENCE)
 
 
 def case(devices: int) -> str:
@@ -27,7 +27,9 @@ def measure(bench: Bench) -> Iterator[Sample]:
     services = bench.services
     crowds = {devices: Crowd(f"latency {devices}", 4, devices) for devices in DEVICES}
     settle(services.database.uri, DATABASE_NAME, *crowds.values())
-    pairs = [(devices, app) for devices in DEVICES for app in _APPS if devices == 1 or app is not App.FLOOR]
+    pairs = [
+        (devices, app) for devices in DEVICES for app in _APPS if devices == 1 or app is not MeasuredApp.FLOOR
+    ]
     rounds = bench.sizes.latency_rounds
     done = bench.step("Latency", rounds + 1)
     with ExitStack() as stack:
@@ -46,9 +48,9 @@ def measure(bench: Bench) -> Iterator[Sample]:
             done()
 
 
-def _calls(app: App, devices: int, calls: int) -> int:
+def _calls(app: MeasuredApp, devices: int, calls: int) -> int:
     """The reference way takes seconds for many devices."""
-    return calls if app is not App.REFERENCE or devices == 1 else max(1, calls // devices)
+    return calls if app is not MeasuredApp.REFERENCE or devices == 1 else max(1, calls // devices)
 
 
 def _ring(bench: Bench, worker: Worker, crowd: Crowd, calls: int) -> list[tuple[float, float, float]]:
@@ -66,5 +68,5 @@ def _ring(bench: Bench, worker: Worker, crowd: Crowd, calls: int) -> list[tuple[
     return spans
 
 
-def _sample(devices: int, app: App, metric: str, number: int, seconds: list[float]) -> Sample:
+def _sample(devices: int, app: MeasuredApp, metric: str, number: int, seconds: list[float]) -> Sample:
     return Sample(EXPERIMENT, case(devices), app, metric, number, tuple(1_000 * one for one in seconds))

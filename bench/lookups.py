@@ -16,11 +16,11 @@ from typing import Any
 from pymongo import MongoClient
 from pymongo.collection import Collection
 
-from bench.experiment import App, Bench, BenchError
+from app import App
+from bench.experiment import Bench, BenchError, MeasuredApp
 from bench.population import Crowd, write_registrations
 from bench.remote import Remote
 from bench.samples import Sample
-from clients import Clients
 from models.device import DeviceRegistration, Platform
 from registrar.store import COLLECTION_NAME, DeviceStore
 
@@ -80,10 +80,10 @@ class LookupService:
         write_registrations(collection, crowd.registrations())
 
     def _store(self, name: str) -> DeviceStore:
-        """The app's store, as `clients.py` puts it together."""
+        """The app's store, as `app.py` puts it together."""
         if name not in self._stores:
-            clients = Clients({**self._settings, "DbName": name})
-            self._stores[name] = clients._device_store  # noqa: SLF001 - nothing smaller is handed out
+            clients = App({**self._settings, "DbName": name})
+            self._stores[name] = clients.device_store
         return self._stores[name]
 
 
@@ -99,7 +99,7 @@ def measure(bench: Bench) -> Iterator[Sample]:
             for size in sizes:
                 for metric, seconds in remote.ask(Look(size, bench.sizes.lookups)).items():
                     milliseconds = tuple(1_000 * one for one in seconds)
-                    yield Sample(EXPERIMENT, case(size), App.OURS, metric, number, milliseconds)
+                    yield Sample(EXPERIMENT, case(size), MeasuredApp.OURS, metric, number, milliseconds)
             done()
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from bench.experiment import App, Bench, check, check_pushes
+from bench.experiment import Bench, MeasuredApp, check, check_pushes
 from bench.population import Crowd, settle
 from bench.samples import Sample
 from bench.services import DATABASE_NAME
@@ -25,11 +25,11 @@ def measure(bench: Bench) -> Iterator[Sample]:
     control = bench.services.plain.control
     events = max(1, bench.sizes.memory_events // _LOOKS)
     done = bench.step(f"Memory over {events * _LOOKS:,} events", _LOOKS)
-    with start_worker(App.OURS.directory, bench.services.environment()) as worker:
+    with start_worker(MeasuredApp.OURS.directory, bench.services.environment()) as worker:
         for number in range(_LOOKS):
             control.forget()
             load = check(worker.ask(Events(crowd.calls(events), _CONCURRENCY)), EXPERIMENT)
             check_pushes(bench.services, tls=False, expected=events, who=EXPERIMENT)
             for metric, value in ((RESIDENT, load.resident_bytes / 2**20), (BLOCKS, load.allocated_blocks)):
-                yield Sample(EXPERIMENT, CASE, App.OURS, metric, number, (value,))
+                yield Sample(EXPERIMENT, CASE, MeasuredApp.OURS, metric, number, (value,))
             done()

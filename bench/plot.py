@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from bench import latency, memory, sends, throughput
-from bench.experiment import App
+from bench.experiment import MeasuredApp
 from bench.goals import Goal
 from bench.samples import Samples, Side, percentile
 
 _COLOURS = {
-    App.OURS.value: "#0b6e4f",
+    MeasuredApp.OURS.value: "#0b6e4f",
     sends.OURS: "#0b6e4f",
-    App.FLOOR.value: "#8fb339",
-    App.REFERENCE.value: "#b23a48",
-    App.EMPTY.value: "#c8c8c8",
+    MeasuredApp.FLOOR.value: "#8fb339",
+    MeasuredApp.REFERENCE.value: "#b23a48",
+    MeasuredApp.EMPTY.value: "#c8c8c8",
     sends.PUBLIC_PYTHON: "#3a6ea5",
     sends.PUBLIC_NODE: "#e6a817",
 }
@@ -42,7 +42,7 @@ def draw(samples: Samples, goals: Sequence[Goal], path: Path) -> None:
 
 
 def _draw_latency(axes: Any, samples: Samples) -> None:  # noqa: ANN401 - matplotlib is not imported here
-    for app in (App.OURS, App.FLOOR, App.REFERENCE):
+    for app in (MeasuredApp.OURS, MeasuredApp.FLOOR, MeasuredApp.REFERENCE):
         points = []
         for devices in latency.DEVICES:
             found = samples.values(latency.EXPERIMENT, Side(latency.case(devices), app), latency.LAST_PUSH)
@@ -95,8 +95,8 @@ def _draw_bars(
 
 
 def _draw_memory(axes: Any, samples: Samples) -> None:  # noqa: ANN401
-    found = samples.values(memory.EXPERIMENT, Side(memory.CASE, App.OURS), memory.RESIDENT)
-    axes.plot(found, color=_COLOURS[App.OURS])
+    found = samples.values(memory.EXPERIMENT, Side(memory.CASE, MeasuredApp.OURS), memory.RESIDENT)
+    axes.plot(found, color=_COLOURS[MeasuredApp.OURS])
     axes.set(title="Resident memory of the worker", xlabel="share of the events, in fiftieths", ylabel="MiB")
     axes.set_ylim(0, 1.2 * max(found, default=1))
     axes.grid(alpha=0.3)
@@ -109,7 +109,7 @@ def _draw_goals(axes: Any, goals: Sequence[Goal]) -> None:  # noqa: ANN401
         assert goal.ratio is not None
         quotient = goal.ratio.median / goal.limit
         reached = 1 / quotient if goal.symbol == "≤" else quotient
-        colour = _COLOURS[App.OURS] if goal.verdict == "met" else _COLOURS[App.REFERENCE]
+        colour = _COLOURS[MeasuredApp.OURS] if goal.verdict == "met" else _COLOURS[MeasuredApp.REFERENCE]
         axes.barh(place, reached, color=colour)
     axes.set_yticks(range(len(measured)), [goal.name for goal in reversed(measured)], fontsize=8)
     axes.axvline(1, color="black", linewidth=1)

@@ -26,7 +26,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench.experiment import App
+from bench.experiment import MeasuredApp
 from bench.population import Crowd, settle
 from bench.remote import Remote, Stopwatch
 from bench.services import DATABASE_NAME, ROOT, Services
@@ -188,7 +188,7 @@ def main() -> int:
         with ExitStack() as stack:
             remotes = [
                 stack.enter_context(Remote(partial(ProfileService, app.directory), environment))
-                for app in (App.OURS, App.FLOOR)
+                for app in (MeasuredApp.OURS, MeasuredApp.FLOOR)
             ]
             profiles: list[list[Profile]] = [[], []]
             for number in range(_TURNS):

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from urllib.parse import urlencode
 
-from bench.experiment import App, Bench, check
+from bench.experiment import Bench, MeasuredApp, check
 from bench.samples import Sample
 from bench.worker import Requests
+from local.host.worker import HttpCall
 from local.samples import phones
-from local.worker import HttpCall
 
 EXPERIMENT = "registrar"
 RATE = "requests/s"
@@ -24,15 +24,15 @@ def measure(bench: Bench) -> Iterator[Sample]:
     rounds = bench.sizes.registrar_rounds
     done = bench.step("Registrar", rounds + 1)
     with ExitStack() as stack:
-        worker = bench.workers(stack, (App.OURS,))[App.OURS]
+        worker = bench.workers(stack, (MeasuredApp.OURS,))[MeasuredApp.OURS]
         for number in range(-1, rounds):
             for case, function, calls in _work(bench.sizes.registrar_requests):
                 load = check(worker.ask(Requests(function, calls, _CONCURRENCY)), case)
                 if number >= 0:  # the first round warms up
                     usage, count = load.usage, len(calls)
                     rate, cpu = count / usage.wall_seconds, 1_000 * usage.cpu_seconds / count
-                    yield Sample(EXPERIMENT, case, App.OURS, RATE, number, (rate,))
-                    yield Sample(EXPERIMENT, case, App.OURS, CPU, number, (cpu,))
+                    yield Sample(EXPERIMENT, case, MeasuredApp.OURS, RATE, number, (rate,))
+                    yield Sample(EXPERIMENT, case, MeasuredApp.OURS, CPU, number, (cpu,))
             done()
 
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from app import App
 from bench.remote import Stopwatch, Usage
-from clients import Clients
-from local.hub_memory import DEVELOPMENT_HUB
+from local.hub.memory import DEVELOPMENT_HUB
 from local.samples import CALLEE, CALLER, call_context_cp
 from models.device import Platform
 from models.push import OutcomeKind, PushNotificationInfo
-from push.payload import build_push
+from push.hub.payload import build_push
 
 _MOST_AT_ONCE = 64
 _TIME_LEFT_SECONDS = 10.0
@@ -67,8 +67,8 @@ def call_values() -> dict[str, str]:
 
 
 def our_sender() -> Sender:
-    """The app's hub client, as `clients.py` puts it together from the environment's settings."""
-    client = Clients(os.environ)._hub_client  # noqa: SLF001 - the wiring hands out nothing smaller than the app
+    """The app's hub client, as `app.py` puts it together from the environment's settings."""
+    client = App(os.environ).hub_client
     values = call_values()
     info = PushNotificationInfo(
         values["cp"], values["callId"], values["recipientId"], values["callerId"], values["displayName"]

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from local.certificates import Certificates, make_certificates
 from local.database import EmbeddedDatabase
-from local.hub_client import HubControl
-from local.hub_memory import DEVELOPMENT_HUB
+from local.hub.control_client import HubControl
+from local.hub.memory import DEVELOPMENT_HUB
 from local.process import Child, python_module
 from settings import setting_names
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from bench.experiment import App, Bench, check, check_pushes, rotated
+from bench.experiment import Bench, MeasuredApp, check, check_pushes, rotated
 from bench.population import Crowd, settle
 from bench.samples import Sample
 from bench.services import DATABASE_NAME, cpu_seconds_of
@@ -15,7 +15,7 @@ RATE = "events/s"
 CPU = "CPU ms/event"
 DATABASE_CPU = "database CPU ms/event"
 HUB_CPU = "hub CPU ms/event"
-_APPS = (App.OURS, App.FLOOR, App.REFERENCE, App.EMPTY)
+_APPS = (MeasuredApp.OURS, MeasuredApp.FLOOR, MeasuredApp.REFERENCE, MeasuredApp.EMPTY)
 _USERS = 100
 
 
@@ -60,17 +60,17 @@ def measure(bench: Bench) -> Iterator[Sample]:
 
 
 def _samples(  # noqa: PLR0913, PLR0917
-    bench: Bench, worker: Worker, app: App, condition: Condition, crowd: Crowd, number: int
+    bench: Bench, worker: Worker, app: MeasuredApp, condition: Condition, crowd: Crowd, number: int
 ) -> list[Sample]:
     services, hub = bench.services, bench.services.hub(tls=condition.tls)
-    count = bench.sizes.throughput_events // (3 if app is App.REFERENCE else 1)
+    count = bench.sizes.throughput_events // (3 if app is MeasuredApp.REFERENCE else 1)
     hub.control.set_latency(condition.hub_seconds)
     hub.control.forget()
     watched = {DATABASE_CPU: services.database.pid or 0, HUB_CPU: hub.pid}
     before = {metric: cpu_seconds_of(pid) for metric, pid in watched.items()}
     load = check(worker.ask(Events(crowd.calls(count), condition.concurrency)), f"{app}, {condition.case}")
     after = {metric: cpu_seconds_of(pid) for metric, pid in watched.items()}
-    check_pushes(services, tls=condition.tls, expected=0 if app is App.EMPTY else count, who=app)
+    check_pushes(services, tls=condition.tls, expected=0 if app is MeasuredApp.EMPTY else count, who=app)
     hub.control.set_latency(0)
     values = {RATE: count / load.usage.wall_seconds, CPU: 1_000 * load.usage.cpu_seconds / count}
     for metric in watched:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.remote import Remote, Stopwatch, Usage
-from local.worker import EVENT_GRID_TRIGGER, FunctionWorker, HttpCall, InvocationFailed, LoadedFunction
+from local.host.worker import EVENT_GRID_TRIGGER, FunctionWorker, HttpCall, InvocationFailed, LoadedFunction
 
 Event = Mapping[str, Any]
 

@@ -9,18 +9,18 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from clients import Clients
-from clock import SystemClock
-from doctor.call import tell
-from doctor.check import run_checks
+from app import App
+from common.clock import SystemClock
+from doctor.commands.call import tell
+from doctor.commands.check import run_checks
+from doctor.commands.ring import NOTHING_TO_RING, WARNING, ring, synthetic_call
+from doctor.commands.user import DeviceState, device_views
 from doctor.configuration import UsageError, read_settings
 from doctor.database import DatabaseTroubleError, connected
 from doctor.findings import ExitCode, Status
 from doctor.records import Records
 from doctor.reports import CallReport, CheckReport, Report, RingReport, UserReport
-from doctor.ring import NOTHING_TO_RING, WARNING, ring, synthetic_call
 from doctor.settings_checks import check_settings
-from doctor.user import DeviceState, device_views
 from models.errors import ServiceError
 from models.identity import Identity
 from settings import Settings
@@ -128,7 +128,7 @@ def _ring_report(mri: str, values: Mapping[str, str], settings: Settings, *, yes
             _confirm(rings)
         # A test call is none that the app's metrics should count.
         counted = "APPLICATIONINSIGHTS_CONNECTION_STRING"
-        handler = Clients({k: v for k, v in values.items() if k.upper() != counted}).incoming_call_handler()
+        handler = App({k: v for k, v in values.items() if k.upper() != counted}).incoming_call_handler
         made = synthetic_call(mri, datetime.now(UTC))
         outcome = ring(handler, made, SystemClock(), lambda text: typer.echo(text, err=True))
         stories = _call_report(records, made.call_id).stories

@@ -8,7 +8,7 @@ from typing import Any
 import pymongo
 from pymongo import MongoClient, errors
 
-from clients import mongo_client
+from app import mongo_client
 from models.errors import ConfigurationError
 from settings import Settings
 

@@ -19,7 +19,7 @@ import requests
 from urllib3.exceptions import NameResolutionError
 
 from models.hub import HubConnection
-from push.sas import TOKEN_LIFETIME_SECONDS, sas_token
+from push.hub.sas import TOKEN_LIFETIME_SECONDS, sas_token
 from settings import Settings
 
 NOBODY = "doctor-no-such-device"

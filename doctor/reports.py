@@ -8,12 +8,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from doctor.call import CallStory
+from common.telemetry import fingerprint
+from doctor.commands.call import CallStory
+from doctor.commands.ring import RingOutcome
+from doctor.commands.user import DeviceState, DeviceView
 from doctor.findings import Check, ExitCode, Status, exit_code
-from doctor.ring import RingOutcome
-from doctor.user import DeviceState, DeviceView
 from models.device import rfc3339
-from telemetry import fingerprint
 
 _STYLES = {Status.PASS: "green", Status.FAIL: "bold red", Status.CANNOT_TELL: "yellow"}
 

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import pymongo
 from pymongo.collection import Collection
 
-import mongodb
+from common import mongodb
 
 DATABASE_SECONDS = 1.5
 HUB_SECONDS = 1.0

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import telemetry
+from common import telemetry
 
 KEPT_SECONDS = 5.0
 """However often strangers ask, the database and the hub are looked at no more often than this."""

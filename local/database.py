@@ -148,7 +148,7 @@ class EmbeddedDatabase:
     def _command(self, port: int) -> list[str]:
         executable = Path(sys.executable).with_name("secantusd-py")
         if not executable.exists():
-            raise DatabaseStartError(f"{executable} is missing: pip install -r requirements-dev.txt")
+            raise DatabaseStartError(f"{executable} is missing: pip install -r requirements/dev.txt")
         command = [str(executable), "--host", "127.0.0.1", "--port", str(port), "--standalone"]
         command += ["--log-level", "WARNING", *self._options]
         if self._test_commands:

@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from local.hub_client import ReceivedPush
+from common.telemetry import fingerprint
+from local.hub.control_client import ReceivedPush
 from local.process import ChildError
 from local.samples import CALLEE, Phone, cloud_event, event_grid_event, incoming_call_data, phones
 from local.stack import Stack, StackOptions
-from telemetry import fingerprint
 
 _SECRET_KEYS = frozenset({"cp", "recipientId", "callerId"})
 

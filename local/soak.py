@@ -24,9 +24,9 @@ from typing import Any
 import requests
 from pymongo import MongoClient
 
-import mongodb
-from local.hub_client import Summary
-from local.hub_faults import Fault
+from common import mongodb
+from local.hub.control_client import Summary
+from local.hub.faults import Fault
 from local.process import ChildError
 from local.samples import event_grid_event, incoming_call_data
 from local.stack import Host, Stack, StackOptions

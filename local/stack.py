@@ -11,9 +11,9 @@ from typing import Any, Self
 import requests
 
 from local.database import EmbeddedDatabase
-from local.hub import DEVELOPMENT_HUB
-from local.hub_client import HubControl
-from local.keys import EVENT_GRID_SYSTEM_KEY, KeyRing
+from local.host.keys import EVENT_GRID_SYSTEM_KEY, KeyRing
+from local.hub.control_client import HubControl
+from local.hub.memory import DEVELOPMENT_HUB
 from local.process import Child, OnLine, python_module
 from settings import setting_names
 

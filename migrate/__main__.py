@@ -21,8 +21,8 @@ from pymongo.collection import Collection
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-import mongodb
-from clock import SystemClock
+from common import mongodb
+from common.clock import SystemClock
 from migrate.memory import COLLECTION_NAME as MEMORY_COLLECTION
 from migrate.memory import Memory
 from migrate.mover import Documents, Mover

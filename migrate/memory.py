@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from pymongo import errors
 from pymongo.collection import Collection
 
-import mongodb
+from common import mongodb
 from models.identity import MAXIMUM_TTL_SECONDS
 
 COLLECTION_NAME = "MigratedDevices"

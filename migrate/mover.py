@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import batched
 from typing import Any, Protocol
 
-from clock import Clock
+from common.clock import Clock
 from migrate.memory import owner_hash
 from migrate.report import Report
 from migrate.source import Reason, Rules, UserDocument, read_document, skipped

@@ -13,9 +13,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from common.telemetry import fingerprint
 from models.device import AddDeviceTokenRequest, DeviceRegistration, FieldLimits
 from models.identity import Identity
-from telemetry import fingerprint
 
 COLLECTION_NAME = "DeviceTokensColl"
 

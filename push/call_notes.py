@@ -14,8 +14,7 @@ import pymongo
 from pymongo import errors
 from pymongo.collection import Collection
 
-import mongodb
-import telemetry
+from common import mongodb, telemetry
 from push.ledger import REMEMBERED_FOR, EventKey, create_indexes
 
 NOTE_SECONDS = 1.0

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Protocol
 
-import telemetry
-from clock import Clock
+from common import telemetry
+from common.clock import Clock
 from models.call import IncomingCall
 from models.device import DeviceRegistration, Platform
 from models.errors import (
@@ -20,9 +20,9 @@ from models.errors import (
 )
 from models.push import DeviceResult, Outcome, OutcomeKind, Push, PushNotificationInfo
 from push.fan_out import FanOut, FanOutTools, Ring
+from push.hub.payload import build_push
 from push.lease_keeper import LeaseKeeper
 from push.ledger import EventKey, Finished, Held, Lease, Ledger
-from push.payload import build_push
 from push.retry import worth_redelivery
 
 _FIRST_POLL_SECONDS = 0.05

@@ -10,8 +10,8 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass
 from typing import Protocol
 
-import telemetry
-from clock import Clock
+from common import telemetry
+from common.clock import Clock
 from models.device import DeviceRegistration
 from models.push import DeviceResult, Outcome, OutcomeKind, Push
 from push.lease_keeper import Hold

@@ -3,8 +3,8 @@
 import logging
 from typing import Protocol
 
-import telemetry
-from clock import Clock
+from common import telemetry
+from common.clock import Clock
 from models.errors import ConfigurationError, DatabaseUnavailableError
 from models.push import DeviceResult
 from push.ledger import Lease, Ledger

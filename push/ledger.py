@@ -20,7 +20,7 @@ from typing import Any
 from pymongo import errors
 from pymongo.collection import Collection
 
-import mongodb
+from common import mongodb
 from models.push import DeviceResult, OutcomeKind
 
 COLLECTION_NAME = "CallLedger"

@@ -12,8 +12,9 @@ from typing import Any
 
 import azure.functions as func
 
-import telemetry
-from clock import Clock
+from common import telemetry
+from common.clock import Clock
+from common.telemetry import Metric, Metrics
 from models.call import INCOMING_CALL_EVENT_TYPE, Envelope, IncomingCall, parse_event, parse_incoming_call
 from models.errors import DeliveryIncompleteError, InvalidEventError, ServiceError
 from models.push import OutcomeKind
@@ -21,7 +22,6 @@ from push.call_context import call_context
 from push.call_notes import CallNotes, NoCallNotes
 from push.delivery import Delivery, DeliveryReport, TimeLimits
 from push.ledger import EventKey
-from telemetry import Metric, Metrics
 
 Fields = dict[str, Any]
 

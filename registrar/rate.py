@@ -11,7 +11,7 @@ from typing import Protocol
 from pymongo import errors
 from pymongo.collection import Collection
 
-import mongodb
+from common import mongodb
 from models.errors import TooManyChangesError
 
 COLLECTION_NAME = "RegistrationRates"

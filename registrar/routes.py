@@ -11,8 +11,9 @@ from typing import Protocol
 
 import azure.functions as func
 
-import telemetry
-from clock import Clock
+from common import telemetry
+from common.clock import Clock
+from common.http import json_response, problem_response
 from models.device import (
     AddDeviceTokenRequest,
     DeviceQuery,
@@ -30,7 +31,6 @@ from models.errors import (
 from models.identity import Identity
 from models.validation import parse_json, parse_query
 from registrar.access import Access
-from registrar.problem import json_response, problem_response
 from registrar.rate import ChangeLimit
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from pymongo import errors
 from pymongo.collection import Collection
 
-import mongodb
+from common import mongodb
 from models.device import DeviceRegistration, Platform
 from models.errors import RegistrationNotFoundError
 

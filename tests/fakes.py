@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from common.telemetry import LOGGER_NAME
 from models.device import DeviceRegistration, Platform
 from models.errors import RegistrationNotFoundError
-from telemetry import LOGGER_NAME
 
 # Far ahead, so that no database's own clock finds a test's documents expired.
 NOW = datetime(2100, 1, 31, 12, 0, 0, tzinfo=UTC)

@@ -1,6 +1,7 @@
 """The app in this very process, over a hub simulator and a database, as the function's entry sees it."""
 
 import json
+import random
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -12,12 +13,13 @@ from typing import Any, Self
 
 from pymongo import MongoClient, monitoring
 
-from clients import Clients
-from local.hub import RunningHub
+from app import App, mongo_client
+from local.hub.running import RunningHub
 from local.samples import event_grid_event, incoming_call_data
 from models.device import DeviceRegistration, Platform
 from models.errors import ServiceError
-from push.delivery import Delivery
+from models.push import Outcome, Push
+from push.fan_out import Sender
 from push.trigger import IncomingCallHandler
 from tests.fakes import AppLog
 from tests.fakes import registration as registered
@@ -49,8 +51,32 @@ def settings_for(hub: RunningHub, uri: str, database_name: str, more: Mapping[st
     return {**values, **{name: str(value) for name, value in more.items()}}
 
 
-class App:
-    """One instance of the app; `with App(hub, database.uri, {"HubReadTimeoutSeconds": 0.5}) as app`."""
+class Watched:
+    """The client of the hub, with what a test does before and after each send, or instead of it."""
+
+    def __init__(self, real: Sender) -> None:
+        self.real = real
+        self.before: list[Callable[[], object]] = []
+        self.after: list[Callable[[], object]] = []
+        self.instead: Callable[[Push, str, float], Outcome] | None = None
+
+    @property
+    def longest_send_seconds(self) -> float:
+        """The real one's."""
+        return self.real.longest_send_seconds
+
+    def send(self, push: Push, device_token: str, time_left: float) -> Outcome:
+        """Send, with what was asked for before and after it."""
+        for act in self.before:
+            act()
+        outcome = (self.instead or self.real.send)(push, device_token, time_left)
+        for act in self.after:
+            act()
+        return outcome
+
+
+class Instance:
+    """One instance of the app; `with Instance(hub, database.uri, {"HubReadTimeoutSeconds": 0.5}) as app`."""
 
     def __init__(
         self,
@@ -59,44 +85,46 @@ class App:
         settings: Mapping[str, object] | None = None,
         *,
         database_name: str | None = None,
-        chance: Callable[[], float] | None = None,
+        jitter: Callable[[], float] = random.random,
+        listener: monitoring.CommandListener | None = None,
     ) -> None:
-        """Instances with one `database_name` share their data; `chance` stands in for the back-offs' dice."""
+        """Instances with one `database_name` share their data; `jitter` decides how long back-offs are."""
         self.hub = hub
         self.database_name = database_name or f"test-{uuid.uuid4().hex[:12]}"
-        self.clients = Clients(settings_for(hub, uri, self.database_name, settings or {}))
-        self._chance = chance
+        self.app = App(
+            settings_for(hub, uri, self.database_name, settings or {}),
+            jitter=jitter,
+            sender=self._watched,
+            database=mongo_client
+            if listener is None
+            else lambda _: MongoClient(uri, event_listeners=[listener]),
+        )
         self._uri = uri
 
     def __enter__(self) -> Self:
         self.watcher: MongoClient[dict[str, Any]] = MongoClient(
             self._uri, tz_aware=True, serverSelectionTimeoutMS=5_000
         )
-        if self._chance is not None:
-            self.delivery._tools = replace(self.delivery._tools, chance=self._chance)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.delivery._tools.pool.shutdown()
-        self.clients._hub_wire.close()
-        self.clients._mongo_client.close()
+        self.app.close()
         self.watcher.close()
+
+    def _watched(self, app: App) -> Watched:
+        self.sends = Watched(app.hub_client)
+        return self.sends
 
     @property
     def handler(self) -> IncomingCallHandler:
         """What the function calls."""
-        return self.clients.incoming_call_handler()
-
-    @property
-    def delivery(self) -> Delivery:
-        """What rings the devices."""
-        return self.handler._delivery
+        return self.app.incoming_call_handler
 
     def register(self, acs_mri: str, count: int = 1) -> list[DeviceRegistration]:
         """So many new devices of a user, one platform after the other."""
-        now = self.clients._clock.now()
+        now = self.app.clock.now()
         devices = []
         for number in range(count):
             platform = list(Platform)[number % len(Platform)]
@@ -104,7 +132,7 @@ class App:
                 registered(acs_mri, f"device-{number}", uuid.uuid4().hex, platform),
                 expires_at=now.replace(year=now.year + 1, day=1, microsecond=0),
             )
-            self.clients._device_store.register(device, now)
+            self.app.device_store.register(device, now)
             devices.append(device)
         return devices
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from telemetry import LOGGER_NAME
+from common.telemetry import LOGGER_NAME
 
 KEPT_LINES = 300
 

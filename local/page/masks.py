@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from telemetry import fingerprint
+from common.telemetry import fingerprint
 
 DEVICE_HANDLE = "servicebusnotification-devicehandle"
 SHOWN_OF_CONTEXT = 12

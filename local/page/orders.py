@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from local.hub_checks import explain
-from local.hub_faults import Fault
+from local.hub.checks import explain
+from local.hub.faults import Fault
 from local.page.views import Answer
 
 type Schema = Literal["eventGrid", "cloudEvents"]

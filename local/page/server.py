@@ -9,7 +9,7 @@ from typing import Self
 
 from aiohttp import web
 
-from local.hub_client import HubControl
+from local.hub.control_client import HubControl
 from local.page.app_client import AppClient
 from local.page.host_lines import HostLines
 from local.page.routes import create_app

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from local.hub_client import Attempt, ReceivedPush
+from local.hub.control_client import Attempt, ReceivedPush
 from local.page import masks, ringing
 from local.page.host_lines import StructuredLine
 from local.page.sources import Reading, Registration

@@ -10,8 +10,8 @@ import requests
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from local.hub_client import Attempt, HubControl, HubControlError, ReceivedPush
-from local.hub_faults import Fault
+from local.hub.control_client import Attempt, HubControl, HubControlError, ReceivedPush
+from local.hub.faults import Fault
 from registrar.store import COLLECTION_NAME
 
 SHOWN_PHONES = 24

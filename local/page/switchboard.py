@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import requests
 
 from local import samples
-from local.hub_client import HubControl, HubControlError
+from local.hub.control_client import HubControl, HubControlError
 from local.page.app_client import AppAnswer
 from local.page.orders import (
     AnswerCall,

@@ -11,7 +11,7 @@ import pytest
 from pymongo import MongoClient
 from pymongo.collection import Collection
 
-import mongodb
+from common import mongodb
 from local.database import EmbeddedDatabase
 from models.device import DeviceRegistration, Platform
 from registrar.store import Adoption, DeviceStore

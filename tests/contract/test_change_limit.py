@@ -13,7 +13,7 @@ import pytest
 from pymongo import MongoClient, errors
 from pymongo.collection import Collection
 
-import mongodb
+from common import mongodb
 from local.database import EmbeddedDatabase
 from models.errors import DatabaseUnavailableError, TooManyChangesError
 from registrar.rate import MongoChangeLimit, NoChangeLimit

@@ -17,7 +17,7 @@ from pymongo import MongoClient, errors
 from pymongo.collection import Collection
 from pymongo.monitoring import CommandListener, CommandStartedEvent
 
-import mongodb
+from common import mongodb
 from local.database import EmbeddedDatabase
 from models.device import DeviceRegistration, Platform
 from models.errors import (

@@ -11,7 +11,7 @@ import pytest
 from pymongo import MongoClient
 from pymongo.collection import Collection
 
-import mongodb
+from common import mongodb
 from local.database import EmbeddedDatabase
 from registrar.store import DeviceStore
 from tests.fakes import ALICE, BOB, NOW, InMemoryDeviceStore, registration

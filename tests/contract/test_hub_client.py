@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from local.hub import RunningHub
+from local.hub.running import RunningHub
 from models.device import Platform
 from models.hub import HubConnection
 from models.push import Outcome, OutcomeKind, Push, PushNotificationInfo
-from push.hub import HubClient
-from push.payload import build_push
-from push.sas import SasTokenSource, sas_token
-from push.wire import HubEndpoint, HubWire
+from push.hub.client import HubClient
+from push.hub.payload import build_push
+from push.hub.sas import SasTokenSource, sas_token
+from push.hub.wire import HubEndpoint, HubWire
 from tests.fakes import NOW, FakeClock
 from tests.scripted_hub import PATIENCE, ScriptedHub
 

@@ -15,10 +15,11 @@ from random import Random
 import pytest
 import requests
 
-from local.hub import RunningHub, Simulator
-from local.hub_checks import AccessRule, HubConfig
-from local.hub_client import HubControl
-from local.hub_faults import BadFaultOrderError, Fault, FaultOrders, parse_fault
+from local.hub.checks import AccessRule, HubConfig
+from local.hub.control_client import HubControl
+from local.hub.faults import BadFaultOrderError, Fault, FaultOrders, parse_fault
+from local.hub.memory import Simulator
+from local.hub.running import RunningHub
 
 HUB = HubConfig("contoso-ns", "ring", {"k": AccessRule(key="c2VuZA==", rights=frozenset({"Send"}))})
 PATH = "/ring/messages/?direct&api-version=2020-06"

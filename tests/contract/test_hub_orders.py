@@ -1,8 +1,8 @@
 """What the hub simulator tells about the orders that it has, for whoever shows them."""
 
-from local.hub import RunningHub
-from local.hub_client import HubControl
-from local.hub_faults import Fault
+from local.hub.control_client import HubControl
+from local.hub.faults import Fault
+from local.hub.running import RunningHub
 
 
 def test_orders_that_are_left() -> None:

@@ -27,10 +27,13 @@ from pathlib import Path
 import pytest
 import requests
 
-from local.hub import DEVELOPMENT_HUB, RULES_VARIABLE, RunningHub, Simulator, server_tls
-from local.hub_checks import AccessRule, DirectSend, HubConfig, HubRequest, check_direct_send, signature
-from local.hub_client import HubControl, HubControlError
-from local.hub_faults import Fault
+from local.hub.__main__ import RULES_VARIABLE
+from local.hub.checks import AccessRule, DirectSend, HubConfig, HubRequest, check_direct_send, signature
+from local.hub.control_client import HubControl, HubControlError
+from local.hub.faults import Fault
+from local.hub.memory import DEVELOPMENT_HUB, Simulator
+from local.hub.running import RunningHub
+from local.hub.server import server_tls
 
 ROOT = Path(__file__).parents[2]
 HUB = HubConfig(

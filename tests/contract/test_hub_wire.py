@@ -14,9 +14,9 @@ import pytest
 
 from local.certificates import Certificates, make_certificates
 from models.errors import ConfigurationError
-from push.connections import KEPT_SECONDS
-from push.route import Route
-from push.wire import (
+from push.hub.connections import KEPT_SECONDS
+from push.hub.route import Route
+from push.hub.wire import (
     Answer,
     ConnectionLostError,
     HubEndpoint,

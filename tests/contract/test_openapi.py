@@ -12,6 +12,7 @@ import pytest
 import schemathesis
 import yaml
 
+from common.http import problem_response
 from models import errors
 from models.device import (
     PLATFORM_NAMES,
@@ -24,7 +25,6 @@ from models.device import (
 from models.device import UserQuery as UserOnly
 from models.identity import MAXIMUM_TTL_SECONDS, MINIMUM_TTL_SECONDS, OWNER_PREFIXES, Identity
 from registrar.access import Access, Caller, KeyAccess, Right
-from registrar.problem import problem_response
 from registrar.rate import NoChangeLimit
 from registrar.routes import Limits, Registrar, registrar_blueprint
 from settings import Settings

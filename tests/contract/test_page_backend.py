@@ -11,8 +11,8 @@ import pytest
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
 
-from local.hub import RunningHub
-from local.hub_client import HubControl
+from local.hub.control_client import HubControl
+from local.hub.running import RunningHub
 from local.page.app_client import AppAnswer
 from local.page.host_lines import HostLines
 from local.page.routes import create_app

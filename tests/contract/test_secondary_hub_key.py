@@ -6,13 +6,13 @@ from email.message import Message
 
 import pytest
 
-from local.hub import RunningHub
-from local.hub_faults import Fault
+from local.hub.faults import Fault
+from local.hub.running import RunningHub
 from models.hub import HubConnection
 from models.push import Outcome, OutcomeKind, Push
-from push.hub import HubClient
-from push.sas import SasTokenSource
-from push.wire import Answer, HubEndpoint, HubWire
+from push.hub.client import HubClient
+from push.hub.sas import SasTokenSource
+from push.hub.wire import Answer, HubEndpoint, HubWire
 from tests.fakes import FakeClock
 
 PUSH = Push(

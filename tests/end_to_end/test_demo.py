@@ -9,7 +9,7 @@ import pytest
 import requests
 
 import local.demo
-from local.hub_faults import Fault
+from local.hub.faults import Fault
 from local.samples import CALLEE
 from local.stack import APP_DIRECTORY, Host, Stack, StackOptions
 from tests.end_to_end.processes import linux_only, marked_environment, marked_processes

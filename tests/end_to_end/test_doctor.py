@@ -14,13 +14,13 @@ import pytest
 from pymongo import MongoClient
 from typer.testing import CliRunner
 
+from common.telemetry import fingerprint
 from doctor import database
 from doctor.cli import app
-from local.hub import DEVELOPMENT_HUB
+from local.hub.memory import DEVELOPMENT_HUB
 from local.samples import Phone, event_grid_event, incoming_call_data, phones
 from local.stack import APP_DIRECTORY, Stack
 from settings import setting_names
-from telemetry import fingerprint
 
 KEYS = [rule.key for rule in DEVELOPMENT_HUB.rules.values()]
 CHECK_FIELDS = {"area", "name", "status", "detail", "remedy", "counts"}

@@ -12,7 +12,7 @@ import pytest
 import requests
 from playwright.sync_api import Browser, Locator, Page, Playwright, expect, sync_playwright
 
-from local.hub_faults import Fault
+from local.hub.faults import Fault
 from local.page.chromium import NAMES, find_chromium, launch
 from local.page.host_lines import HostLines
 from local.page.server import PageError, RunningPage

@@ -14,9 +14,9 @@ import pytest
 import requests
 from pymongo import MongoClient
 
-from local.hub import DEVELOPMENT_HUB
-from local.hub_client import HubControl
-from local.hub_faults import Fault
+from local.hub.control_client import HubControl
+from local.hub.faults import Fault
+from local.hub.memory import DEVELOPMENT_HUB
 from local.process import Child, python_module
 from local.samples import (
     CALLER,

@@ -9,14 +9,14 @@ from dataclasses import replace
 import pytest
 
 from local.database import EmbeddedDatabase
-from local.hub import RunningHub
-from local.hub_faults import Fault
+from local.hub.faults import Fault
+from local.hub.running import RunningHub
 from local.stack import Stack
 from models.device import DeviceRegistration
 from tests.end_to_end.hosts import new_user
 from tests.fakes import AppLog
 from tests.integration.conftest import SHORT
-from tests.rig import App, at_once, call_to, eventually
+from tests.rig import Instance, at_once, call_to, eventually
 
 READ_SECONDS = float(SHORT["HubReadTimeoutSeconds"])
 CALLS = 64
@@ -24,9 +24,9 @@ CALLS = 64
 
 
 @pytest.fixture
-def app(hub: RunningHub, database: EmbeddedDatabase) -> Iterator[App]:
+def app(hub: RunningHub, database: EmbeddedDatabase) -> Iterator[Instance]:
     """One instance with short time-outs and the longest back-offs."""
-    with App(hub, database.uri, SHORT, chance=lambda: 0.999) as running:
+    with Instance(hub, database.uri, SHORT, jitter=lambda: 0.999) as running:
         yield running
 
 
@@ -43,7 +43,7 @@ def app(hub: RunningHub, database: EmbeddedDatabase) -> Iterator[App]:
     ids=lambda fault: str(fault.status or fault.kind),
 )
 @pytest.mark.parametrize("place", [0, 2], ids=["first", "last"])
-def test_one_device_delays_no_other(app: App, fault: Fault, place: int) -> None:
+def test_one_device_delays_no_other(app: Instance, fault: Fault, place: int) -> None:
     """The others' only tries reach the hub before the struck device's answer, or its second try."""
     devices = app.register(user := new_user(), 3)
     struck = devices[place]
@@ -60,7 +60,7 @@ def test_one_device_delays_no_other(app: App, fault: Fault, place: int) -> None:
         assert rung[-1] == struck.device_token
 
 
-def test_stuck_devices_of_many_calls(app: App) -> None:
+def test_stuck_devices_of_many_calls(app: Instance) -> None:
     """If each of 64 calls has one device that gets no answer, the others wait a read time-out at most."""
     users = [new_user() for _ in range(CALLS)]
     devices = [app.register(user, 2) for user in users]
@@ -77,7 +77,7 @@ def test_stuck_devices_of_many_calls(app: App) -> None:
 
 def test_connections_are_kept(hub: RunningHub, database: EmbeddedDatabase) -> None:
     """However calls mix, a connection to the hub is opened once and none is thrown away."""
-    with App(hub, database.uri, {**SHORT, "MaximumConcurrentSends": 8}) as app:
+    with Instance(hub, database.uri, {**SHORT, "MaximumConcurrentSends": 8}) as app:
         single, many = [new_user() for _ in range(16)], [new_user() for _ in range(16)]
         for user in single:
             app.register(user)
@@ -91,7 +91,7 @@ def test_connections_are_kept(hub: RunningHub, database: EmbeddedDatabase) -> No
         assert hub.simulator.summary().connections.total <= 8 + 16
 
 
-def test_a_hub_that_restarts(app: App, hub: RunningHub) -> None:
+def test_a_hub_that_restarts(app: Instance, hub: RunningHub) -> None:
     """Connections that died with the hub cost no ring and no second one."""
     users = [new_user() for _ in range(8)]
     devices = [app.register(user, 3) for user in users]
@@ -103,7 +103,7 @@ def test_a_hub_that_restarts(app: App, hub: RunningHub) -> None:
     assert {app.rings(device) for three in devices for device in three} == {2}
 
 
-def test_a_hub_that_is_away(app: App, hub: RunningHub) -> None:
+def test_a_hub_that_is_away(app: Instance, hub: RunningHub) -> None:
     """A hub that refuses connections for a second is tried until it is back, in the same invocation."""
     devices = app.register(user := new_user(), 3)
     hub.stop()
@@ -149,7 +149,7 @@ def phone_body(user: str, name: str) -> dict[str, object]:
 
 
 class TestGone:
-    def _gone(self, app: App, meanwhile: object = None) -> DeviceRegistration:
+    def _gone(self, app: Instance, meanwhile: object = None) -> DeviceRegistration:
         """A call to a device that the hub calls gone; `meanwhile` happens before it says so."""
         device = app.register(user := new_user())[0]
         app.hub.simulator.add_fault(Fault(kind="status", status=410, delay_seconds=0.3))
@@ -161,29 +161,29 @@ class TestGone:
             assert delivery.result().status == 202
         return device
 
-    def _register(self, app: App, device: DeviceRegistration) -> None:
-        app.clients._device_store.register(device, app.clients._clock.now())
+    def _register(self, app: Instance, device: DeviceRegistration) -> None:
+        app.app.device_store.register(device, app.app.clock.now())
 
-    def test_forgotten(self, app: App) -> None:
+    def test_forgotten(self, app: Instance) -> None:
         """The registration of a device that is gone is deleted, so that the next call does not try it."""
         device = self._gone(app)
         assert app.registrations(device.acs_mri) == []
         app.deliver(call_to(device.acs_mri))
         assert app.attempts(device) == 1
 
-    def test_not_if_it_has_a_new_token(self, app: App) -> None:
+    def test_not_if_it_has_a_new_token(self, app: Instance) -> None:
         """A device that has got a new token since the push was sent keeps it."""
         device = self._gone(app, lambda old: self._register(app, replace(old, device_token="renewed")))
         assert [one["deviceToken"] for one in app.registrations(device.acs_mri)] == ["renewed"]
 
-    def test_not_if_the_token_is_somebody_elses(self, app: App) -> None:
+    def test_not_if_the_token_is_somebody_elses(self, app: Instance) -> None:
         """A token that another user has registered since the push was sent stays that user's."""
         other = new_user()
         device = self._gone(app, lambda old: self._register(app, replace(old, acs_mri=other)))
         assert app.registrations(device.acs_mri) == []
         assert [one["deviceToken"] for one in app.registrations(other)] == [device.device_token]
 
-    def test_the_others_stay(self, app: App, log: AppLog) -> None:
+    def test_the_others_stay(self, app: Instance, log: AppLog) -> None:
         """Of three devices only the one that is gone is forgotten; the line counts it."""
         devices = app.register(user := new_user(), 3)
         fault = Fault(kind="status", status=410, device_handle=devices[1].device_token)

@@ -10,7 +10,7 @@ from pymongo import MongoClient
 from pymongo.collection import Collection
 from pymongo.errors import AutoReconnect
 
-import mongodb
+from common import mongodb
 from local.database import EmbeddedDatabase
 from push.call_notes import LedgerNotes
 from push.ledger import EventKey, Held, Lease, Ledger

@@ -11,14 +11,15 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
 from doctor import database as doctor_database
-from doctor.check import run_checks
 from doctor.clock_checks import check_clock
+from doctor.commands.check import run_checks
 from doctor.database import DatabaseTroubleError, Trouble
 from doctor.database_checks import check_database
 from doctor.database_probe import DatabaseProbe, is_cosmos_ru_host
 from doctor.findings import Check, Status
 from local.database import EmbeddedDatabase
-from local.hub import DEVELOPMENT_HUB, RunningHub
+from local.hub.memory import DEVELOPMENT_HUB
+from local.hub.running import RunningHub
 from push import ledger
 from registrar import rate, store
 

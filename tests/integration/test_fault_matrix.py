@@ -12,14 +12,15 @@ from typing import Any
 import pytest
 
 from local.database import EmbeddedDatabase
-from local.hub import RunningHub, Simulator
-from local.hub_faults import Fault
+from local.hub.faults import Fault
+from local.hub.memory import Simulator
+from local.hub.running import RunningHub
 from local.stack import Stack
 from models.device import DeviceRegistration
 from tests.end_to_end.host_log import HostLog
 from tests.end_to_end.hosts import new_user, register_phones
 from tests.fakes import AppLog, app_log
-from tests.rig import Answer, App, at_once, call_to, eventually, line_of
+from tests.rig import Answer, Instance, at_once, call_to, eventually, line_of
 
 RELIABILITY = Path(__file__).parents[2] / "docs" / "reliability.md"
 
@@ -161,7 +162,7 @@ class Case:
 class Matrix:
     """All cases, side by side: their faulty deliveries, then, with a healthy hub, their redeliveries."""
 
-    def __init__(self, app: App, log: AppLog) -> None:
+    def __init__(self, app: Instance, log: AppLog) -> None:
         self._app = app
         self._log = log
         self._cases = [self._case(row, scenario) for row in ROWS for scenario in SCENARIOS]
@@ -227,7 +228,7 @@ def matrix(database: EmbeddedDatabase) -> Iterator[Matrix]:
     with (
         RunningHub(Simulator()) as hub,
         app_log() as log,
-        App(hub, database.uri, settings, chance=lambda: NEARLY_ONE) as app,
+        Instance(hub, database.uri, settings, jitter=lambda: NEARLY_ONE) as app,
     ):
         yield Matrix(app, log)
 

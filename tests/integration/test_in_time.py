@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 
 from local.database import EmbeddedDatabase
-from local.hub import RunningHub
-from local.hub_client import ReceivedPush
-from local.hub_faults import Fault
+from local.hub.control_client import ReceivedPush
+from local.hub.faults import Fault
+from local.hub.running import RunningHub
 from settings import Settings
 from tests.end_to_end.hosts import new_user
 from tests.fakes import AppLog
 from tests.integration.conftest import SHORT
-from tests.rig import App, FailPoint, call_to, line_of
+from tests.rig import FailPoint, Instance, call_to, line_of
 
 RING_SECONDS = 60
 INVOCATION_SECONDS = 5
@@ -31,9 +31,9 @@ COME_BACK_LATER = Fault(kind="status", status=429, retry_after="60")
 
 
 @pytest.fixture
-def app(hub: RunningHub, database: EmbeddedDatabase) -> Iterator[App]:
+def app(hub: RunningHub, database: EmbeddedDatabase) -> Iterator[Instance]:
     """One instance with short time-outs and the longest back-offs."""
-    with App(hub, database.uri, SHORT, chance=lambda: 0.999) as running:
+    with Instance(hub, database.uri, SHORT, jitter=lambda: 0.999) as running:
         yield running
 
 
@@ -61,7 +61,7 @@ def seconds_left(push: ReceivedPush) -> float:
 
 
 class TestRingTime:
-    def test_a_late_event(self, app: App, log: AppLog) -> None:
+    def test_a_late_event(self, app: Instance, log: AppLog) -> None:
         """A call that has stopped ringing is acknowledged and logged as missed; nothing is sent for it."""
         device = app.register(user := new_user())[0]
         event = call_to(user, time=ago(RING_SECONDS + 1))
@@ -75,7 +75,7 @@ class TestRingTime:
         assert 1 <= line["late_seconds"] < 2
 
     def test_an_event_that_becomes_late_on_its_way(
-        self, app: App, database: EmbeddedDatabase, log: AppLog
+        self, app: Instance, database: EmbeddedDatabase, log: AppLog
     ) -> None:
         """A call that ends while the devices are being looked up is missed as well."""
         device = app.register(user := new_user())[0]
@@ -85,7 +85,7 @@ class TestRingTime:
         assert app.attempts(device) == 0
         assert line_of(log, event)["result"] == "missed"
 
-    def test_an_event_without_a_time(self, app: App) -> None:
+    def test_an_event_without_a_time(self, app: Instance) -> None:
         """It counts from when it first reached the ledger, and a redelivery does not start it anew."""
         app.register(user := new_user(), 3)
         event = timeless(user)
@@ -98,7 +98,7 @@ class TestRingTime:
         assert len(left) == 3
         assert all(15 < seconds <= 20 for seconds in left)
 
-    def test_an_event_without_a_time_ends(self, app: App, log: AppLog) -> None:
+    def test_an_event_without_a_time_ends(self, app: Instance, log: AppLog) -> None:
         """Once its time from the first delivery is over, a redelivery is missed."""
         device = app.register(user := new_user())[0]
         event = timeless(user)
@@ -110,11 +110,11 @@ class TestRingTime:
         assert app.attempts(device) == 0
         assert line_of(log, event)["result"] == "missed"
 
-    def _first_seen(self, app: App, event: dict[str, Any], moment: datetime) -> None:
+    def _first_seen(self, app: Instance, event: dict[str, Any], moment: datetime) -> None:
         ledger = app.watcher[app.database_name]["CallLedger"]
         ledger.update_one({"eventId": event["id"]}, {"$set": {"firstSeenAt": moment}})
 
-    def test_a_time_in_the_future(self, app: App) -> None:
+    def test_a_time_in_the_future(self, app: Instance) -> None:
         """It counts as now: nothing rings longer than a call does."""
         app.register(user := new_user(), 3)
         assert app.deliver(call_to(user, time=ago(-3600))).status == 202
@@ -123,7 +123,7 @@ class TestRingTime:
         assert all(RING_SECONDS - 5 < seconds <= RING_SECONDS for seconds in left)
 
     @pytest.mark.parametrize("age", [0, 20, 45])
-    def test_expiries_shrink_with_age(self, app: App, age: int) -> None:
+    def test_expiries_shrink_with_age(self, app: Instance, age: int) -> None:
         """Every expiry in a push is what is left of the call."""
         app.register(user := new_user(), 3)
         assert app.deliver(call_to(user, time=ago(age))).status == 202
@@ -131,7 +131,7 @@ class TestRingTime:
         assert len(left) == 3
         assert all(RING_SECONDS - age - 5 < seconds <= RING_SECONDS - age for seconds in left)
 
-    def test_expiries_shrink_between_tries(self, app: App) -> None:
+    def test_expiries_shrink_between_tries(self, app: Instance) -> None:
         """A push that was held up by retries does not outlive the call either."""
         app.register(user := new_user(), 3)
         app.hub.simulator.add_fault(Fault(kind="status", status=503, times=9))
@@ -144,7 +144,7 @@ class TestRingTime:
 
 
 class TestRetries:
-    def test_a_retry_after_that_does_not_fit(self, app: App) -> None:
+    def test_a_retry_after_that_does_not_fit(self, app: Instance) -> None:
         """It is not waited for: one try, and the event is raised at once."""
         device = app.register(user := new_user())[0]
         app.hub.simulator.add_fault(Fault(kind="status", status=503, retry_after="5"))
@@ -152,7 +152,7 @@ class TestRetries:
         assert (answer.status, app.attempts(device)) == (500, 1)
         assert answer.seconds < 2
 
-    def test_a_retry_after_that_fits(self, app: App) -> None:
+    def test_a_retry_after_that_fits(self, app: Instance) -> None:
         """It is waited for, in seconds and as a date, and nothing is sent before."""
         for header in ("1", (datetime.now(UTC) + timedelta(seconds=3)).strftime("%a, %d %b %Y %H:%M:%S GMT")):
             device = app.register(user := new_user())[0]
@@ -162,7 +162,7 @@ class TestRetries:
             assert second.monotonic - first.monotonic >= 1
 
     @pytest.mark.parametrize("before", [0, 2])
-    def test_one_more_try_after_a_read_time_out(self, app: App, before: int) -> None:
+    def test_one_more_try_after_a_read_time_out(self, app: Instance, before: int) -> None:
         """After a try that may have rung there is one more, whatever came before and comes after."""
         device = app.register(user := new_user())[0]
         if before:
@@ -172,7 +172,7 @@ class TestRetries:
         assert app.deliver(call_to(user)).status == 500
         assert app.attempts(device) == before + 2
 
-    def test_back_off_grows(self, app: App) -> None:
+    def test_back_off_grows(self, app: Instance) -> None:
         """Pauses grow from 0.2 s and are jittered downwards only."""
         device = app.register(user := new_user())[0]
         app.hub.simulator.add_fault(Fault(kind="status", status=503))
@@ -185,7 +185,7 @@ class TestRetries:
 
 
 class TestRaising:
-    def test_only_if_a_redelivery_can_still_ring(self, app: App, log: AppLog) -> None:
+    def test_only_if_a_redelivery_can_still_ring(self, app: Instance, log: AppLog) -> None:
         """A call that will have ended by the next delivery is acknowledged as given up."""
         app.register(user := new_user())
         app.hub.simulator.add_fault(COME_BACK_LATER)
@@ -195,7 +195,7 @@ class TestRaising:
             assert line_of(log, event)["result"] == result
 
     @pytest.mark.parametrize(("age", "status"), [(0, 500), (RING_SECONDS - 8, 202)])
-    def test_an_event_that_another_is_ringing(self, app: App, age: int, status: int) -> None:
+    def test_an_event_that_another_is_ringing(self, app: Instance, age: int, status: int) -> None:
         """Another's unfinished event is raised, unless a redelivery could not go on with it any more."""
         app.register(user := new_user())
         event = call_to(user, time=ago(age))
@@ -206,7 +206,7 @@ class TestRaising:
         ledger.update_one({"eventId": event["id"]}, {"$set": held})
         assert app.deliver(event).status == status
 
-    def test_an_event_that_nobody_understands(self, app: App) -> None:
+    def test_an_event_that_nobody_understands(self, app: Instance) -> None:
         """It is raised, as evidence for whoever looks at the dead letters."""
         event = call_to(new_user())
         del event["data"]["incomingCallContext"]
@@ -219,7 +219,7 @@ class TestInvocationTime:
 
     @pytest.mark.parametrize("count", [1, 3])
     def test_slow_database_and_black_holed_hub(
-        self, app: App, database: EmbeddedDatabase, count: int
+        self, app: Instance, database: EmbeddedDatabase, count: int
     ) -> None:
         """Both together do not make an invocation last longer than it may."""
         app.register(user := new_user(), count)
@@ -231,7 +231,7 @@ class TestInvocationTime:
         assert self.ends_in_time(answer.seconds)
 
     @pytest.mark.parametrize("command", ["insert", "find", "update"])
-    def test_a_database_that_hangs(self, app: App, database: EmbeddedDatabase, command: str) -> None:
+    def test_a_database_that_hangs(self, app: Instance, database: EmbeddedDatabase, command: str) -> None:
         """Whatever part of the work hangs, it is given up within the operation's time-out."""
         app.register(user := new_user(), 3)
         event = call_to(user)
@@ -245,7 +245,7 @@ class TestInvocationTime:
         """A send that no time-out ends, since bytes keep coming, is left behind in time."""
         with Trickle() as trickle:
             settings = {**SHORT, "ANHHubUrl": f"http://127.0.0.1:{trickle.port}/{hub.hub_name}/messages/"}
-            with App(hub, database.uri, settings) as app:
+            with Instance(hub, database.uri, settings) as app:
                 app.register(user := new_user(), 2)
                 try:
                     answer = app.deliver(call_to(user))
@@ -262,7 +262,7 @@ class TestInvocationTime:
             "MongoDbOperationTimeoutSeconds": 10,
             "InvocationTimeoutSeconds": 20,
         }
-        with App(hub, nowhere, settings) as app:
+        with Instance(hub, nowhere, settings) as app:
             answer = app.deliver(call_to(new_user()))
         assert answer.error == "database_unavailable"
         assert answer.seconds < 3

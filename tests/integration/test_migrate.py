@@ -17,7 +17,7 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 from typer.testing import CliRunner
 
-import mongodb
+from common import mongodb
 from local.database import EmbeddedDatabase
 from migrate.__main__ import BROKE_OFF, DONE, DONE_WITH_LOSSES, INTERRUPTED, WRONG_USE, app
 from migrate.mover import Mover

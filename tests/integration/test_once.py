@@ -5,64 +5,38 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pymongo import MongoClient
 
 from local.database import EmbeddedDatabase
-from local.hub import RunningHub
-from local.hub_faults import Fault, FaultKind
+from local.hub.faults import Fault, FaultKind
+from local.hub.running import RunningHub
 from local.samples import cloud_event, incoming_call_data
 from local.stack import Host, Stack
 from models.device import DeviceRegistration
 from models.push import Outcome, Push
-from push.fan_out import Sender
 from tests.end_to_end.hosts import new_user, register_phones
 from tests.fakes import AppLog
 from tests.integration.conftest import SHORT
-from tests.rig import App, Commands, FailPoint, call_to, eventually, line_of
+from tests.rig import Commands, FailPoint, Instance, call_to, eventually, line_of
 
 LEASE_SECONDS = 3.0
 """With the short settings: connect, read, and 2 s more."""
 
 
-class Watched:
-    """A sender that does something right after each send of the real one."""
-
-    def __init__(self, sender: Sender, before: list[Any], after: list[Any]) -> None:
-        self._sender = sender
-        self._before = before
-        self._after = after
-
-    @property
-    def longest_send_seconds(self) -> float:
-        """The real one's."""
-        return self._sender.longest_send_seconds
-
-    def send(self, push: Push, device_token: str, time_left: float) -> Outcome:
-        """Send, with what was asked for before and after it."""
-        for act in self._before:
-            act()
-        outcome = self._sender.send(push, device_token, time_left)
-        for act in self._after:
-            act()
-        return outcome
-
-
-def watch(app: App, *, before: list[Any] | None = None, after: list[Any] | None = None) -> None:
-    """Do something before or after each send of an app."""
-    tools = app.delivery._tools
-    app.delivery._tools = replace(tools, sender=Watched(tools.sender, before or [], after or []))
+def watch(app: Instance, *, before: list[Any] | None = None, after: list[Any] | None = None) -> None:
+    """Do something before or after each send of an app; without both, nothing any more."""
+    assert app.handler
+    app.sends.before, app.sends.after = before or [], after or []
 
 
 @pytest.fixture
-def app(hub: RunningHub, database: EmbeddedDatabase) -> Iterator[App]:
+def app(hub: RunningHub, database: EmbeddedDatabase) -> Iterator[Instance]:
     """One instance with short time-outs and the longest back-offs."""
-    with App(hub, database.uri, SHORT, chance=lambda: 0.999) as running:
+    with Instance(hub, database.uri, SHORT, jitter=lambda: 0.999) as running:
         yield running
 
 
@@ -77,7 +51,7 @@ class TestRedelivery:
             call = workers.hub.summary().calls[event["data"]["correlationId"]]
             assert call == {phone.device_token: 1 for phone in phones}
 
-    def test_the_same_id_from_another_source_is_another_event(self, app: App) -> None:
+    def test_the_same_id_from_another_source_is_another_event(self, app: Instance) -> None:
         """Ids are unique within their source only."""
         user = new_user()
         device = app.register(user)[0]
@@ -86,7 +60,7 @@ class TestRedelivery:
         assert app.deliver({**event, "topic": "/another/resource"}).status == 202
         assert app.rings(device) == 2
 
-    def test_a_device_registered_in_between(self, app: App) -> None:
+    def test_a_device_registered_in_between(self, app: Instance) -> None:
         """A redelivery for one device that is left over rings it, and a device that has come since."""
         user = new_user()
         accepted, left_over = app.register(user, 2)
@@ -128,7 +102,7 @@ class TestAtOnce:
             call = workers.hub.summary().calls[event["data"]["correlationId"]]
             assert call == {phone.device_token: 1 for phone in phones}
 
-    def test_nobody_acknowledges_anothers_unfinished_work(self, app: App, hub: RunningHub) -> None:
+    def test_nobody_acknowledges_anothers_unfinished_work(self, app: Instance, hub: RunningHub) -> None:
         """While one delivery is ringing a slow device, another of the same event ends with an error."""
         user = new_user()
         device = app.register(user)[0]
@@ -146,8 +120,7 @@ class TestCost:
     def test_one_round_trip_before_the_first_push(self, hub: RunningHub, database: EmbeddedDatabase) -> None:
         """Before the first push there are one insert into the ledger and one look-up of the devices."""
         commands, counted = Commands(), []
-        with App(hub, database.uri, SHORT) as app:
-            app.clients._mongo_client = MongoClient(database.uri, event_listeners=[commands])
+        with Instance(hub, database.uri, SHORT, listener=commands) as app:
             user = new_user()
             app.register(user, 3)
             watch(app, before=[lambda: counted.append(list(commands.names))])
@@ -208,7 +181,7 @@ class TestKill:
             host.deliver(event)
 
     @pytest.mark.parametrize("kind", ["black_hole", "accept_then_black_hole"])
-    def test_a_holder_that_never_comes_back(self, app: App, kind: FaultKind) -> None:
+    def test_a_holder_that_never_comes_back(self, app: Instance, kind: FaultKind) -> None:
         """A lease whose holder is gone runs out, and the next delivery rings."""
         user = new_user()
         device = app.register(user)[0]
@@ -218,7 +191,7 @@ class TestKill:
         watch(app, after=[lambda: (_ for _ in ()).throw(SystemExit)])
         with pytest.raises(SystemExit):
             app.deliver(event)
-        app.delivery._tools = replace(app.delivery._tools, sender=app.clients._hub_client)
+        watch(app)
         document = app.ledger(event)
         assert document is not None
         assert document["finished"] is False
@@ -227,7 +200,7 @@ class TestKill:
 
 
 class TestLease:
-    def test_a_slow_look_up_renews_it(self, app: App, database: EmbeddedDatabase) -> None:
+    def test_a_slow_look_up_renews_it(self, app: Instance, database: EmbeddedDatabase) -> None:
         """Devices that took long to find are rung under a lease that covers their sends."""
         devices = app.register(user := new_user(), 3)
         event = call_to(user)
@@ -242,17 +215,17 @@ class TestLease:
         with FailPoint(database.uri, ["find"], mode={"times": 1}, blockConnection=True, blockTimeMS=1_500):
             assert app.deliver(event).status == 202
         assert [app.rings(device) for device in devices] == [1, 1, 1]
-        longest_send = timedelta(seconds=app.delivery._tools.sender.longest_send_seconds)
+        longest_send = timedelta(seconds=app.sends.longest_send_seconds)
         assert len(deadlines) == 3
         assert all(left > longest_send for left in deadlines)
 
-    def _steal(self, app: App, event: dict[str, Any]) -> None:
+    def _steal(self, app: Instance, event: dict[str, Any]) -> None:
         ledger = app.watcher[app.database_name]["CallLedger"]
         until = datetime.now(UTC) + timedelta(hours=1)
         values = {"holder": "somebody else", "leaseUntil": until}
         assert ledger.update_one({"eventId": event["id"]}, {"$set": values}).modified_count == 1
 
-    def test_whoever_has_lost_it_sends_nothing_more(self, app: App, log: AppLog) -> None:
+    def test_whoever_has_lost_it_sends_nothing_more(self, app: Instance, log: AppLog) -> None:
         """A holder whose lease was taken over stops before its next send, and leaves the lease alone."""
         user = new_user()
         device = app.register(user)[0]
@@ -275,7 +248,7 @@ class TestLease:
         """A device whose push is accepted after the lease was lost is not rung again by the new holder."""
         # The lease covers what starts within its first second. The refused device's try at 1.4 s finds out.
         settings = {**SHORT, "HubReadTimeoutSeconds": 3}
-        with App(hub, database.uri, settings, chance=lambda: 0.999) as app:
+        with Instance(hub, database.uri, settings, jitter=lambda: 0.999) as app:
             rung, refused = app.register(user := new_user(), 2)
             hub.simulator.add_fault(Fault(kind="status", status=503, device_handle=refused.device_token))
             hub.simulator.add_fault(Fault(kind="slow", delay_seconds=2, device_handle=rung.device_token))
@@ -291,7 +264,7 @@ class TestLease:
             assert document["holder"] == "somebody else"
             assert document["devices"][rung.registration_id]["outcome"] == "accepted"
 
-    def test_raising_releases_it(self, app: App) -> None:
+    def test_raising_releases_it(self, app: Instance) -> None:
         """After an event was raised, its next delivery starts at once."""
         device = app.register(user := new_user())[0]
         app.hub.simulator.add_fault(Fault(kind="status", status=503))
@@ -304,7 +277,7 @@ class TestLease:
         assert app.deliver(event).seconds < 1
         assert app.rings(device) == 1
 
-    def test_a_bug_releases_it_too(self, app: App, log: AppLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_bug_releases_it_too(self, app: Instance, log: AppLog, monkeypatch: pytest.MonkeyPatch) -> None:
         """An error that nobody foresaw is raised, leaves the event's line, and gives the lease back."""
         device = app.register(user := new_user())[0]
         event = call_to(user)
@@ -313,7 +286,7 @@ class TestLease:
             raise KeyError("updatedAt")
 
         with monkeypatch.context() as broken:
-            broken.setattr(app.clients._device_store, "devices_of", fail)
+            broken.setattr(app.app.device_store, "devices_of", fail)
             with pytest.raises(KeyError):
                 app.deliver(event)
         line = line_of(log, event)
@@ -322,22 +295,20 @@ class TestLease:
         assert (answer.status, app.rings(device)) == (202, 1)
         assert answer.seconds < 1
 
-    def test_a_bug_with_one_device_leaves_the_others_alone(
-        self, app: App, log: AppLog, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_bug_with_one_device_leaves_the_others_alone(self, app: Instance, log: AppLog) -> None:
         """A send that ends in an error of ours is one device's trouble, and is tried again."""
         devices = app.register(user := new_user(), 3)
         event = call_to(user)
-        real = app.clients._hub_client.send
 
         def send(push: Push, device_token: str, time_left: float) -> Outcome:
             if device_token == devices[0].device_token:
                 raise RuntimeError
-            return real(push, device_token, time_left)
+            return app.sends.real.send(push, device_token, time_left)
 
-        with monkeypatch.context() as broken:
-            broken.setattr(app.clients._hub_client, "send", send)
-            assert app.deliver(event).status == 500
+        assert app.handler
+        app.sends.instead = send
+        assert app.deliver(event).status == 500
+        app.sends.instead = None
         assert [app.rings(device) for device in devices] == [0, 1, 1]
         assert {line["error"] for line in log.events("send_failed")} == {"RuntimeError"}
         assert app.deliver(event).status == 202
@@ -345,7 +316,7 @@ class TestLease:
 
 
 class TestLastWrite:
-    def test_refused(self, app: App, database: EmbeddedDatabase, log: AppLog) -> None:
+    def test_refused(self, app: Instance, database: EmbeddedDatabase, log: AppLog) -> None:
         """If only the last write fails, the event is acknowledged: the phone has rung."""
         device = app.register(user := new_user())[0]
         event = call_to(user)
@@ -358,7 +329,7 @@ class TestLastWrite:
         self, hub: RunningHub, log: AppLog, tmp_path: Path
     ) -> None:
         """The same with a database that is gone between the hub's answer and the ledger's write."""
-        with EmbeddedDatabase(tmp_path / "data") as database, App(hub, database.uri, SHORT) as app:
+        with EmbeddedDatabase(tmp_path / "data") as database, Instance(hub, database.uri, SHORT) as app:
             device = app.register(user := new_user())[0]
             watch(app, after=[database.kill])
             event = call_to(user)
@@ -369,6 +340,6 @@ class TestLastWrite:
             # Event Grid does not deliver what was acknowledged. If it does, the phone may ring once more,
             # since nobody knows that it has.
             database.start()
-            app.delivery._tools = replace(app.delivery._tools, sender=app.clients._hub_client)
+            watch(app)
             eventually(lambda: app.deliver(event).status == 202)
             assert app.rings(device) in {1, 2}

@@ -253,7 +253,7 @@ class TestSafety:
 
     def test_scripts_are_clean(self) -> None:
         """ShellCheck finds nothing in any shell script of the project."""
-        scripts = [*ROOT.glob("infra/scripts/*.sh"), *ROOT.glob("local/*.sh"), ROOT / ".ci" / "run"]
+        scripts = [*ROOT.glob("infra/scripts/*.sh"), *ROOT.glob("tools/*.sh"), ROOT / ".ci" / "run"]
         assert len(scripts) >= 4
         checker = Path(sys.executable).with_name("shellcheck")
         done = subprocess.run([checker, *scripts], capture_output=True, text=True, timeout=30, check=False)

@@ -9,16 +9,17 @@ from typing import Any
 
 import pytest
 from pymongo import MongoClient
+from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 from pymongo.results import UpdateResult
 
 from local.database import EmbeddedDatabase
-from local.hub import RunningHub
+from local.hub.running import RunningHub
 from local.stack import Host, Stack
 from tests.end_to_end.host_log import HostLog
 from tests.end_to_end.hosts import Documents, another_host, new_user
 from tests.integration.conftest import SHORT
-from tests.rig import App, FailPoint, at_once, call_to, eventually
+from tests.rig import FailPoint, Instance, at_once, call_to, eventually
 
 RACES = 5
 """How often each race is run."""
@@ -153,17 +154,16 @@ class TestRaces:
         self, hub: RunningHub, database: EmbeddedDatabase, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A server that fails one of two first registrations for the other's sake is asked again."""
-        with App(hub, database.uri) as app:
+        with Instance(hub, database.uri) as app:
             # The embedded database settles this race by itself and takes no order to lose it.
-            collection = app.clients._device_store._collection
-            upsert, refusals = collection.update_one, [DuplicateKeyError("E11000")]
+            upsert, refusals = Collection.update_one, [DuplicateKeyError("E11000")]
 
             def update_one(*arguments: Any, **options: Any) -> UpdateResult:
                 if refusals:
                     raise refusals.pop()
                 return upsert(*arguments, **options)
 
-            monkeypatch.setattr(collection, "update_one", update_one)
+            monkeypatch.setattr(Collection, "update_one", update_one)
             device = app.register(user := new_user())[0]
             assert [one["deviceToken"] for one in app.registrations(user)] == [device.device_token]
             assert refusals == []

@@ -15,15 +15,15 @@ from typing import Any
 
 import pytest
 
+from common.telemetry import Metric
 from local.database import EmbeddedDatabase
-from local.hub import RunningHub
-from local.hub_faults import Fault
+from local.hub.faults import Fault
+from local.hub.running import RunningHub
 from local.stack import Stack
-from telemetry import Metric
 from tests.end_to_end.host_log import HostLog
 from tests.end_to_end.hosts import new_user, register_phones
 from tests.integration.conftest import SHORT
-from tests.rig import App, call_to, settings_for
+from tests.rig import Instance, call_to, settings_for
 
 ROOT = Path(__file__).parents[2]
 
@@ -105,15 +105,10 @@ class TestLine:
 
 _PLACE_A_CALL = """
 import json, os, sys
-from clients import Clients
+from app import App
 
-clients = Clients(os.environ)
-handler = clients.incoming_call_handler()
-handler.handle(sys.stdin.read())
-if hasattr(clients._metrics, "flush"):
-    clients._metrics.flush()
-    clients._metrics.shutdown()
-clients._mongo_client.close()
+with App(os.environ) as app:
+    app.incoming_call_handler.handle(sys.stdin.read())
 foreign = [name for name in sys.modules if name.startswith(("opentelemetry", "azure.monitor"))]
 print(json.dumps(sorted(foreign)))
 """
@@ -121,7 +116,7 @@ print(json.dumps(sorted(foreign)))
 
 def place_a_call(hub: RunningHub, database: EmbeddedDatabase, **settings: str) -> list[str]:
     """Deliver a call to a user with one device in a new process; which foreign modules that took."""
-    with App(hub, database.uri, SHORT) as app:
+    with Instance(hub, database.uri, SHORT) as app:
         app.register(user := new_user())
         environment = settings_for(hub, database.uri, app.database_name, settings)
     kept = {name: value for name, value in os.environ.items() if "APPLICATIONINSIGHTS" not in name.upper()}

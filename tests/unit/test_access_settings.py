@@ -2,7 +2,7 @@
 
 import pytest
 
-from clients import Clients
+from app import App
 from models.access import OidcSettings
 from models.errors import ConfigurationError
 from settings import Settings, setting_names
@@ -67,11 +67,11 @@ class TestModes:
 
     def test_calls_ring_all_the_same(self) -> None:
         """Half a configuration stops the registrar, not the handler of incoming calls."""
-        clients = Clients({**NEEDED, "RegistrarAccess": "oidc"})
+        clients = App({**NEEDED, "RegistrarAccess": "oidc"})
         with pytest.raises(ConfigurationError):
-            clients.registrar()
-        assert clients.incoming_call_handler()
-        clients._mongo_client.close()
+            _ = clients.registrar
+        assert clients.incoming_call_handler
+        clients.close()
 
     @pytest.mark.parametrize(
         "changes",
@@ -85,7 +85,7 @@ class TestModes:
     def test_host_and_app_disagree(self, changes: dict[str, str]) -> None:
         """Where the host would ask for a key and the app for a token, or neither, nothing is served."""
         with pytest.raises(ConfigurationError):
-            Clients({**NEEDED, **changes}).registrar()
+            _ = App({**NEEDED, **changes}).registrar
 
 
 class TestLimits:

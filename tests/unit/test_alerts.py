@@ -14,8 +14,9 @@ import duckdb
 import duckdb_kql
 import pytest
 
-import telemetry
-from clock import SystemClock
+from common import telemetry
+from common.clock import SystemClock
+from common.telemetry import NoMetrics
 from local.samples import event_grid_event, incoming_call_data
 from models.errors import (
     ConfigurationError,
@@ -28,7 +29,6 @@ from models.push import DeviceResult, Outcome, OutcomeKind
 from push.delivery import Delivery, DeliveryReport, TimeLimits
 from push.trigger import EventResult, IncomingCallHandler, push_blueprint
 from registrar.routes import answer
-from telemetry import NoMetrics
 
 ALERTS = Path(__file__).parents[2] / "infra" / "alerts"
 NAMES = {"missed-calls", "failed-events", "failed-pushes", "misconfiguration"}
@@ -236,7 +236,10 @@ class TestMisconfiguration:
         query = (ALERTS / "misconfiguration.kql").read_text()
         names = re.findall(r'"(\w+)"', re.findall(r"line\.event\) in \((.*?)\)", query)[0])
         root = ALERTS.parents[1]
-        code = "".join(path.read_text() for path in [*root.glob("*.py"), *root.glob("push/*.py")])
+        code = "".join(
+            path.read_text()
+            for path in [*root.glob("*.py"), *root.glob("common/*.py"), *root.glob("push/*.py")]
+        )
         assert len(names) == 3
         assert [name for name in names if f'"{name}",' not in code] == []
 

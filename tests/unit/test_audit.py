@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from local.audit import REQUIREMENTS, AuditError, Report, deployed, read, run
+from tools.audit import REQUIREMENTS, AuditError, Report, deployed, read, run
 
 VULNERABLE = {
     "name": "oldlib",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from local.bicep import check
+from tools.bicep import check
 
 INFRA = Path(__file__).parents[2] / "infra"
 

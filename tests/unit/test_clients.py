@@ -2,7 +2,7 @@
 
 import pytest
 
-from clients import mongo_client
+from app import mongo_client
 from settings import Settings
 
 

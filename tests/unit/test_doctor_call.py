@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from doctor.call import CallState, tell
+from doctor.commands.call import CallState, tell
+from doctor.commands.user import DeviceState, device_views
 from doctor.findings import ExitCode, Status, exit_code
-from doctor.user import DeviceState, device_views
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 ACCEPTED = {

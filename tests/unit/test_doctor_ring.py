@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-import telemetry
-from doctor.ring import CALLER_NAME, REDELIVERY_PAUSES, ring, synthetic_call
+from common import telemetry
+from doctor.commands.ring import CALLER_NAME, REDELIVERY_PAUSES, ring, synthetic_call
 from models.call import parse_event, parse_incoming_call
 from models.errors import DeliveryIncompleteError
 from push.call_context import call_context

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from common.telemetry import NoMetrics
 from local.samples import call_context_cp, cloud_event, event_grid_event, incoming_call_data
 from models.call import IncomingCall
 from models.device import Platform
@@ -20,10 +21,9 @@ from models.errors import InvalidEventError, PushTooLargeError
 from models.push import PushNotificationInfo
 from push.call_context import call_context
 from push.delivery import Delivery, DeliveryReport, TimeLimits
+from push.hub.payload import build_push
 from push.ledger import EventKey
-from push.payload import build_push
 from push.trigger import IncomingCallHandler
-from telemetry import NoMetrics
 from tests.fakes import NOW, FakeClock, app_log
 
 LIMITS = TimeLimits(timedelta(seconds=60), 20, 3)

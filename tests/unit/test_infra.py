@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from local.bicep import BicepFile, at
 from local.stack import FUNCTIONS
 from settings import Settings, setting_names
+from tools.bicep import BicepFile, at
 
 ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "infra"

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from common.telemetry import fingerprint
 from migrate.source import EXPLANATIONS, Reason, Rules, read_document
 from models.device import Platform
-from telemetry import fingerprint
 
 NOW = datetime(2100, 1, 31, 12, 0, 0, 123456, tzinfo=UTC)
 ALICE = "8:acs:resource_alice"

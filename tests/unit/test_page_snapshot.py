@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from local.hub_client import Attempt, ReceivedPush
-from local.hub_faults import Fault
+from local.hub.control_client import Attempt, ReceivedPush
+from local.hub.faults import Fault
 from local.page import masks, ringing
 from local.page.host_lines import HostLines, StructuredLine
 from local.page.orders import BadOrderError, DisturbHub, PlaceCall, RegisterPhone, parse_order

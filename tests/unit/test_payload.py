@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from models.device import Platform
 from models.errors import PushTooLargeError
 from models.push import Push, PushNotificationInfo
-from push.payload import build_push
+from push.hub.payload import build_push
 from tests.fakes import NOW
 
 ENDS_AT = NOW + timedelta(seconds=42, milliseconds=900)

@@ -6,6 +6,7 @@ from typing import Any
 import azure.functions as func
 import pytest
 
+from common.http import json_response, problem_response
 from models.errors import (
     ConfigurationError,
     DatabaseUnavailableError,
@@ -14,7 +15,6 @@ from models.errors import (
     RegistrationNotFoundError,
     ServiceError,
 )
-from registrar.problem import json_response, problem_response
 
 
 def document(response: func.HttpResponse) -> dict[str, Any]:

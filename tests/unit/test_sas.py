@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.hub import HubConnection
-from push.sas import SasTokenSource, sas_token, signature
+from push.hub.sas import SasTokenSource, sas_token, signature
 from tests.fakes import FakeClock
 
 KEY = "do/not+quote=this=key=="

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-import telemetry
+from common import telemetry
 from tests.fakes import app_log
 
 

@@ -1,0 +1,1 @@
+"""What `registrar/`, `push/` and `health/` share: clock, database access, HTTP answers, telemetry."""

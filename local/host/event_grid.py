@@ -1,0 +1,107 @@
+"""The webhook of the Functions host's Event Grid extension: handshakes and deliveries."""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aiohttp import web
+
+from local.host.invocations import logged, presented_key
+from local.host.keys import EVENT_GRID_SYSTEM_KEY, KeyRing
+from local.host.worker import (
+    EVENT_GRID_TRIGGER,
+    FunctionWorker,
+    InvocationFailed,
+    LoadedFunction,
+)
+
+# What the extension is willing to allow; any other origin is answered with the first, the public cloud's.
+_EVENT_GRID_ORIGINS = (
+    "eventgrid.azure.net",
+    "eventgrid.azure.us",
+    "eventgrid.azure.eaglex.ic.gov",
+    "eventgrid.azure.microsoft.scloud",
+    "eventgrid.azure.cn",
+)
+
+
+class EventGridWebhook:
+    """The Event Grid extension's endpoint, for both schemas.
+
+    The extension goes by `aeg-event-type` alone, in any letter case. Event Grid sends it with CloudEvents
+    too, so a CloudEvents delivery without it is 400 as well, and the content type is never looked at. Two
+    answers differ from the extension's: a body that is not JSON objects is 400, where its parser's exception
+    ends as 500; and the validation answer is labelled `application/json`, where it says `text/plain`.
+    """
+
+    def __init__(self, worker: FunctionWorker, keys: KeyRing) -> None:
+        self._worker = worker
+        self._keys = keys
+        self.functions = {one.name: one for one in worker.functions if one.trigger_type == EVENT_GRID_TRIGGER}
+
+    async def handle(self, request: web.Request) -> web.Response:
+        """Check the key, find the function by `functionName`, and do what is asked."""
+        if not self._keys.opens_webhook(presented_key(request), EVENT_GRID_SYSTEM_KEY):
+            return web.Response(status=401)
+        name = request.query.get("functionName", "")
+        if name not in self.functions:
+            return web.Response(status=404, text=f"cannot find function: '{name}'")
+        if request.method == "OPTIONS":
+            return _allowed(request.headers.get("WebHook-Request-Origin", ""))
+        return await self._act(request, self.functions[name])
+
+    async def _act(self, request: web.Request, function: LoadedFunction) -> web.Response:
+        match request.headers.get("aeg-event-type", "").lower():
+            case "subscriptionvalidation":
+                return _validated(await _events(request))
+            case "notification":
+                return await self._deliver(function, await _events(request))
+            case "unsubscribe":
+                return web.Response(status=202)
+            case _:
+                return web.Response(status=400)
+
+    async def _deliver(
+        self, function: LoadedFunction, events: Sequence[Mapping[str, Any]] | None
+    ) -> web.Response:
+        """One invocation an event, side by side; when all have ended, one failure fails the whole batch."""
+        if events is None:
+            return web.Response(status=400)
+        if all(await asyncio.gather(*(self._deliver_one(function, event) for event in events))):
+            return web.Response(status=202)
+        return web.Response(status=500, text=f"Exception while executing function: Functions.{function.name}")
+
+    async def _deliver_one(self, function: LoadedFunction, event: Mapping[str, Any]) -> bool:
+        try:
+            await logged(function, self._worker.invoke_event_grid(function, event))
+        except InvocationFailed:
+            return False
+        return True
+
+
+async def _events(request: web.Request) -> list[dict[str, Any]] | None:
+    """The events of a delivery: an array of objects, or one object (CloudEvents); else `None`."""
+    try:
+        parsed = json.loads(await request.read())
+    except (ValueError, RecursionError):
+        return None
+    events = parsed if isinstance(parsed, list) else [parsed]
+    return events if all(isinstance(event, dict) for event in events) else None
+
+
+def _validated(events: Sequence[Mapping[str, Any]] | None) -> web.Response:
+    """The handshake of the Event Grid schema: answer the code of the first event."""
+    try:
+        data = (events or [])[0]["data"]
+        # In a CloudEvent the data is JSON within JSON.
+        code = (json.loads(data) if isinstance(data, str) else data)["validationCode"]
+    except (LookupError, TypeError, ValueError):
+        return web.Response(status=400)
+    return web.json_response({"validationResponse": str(code)})
+
+
+def _allowed(origin: str) -> web.Response:
+    """The handshake of CloudEvents; the extension sends no `WebHook-Allowed-Rate`."""
+    allowed = origin if origin in _EVENT_GRID_ORIGINS else _EVENT_GRID_ORIGINS[0]
+    return web.Response(headers={"WebHook-Allowed-Origin": allowed})

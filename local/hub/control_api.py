@@ -1,0 +1,90 @@
+"""The simulator's control API under ``/simulator/``: JSON, guarded by loopback alone."""
+
+from collections.abc import Callable
+
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from local.hub.checks import (
+    explain,
+)
+from local.hub.control_client import AttemptList, FaultList, Latency, PushList
+from local.hub.faults import parse_fault
+from local.hub.memory import Simulator
+
+
+class ControlApi:
+    """JSON over the simulator's thread-safe methods. Loopback is all that guards it."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        self._simulator = simulator
+        self._routes: dict[tuple[str, str], Callable[[str, bytes], web.Response]] = {
+            ("GET", "pushes"): self._pushes,
+            ("DELETE", "pushes"): self._forget,
+            ("GET", "attempts"): self._attempts,
+            ("GET", "summary"): self._summary,
+            ("GET", "faults"): self._faults,
+            ("POST", "faults"): self._add_fault,
+            ("DELETE", "faults"): self._clear_faults,
+            ("GET", "latency"): self._latency,
+            ("PUT", "latency"): self._set_latency,
+        }
+
+    async def answer(self, request: web.BaseRequest) -> web.Response:
+        """Routes by method and the rest of the path; 400 says what is wrong with an order."""
+        name = request.path.removeprefix("/simulator/")
+        if (request.method, name) not in self._routes:
+            known = any(name == path for _, path in self._routes)
+            return _control_error(405 if known else 404, "no such operation of the simulator")
+        body = await request.read()
+        try:
+            return self._routes[request.method, name](request.query.get("since", "0"), body)
+        except ValidationError as error:
+            return _control_error(400, explain(error))
+        except ValueError as error:
+            return _control_error(400, str(error))
+
+    def _pushes(self, since: str, _body: bytes) -> web.Response:
+        if not (since.isascii() and since.isdigit()):
+            raise ValueError("since must be a sequence number")
+        return _json(PushList(pushes=tuple(self._simulator.pushes(int(since)))))
+
+    def _forget(self, _since: str, _body: bytes) -> web.Response:
+        self._simulator.forget()
+        return web.Response(status=204)
+
+    def _attempts(self, _since: str, _body: bytes) -> web.Response:
+        return _json(AttemptList(attempts=tuple(self._simulator.attempts())))
+
+    def _summary(self, _since: str, _body: bytes) -> web.Response:
+        return _json(self._simulator.summary())
+
+    def _faults(self, _since: str, _body: bytes) -> web.Response:
+        return _json(FaultList(faults=tuple(self._simulator.faults())))
+
+    def _add_fault(self, _since: str, body: bytes) -> web.Response:
+        fault = parse_fault(body)
+        self._simulator.add_fault(fault)
+        return _json(fault, status=201)
+
+    def _clear_faults(self, _since: str, _body: bytes) -> web.Response:
+        self._simulator.clear_faults()
+        return web.Response(status=204)
+
+    def _latency(self, _since: str, _body: bytes) -> web.Response:
+        return _json(Latency(delay_seconds=self._simulator.latency()))
+
+    def _set_latency(self, _since: str, body: bytes) -> web.Response:
+        latency = Latency.model_validate_json(body)
+        self._simulator.set_latency(latency.delay_seconds)
+        return _json(latency)
+
+
+def _json(value: BaseModel, status: int = 200) -> web.Response:
+    return web.Response(
+        status=status, text=value.model_dump_json(by_alias=True), content_type="application/json"
+    )
+
+
+def _control_error(status: int, reason: str) -> web.Response:
+    return web.json_response({"error": reason}, status=status)

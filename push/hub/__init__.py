@@ -1,0 +1,1 @@
+"""Direct Send to Notification Hubs: bodies, headers, signatures, and one POST."""
