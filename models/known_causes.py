@@ -1,0 +1,287 @@
+"""Causes of failure that a code or a fixed phrase gives away: one text each for what is wrong and what to do.
+
+The app's log lines and problem documents, the doctor and `docs/troubleshooting.md` use these texts. What a
+server or a driver writes itself is searched for fixed phrases and never quoted: it may hold secrets.
+
+Codes: MongoDB, "Error Codes" (`src/mongo/base/error_codes.yml`); 8000 is MongoDB Atlas' own, 16500 that of
+Azure Cosmos DB for MongoDB (RU).
+"""
+
+import re
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+from string import hexdigits
+
+
+class Fault(Enum):
+    """How long a failure lasts."""
+
+    PASSING = "passing"
+    """The next try may succeed."""
+    MISCONFIGURED = "misconfigured"
+    """An operator has to act; but one instance, or one minute of a password rotation, looks the same."""
+    PERMANENT = "permanent"
+    """No try succeeds until other software is installed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What is wrong, and what to do about it. Nothing in it is secret."""
+
+    name: str
+    """Stable, for tests and documents."""
+    fault: Fault
+    problem: str
+    """Without a capital letter and a full stop."""
+    remedy: str
+    """Whole sentences."""
+    setting: str | None = "MongoDbConnectionString"
+    """Which setting it is about; None if about none, or about any."""
+
+    def __str__(self) -> str:
+        problem = f"{self.setting}: {self.problem}" if self.setting else self.problem.capitalize()
+        return f"{problem}. {self.remedy}"
+
+    def of(self, setting: str) -> "Cause":
+        """The same cause, found in another setting."""
+        return replace(self, setting=setting)
+
+
+KEY_VAULT_REFERENCE = Cause(
+    "key_vault_reference",
+    Fault.MISCONFIGURED,
+    "the Key Vault reference is unresolved",
+    "Portal, the function app, Settings, Environment variables: the setting's status names the reason. The "
+    "app's identity needs the role Key Vault Secrets User, the secret has to exist, and the vault has to be "
+    "reachable.",
+    setting=None,
+)
+CONNECTION_STRINGS_BLADE = Cause(
+    "connection_strings_blade",
+    Fault.MISCONFIGURED,
+    "is missing; it was entered under Connection strings, where Azure puts a prefix before its name",
+    "Portal, the function app, Settings, Environment variables: enter it under App settings, and remove it "
+    "from Connection strings.",
+    setting=None,
+)
+CREDENTIALS_NOT_ENCODED = Cause(
+    "credentials_not_encoded",
+    Fault.MISCONFIGURED,
+    "the user name or the password holds a character that has to be percent-encoded",
+    "Percent-encode the user name and the password: @ is %40, : is %3A, / is %2F, % is %25, ? is %3F.",
+)
+PLACEHOLDER = Cause(
+    "placeholder",
+    Fault.MISCONFIGURED,
+    "the portal's placeholder for the user name or the password is still there",
+    "Replace it, brackets included, by the percent-encoded user name or password.",
+)
+CERTIFICATE_FILE = Cause(
+    "certificate_file",
+    Fault.MISCONFIGURED,
+    "the file that its tlsCAFile or tlsCertificateKeyFile names cannot be read",
+    "Deploy the file with the app and name its path there, or remove the option: certificates of public "
+    "authorities need no file.",
+)
+CONNECTION_STRING = Cause(
+    "connection_string",
+    Fault.MISCONFIGURED,
+    "the connection string cannot be used",
+    "Copy it again from the database's portal.",
+)
+CREDENTIALS_REFUSED = Cause(
+    "credentials_refused",
+    Fault.MISCONFIGURED,
+    "the database refuses the user name or the password",
+    "Copy the connection string again, percent-encode the user name and the password, and see that the user "
+    "exists.",
+)
+RIGHT_MISSING = Cause(
+    "right_missing",
+    Fault.MISCONFIGURED,
+    "the database user lacks a right that the app needs",
+    "Give the user the role readWrite on the database that DbName names.",
+)
+DATABASE_FULL = Cause(
+    "database_full",
+    Fault.MISCONFIGURED,
+    "the database is full and takes no more data",
+    "Raise the tier or the disk of the database, or delete data that is not needed.",
+    setting=None,
+)
+DATABASE_NAME_CASE = Cause(
+    "database_name_case",
+    Fault.MISCONFIGURED,
+    "the server has a database of this name in another letter case",
+    "Write the name exactly as the server has it: letter case counts.",
+    setting="DbName",
+)
+INDEX_OF_ANOTHER_KIND = Cause(
+    "index_of_another_kind",
+    Fault.MISCONFIGURED,
+    "an existing index of another kind keeps the database from making the one that the app needs",
+    "Drop the existing index. 'doctor check --create-indexes' then makes the right one; so does the app, at "
+    "its next start.",
+    setting=None,
+)
+SERVER_TOO_OLD = Cause(
+    "server_too_old",
+    Fault.PERMANENT,
+    "the MongoDB server is too old for the app's driver",
+    "Upgrade the server; in a portal, choose a later server version.",
+    setting=None,
+)
+NAME_NOT_FOUND = Cause(
+    "name_not_found",
+    Fault.PASSING,
+    "the database's host name cannot be looked up",
+    "Compare the host name with the database's portal. The name of a private endpoint is known in its own "
+    "network only; mongodb+srv:// needs SRV and TXT records.",
+)
+UNREACHABLE = Cause(
+    "unreachable",
+    Fault.PASSING,
+    "the database cannot be reached in time",
+    "See whether the database runs, whether its firewall or IP access list lets this machine in, and whether "
+    "it has a private endpoint that cannot be reached from here.",
+    setting=None,
+)
+THROTTLED = Cause(
+    "throttled",
+    Fault.PASSING,
+    "the database is throttling",
+    "If this stays, raise the database's throughput (request units).",
+    setting=None,
+)
+
+CAUSES: tuple[Cause, ...] = (
+    KEY_VAULT_REFERENCE,
+    CONNECTION_STRINGS_BLADE,
+    CREDENTIALS_NOT_ENCODED,
+    PLACEHOLDER,
+    CERTIFICATE_FILE,
+    CONNECTION_STRING,
+    CREDENTIALS_REFUSED,
+    RIGHT_MISSING,
+    DATABASE_FULL,
+    DATABASE_NAME_CASE,
+    INDEX_OF_ANOTHER_KIND,
+    SERVER_TOO_OLD,
+    NAME_NOT_FOUND,
+    UNREACHABLE,
+    THROTTLED,
+)
+"""All of them, in the order in which the documents list them."""
+
+_BY_CODE: Mapping[int, Cause] = {
+    13: RIGHT_MISSING,
+    18: CREDENTIALS_REFUSED,
+    85: INDEX_OF_ANOTHER_KIND,  # IndexOptionsConflict
+    86: INDEX_OF_ANOTHER_KIND,  # IndexKeySpecsConflict
+    8000: CREDENTIALS_REFUSED,
+    13297: DATABASE_NAME_CASE,
+    14031: DATABASE_FULL,  # OutOfDiskSpace
+    16500: THROTTLED,
+}
+_ATLAS = 8000
+_FULL_ATLAS_PHRASE = "space quota"
+
+
+def cause_of_code(code: int | None, message: str = "") -> Cause | None:
+    """What an error code of the database stands for; None for a code without a text of its own.
+
+    Args:
+        code: as the server sent it.
+        message: what the server wrote, to tell apart what shares a code.
+    """
+    if code == _ATLAS and _FULL_ATLAS_PHRASE in message.lower():
+        return DATABASE_FULL
+    return None if code is None else _BY_CODE.get(code)
+
+
+_TOO_OLD = re.compile(r"reports wire version (\d+).* requires at least \d+ \(MongoDB (\d+\.\d+)\)")
+_VERSION_BY_WIRE_VERSION = {
+    0: "2.4", 2: "2.6", 3: "3.0", 4: "3.2", 5: "3.4", 6: "3.6", 7: "4.0", 8: "4.2", 9: "4.4", 13: "5.0",
+    17: "6.0", 21: "7.0", 25: "8.0",
+}  # fmt: skip
+
+
+def cause_of_old_server(driver_message: str) -> Cause | None:
+    """`SERVER_TOO_OLD` with both versions in it, where that is what the driver says.
+
+    Args:
+        driver_message: of pymongo's ConfigurationError, which it also raises for other causes.
+    """
+    found = _TOO_OLD.search(driver_message)
+    if found is None:
+        return None
+    wire_version, needed = found.groups()
+    version = _VERSION_BY_WIRE_VERSION.get(int(wire_version), f"with wire version {wire_version}")
+    problem = f"{SERVER_TOO_OLD.problem}: it is MongoDB {version}, and {needed} is needed"
+    return replace(SERVER_TOO_OLD, problem=problem)
+
+
+_REFERENCE = "@microsoft.keyvault("
+
+
+def is_key_vault_reference(value: str) -> bool:
+    """Whether a setting's value is a Key Vault reference. The app sees one only while it is unresolved."""
+    return value.strip().lower().startswith(_REFERENCE)
+
+
+_BLADE_PREFIXES = tuple(
+    f"{kind}CONNSTR_"
+    for kind in (
+        "CUSTOM", "SQL", "SQLAZURE", "MYSQL", "POSTGRESQL", "DOCDB", "NOTIFICATIONHUB", "SERVICEBUS",
+        "EVENTHUB", "REDISCACHE", "APIHUB",
+    )
+)  # fmt: skip
+
+
+def name_on_connection_strings_blade(setting: str, names: Container[str]) -> str | None:
+    """The name under which a setting arrived that was entered under "Connection strings"; None if it was not.
+
+    App Service puts a prefix before the name there, by the type that was chosen, such as `CUSTOMCONNSTR_`.
+
+    Args:
+        setting: its proper name.
+        names: of everything in the environment, in lower case.
+    """
+    candidates = (f"{prefix}{setting}" for prefix in _BLADE_PREFIXES)
+    return next((candidate for candidate in candidates if candidate.lower() in names), None)
+
+
+_PLACEHOLDERS = re.compile(r"[<{](?:db_|your[-_ ]?)?(?:user ?name|user|password)[>}]", re.IGNORECASE)
+
+
+def cause_of_connection_string(uri: str) -> Cause | None:
+    """Why a MongoDB connection string cannot work, as far as its text alone gives it away.
+
+    Args:
+        uri: `mongodb://…` or `mongodb+srv://…`.
+    """
+    rest = uri.partition("://")[2]
+    authority = re.split(r"[/?]", rest, maxsplit=1)[0]
+    user_info, _, hosts = authority.rpartition("@")
+    if _PLACEHOLDERS.search(user_info):
+        return PLACEHOLDER
+    # An unescaped / or ? in the password ends the authority too early: what follows then holds an @.
+    path, _, options = rest[len(authority) :].partition("?")
+    ends_too_early = "@" in path or ("@" in options and not all(map(_has_port, hosts.split(","))))
+    return CREDENTIALS_NOT_ENCODED if ends_too_early or _needs_encoding(user_info) else None
+
+
+def _needs_encoding(user_info: str) -> bool:
+    user, _, password = user_info.partition(":")
+    if any(character in part for part in (user, password) for character in "@:[]"):
+        return True
+    return any(len(after) < 2 or not set(after[:2]) <= set(hexdigits) for after in user_info.split("%")[1:])
+
+
+def _has_port(host: str) -> bool:
+    """Whether a port follows the host's colon; true where there is no colon."""
+    if host.startswith("["):
+        host = host.partition("]")[2]
+    _, colon, port = host.partition(":")
+    return not colon or (port.isascii() and port.isdigit())
