@@ -10,7 +10,7 @@ from typing import Self
 from bench.remote import Usage
 from bench.senders import Sends, call_values
 from bench.services import ROOT
-from local.hub.memory import DEVELOPMENT_HUB
+from local.hub.config import DEVELOPMENT_HUB
 
 DIRECTORY = ROOT / "bench" / "node"
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from app import App
 from bench.remote import Stopwatch, Usage
-from local.hub.memory import DEVELOPMENT_HUB
+from local.hub.config import DEVELOPMENT_HUB
 from local.samples import CALLEE, CALLER, call_context_cp
 from models.device import Platform
 from models.push import OutcomeKind, PushNotificationInfo

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from local.certificates import Certificates, make_certificates
 from local.database import EmbeddedDatabase
-from local.hub.control_client import HubControl
-from local.hub.memory import DEVELOPMENT_HUB
+from local.hub.config import DEVELOPMENT_HUB
+from local.hub.control_client import ControlClient
 from local.process import Child, python_module
 from settings import setting_names
 
@@ -29,7 +29,7 @@ class Hub:
     """A running hub simulator."""
 
     url: str
-    control: HubControl
+    control: ControlClient
     pid: int
 
     @property
@@ -101,7 +101,7 @@ def _start_hub(starting: ExitStack, certificates: Certificates | None) -> Hub:
     child = starting.enter_context(Child.spawn("hub", command, directory=ROOT))
     url = str(child.wait_for_ready(_START_SECONDS)["url"])
     verify = True if certificates is None else str(certificates.authority)
-    return Hub(url, starting.enter_context(HubControl(url, verify=verify)), child.pid)
+    return Hub(url, starting.enter_context(ControlClient(url, verify=verify)), child.pid)
 
 
 def cpu_seconds_of(pid: int) -> float | None:

@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 from local.page.host_lines import HostLines
-from local.page.server import USUAL_PORT, PageError, RunningPage
+from local.page.running_page import USUAL_PORT, PageError, RunningPage
 from local.process import ChildError
 from local.samples import CALLEE, phones
 from local.stack import Stack, StackOptions

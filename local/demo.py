@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from common.telemetry import fingerprint
-from local.hub.control_client import ReceivedPush
+from local.hub.records import ReceivedPush
 from local.process import ChildError
 from local.samples import CALLEE, Phone, cloud_event, event_grid_event, incoming_call_data, phones
 from local.stack import Stack, StackOptions

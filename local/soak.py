@@ -25,8 +25,8 @@ import requests
 from pymongo import MongoClient
 
 from common import mongodb
-from local.hub.control_client import Summary
 from local.hub.faults import Fault
+from local.hub.records import Summary
 from local.process import ChildError
 from local.samples import event_grid_event, incoming_call_data
 from local.stack import Host, Stack, StackOptions

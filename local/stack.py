@@ -12,8 +12,8 @@ import requests
 
 from local.database import EmbeddedDatabase
 from local.host.keys import EVENT_GRID_SYSTEM_KEY, KeyRing
-from local.hub.control_client import HubControl
-from local.hub.memory import DEVELOPMENT_HUB
+from local.hub.config import DEVELOPMENT_HUB
+from local.hub.control_client import ControlClient
 from local.process import Child, OnLine, python_module
 from settings import setting_names
 
@@ -151,7 +151,7 @@ class Stack:
                 EmbeddedDatabase(self.options.storage, test_commands=self.options.test_commands)
             )
             self.hub_url = str(hub.wait_for_ready(START_TIMEOUT_SECONDS)["url"])
-            self.hub = starting.enter_context(HubControl(self.hub_url))
+            self.hub = starting.enter_context(ControlClient(self.hub_url))
             tell("Starting the Functions host with the real Python worker ...")
             for number in range(self.options.hosts):
                 host = self.start_host(self.options.port if number == 0 else 0)

@@ -14,7 +14,7 @@ from typing import Any, Self
 from pymongo import MongoClient, monitoring
 
 from app import App, mongo_client
-from local.hub.running import RunningHub
+from local.hub.running_hub import RunningHub
 from local.samples import event_grid_event, incoming_call_data
 from models.device import DeviceRegistration, Platform
 from models.errors import ServiceError

@@ -1,1 +1,9 @@
-"""The HTTP side of the Functions host on loopback, over the real Python worker: `python -m local.host`."""
+"""The HTTP side of the Azure Functions host on loopback, over the real Python worker library.
+
+`python -m local.host --app-directory .` serves an app.
+
+- `worker` drives the worker library, with the messages of `protos`.
+- `functions_host` routes requests: `http_route` for HTTP functions, `event_grid_webhook` for Event Grid.
+- `keys` holds the access keys, `invocation_log` the log lines of an invocation.
+- `server` listens.
+"""

@@ -1,7 +1,8 @@
-"""Access keys of the development host: the kinds that the Functions host has.
+"""Access keys, of the same kinds as the Functions host's.
 
-A function key opens one function, the host key every function, the master key everything and the admin
-routes, a system key one extension's webhook ("Work with access keys in Azure Functions", Microsoft Learn).
+A function key gives access to one function, the host key to every function, the master key to everything
+including the admin routes, a system key to the webhook of one extension ("Work with access keys in Azure
+Functions", Microsoft Learn).
 """
 
 import hmac
@@ -11,17 +12,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self
 
+from aiohttp import web
+
 EVENT_GRID_SYSTEM_KEY = "eventgrid_extension"
-"""The system key that the Event Grid extension's webhook asks for."""
+"""The system key of the Event Grid extension's webhook."""
+
+KEYS_VARIABLE = "LOCAL_HOST_KEYS"
+"""Environment variable with the host's keys, in the form of `KeyRing.from_json`."""
 
 
 class KeyRingError(ValueError):
-    """The keys given are not in the expected shape; the message never quotes one."""
+    """The keys are malformed; the message never quotes one."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRing:
-    """A value; keys are non-empty text and `repr` does not show them."""
+    """Keys are non-empty text; `repr` does not show them."""
 
     host: str = field(repr=False)
     master: str = field(repr=False)
@@ -30,7 +36,7 @@ class KeyRing:
 
     @classmethod
     def generate(cls, functions: Iterable[str] = (), system: Iterable[str] = ()) -> Self:
-        """New random keys for the host, the master and everything named."""
+        """Random keys for the host, the master and all given names."""
         return cls(
             host=_new_key(),
             master=_new_key(),
@@ -42,7 +48,7 @@ class KeyRing:
     def from_json(cls, text: str) -> Self:
         """Read `{"functions": {name: key}, "host": key, "master": key, "system": {name: key}}`.
 
-        Every part may be left out; a missing host or master key is generated. Raises KeyRingError.
+        Every part is optional; a missing host or master key is generated. Raises KeyRingError.
         """
         try:
             given = json.loads(text)
@@ -59,7 +65,7 @@ class KeyRing:
         )
 
     def to_json(self) -> str:
-        """The keys in clear, as `from_json` reads them: for a child's environment or a developer's eyes."""
+        """The keys in clear text, as `from_json` reads them."""
         return json.dumps(
             {
                 "functions": dict(self.functions),
@@ -70,23 +76,29 @@ class KeyRing:
         )
 
     def completed(self, functions: Iterable[str]) -> Self:
-        """The same keys, and a new one for each function that has none."""
+        """These keys and a random one for each function that has none."""
         missing = {name: _new_key() for name in functions if name not in self.functions}
         return replace(self, functions={**self.functions, **missing})
 
     def opens_function(self, key: str, name: str) -> bool:
-        """Whether `key` may call the function: its own key, the host key or the master key."""
+        """`key` is the function's key, the host key or the master key."""
         return _is_one_of(key, (self.functions.get(name, ""), self.host, self.master))
 
     def opens_admin(self, key: str) -> bool:
-        """Whether `key` is the master key."""
+        """`key` is the master key."""
         return _is_one_of(key, (self.master,))
 
     def opens_webhook(self, key: str, system_key: str) -> bool:
-        """Whether `key` may call the extension's webhook; where no such system key is set, anybody may."""
+        """`key` is the named system key or the master key, or no such system key is set."""
         if system_key not in self.system:
             return True
         return _is_one_of(key, (self.system[system_key], self.master))
+
+
+def presented_key(request: web.Request) -> str:
+    """The key of a request: the header's, even if it is empty, else the query's; the first if repeated."""
+    in_query = (value for name, value in request.query.items() if name.lower() == "code")
+    return request.headers.get("x-functions-key", next(in_query, ""))
 
 
 def _new_key() -> str:
@@ -94,7 +106,7 @@ def _new_key() -> str:
 
 
 def _key(value: object, name: str) -> str:
-    # An empty key would be the one that a caller without a key presents.
+    # A request without a key presents an empty one.
     if not isinstance(value, str) or not value:
         raise KeyRingError(f"the key {name!r} is not a non-empty string")
     return value
@@ -107,12 +119,12 @@ def _keys(value: object, name: str) -> Mapping[str, str]:
 
 
 def _is_one_of(key: str, candidates: Iterable[str]) -> bool:
-    """Compare with every candidate, in constant time, whichever of them matches."""
+    """Compare with every candidate in constant time."""
     presented = _as_bytes(key)
     matches = [hmac.compare_digest(presented, _as_bytes(one)) for one in candidates if one]
     return any(matches)
 
 
 def _as_bytes(key: str) -> bytes:
-    # `compare_digest` takes text in ASCII only, and a header may hold anything, lone surrogates included.
+    # `compare_digest` accepts ASCII text only; a header may contain anything, lone surrogates included.
     return key.encode("utf-8", "surrogatepass")

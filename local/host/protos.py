@@ -1,9 +1,9 @@
 """The messages that the Python worker library exchanges with a Functions host.
 
-In Azure these are protobuf classes generated from `FunctionRpc.proto` (in the repository
-Azure/azure-functions-language-worker-protobuf). The worker library touches them by attribute only, so plain
-values do: this module itself is what the library is given as `protos`. Names of classes, fields and enum
-members are those of the `.proto` file.
+In Azure these are protobuf classes generated from `FunctionRpc.proto` (repository
+Azure/azure-functions-language-worker-protobuf). The library accesses them by attribute only, so plain values
+are enough: this module is passed to the library as `protos`. Classes, fields and enum members have the names
+of the `.proto` file.
 """
 
 import builtins
@@ -15,7 +15,7 @@ from enum import IntEnum
 
 @dataclass(frozen=True, slots=True)
 class TypedData:
-    """One value of one of the kinds below; a message with none of them set is an absent value."""
+    """One value, in one of the fields below; no field is set for an absent value."""
 
     string: str | None = None
     json: str | None = None
@@ -62,7 +62,7 @@ class NullableTimestamp:
 class RpcHttpCookie:
     """One cookie that a function sets."""
 
-    # Spelled as a mapping because `None` cannot be a name in a class body.
+    # A mapping because `None` cannot be a name in a class body.
     SameSite = IntEnum("SameSite", {"None": 0, "Lax": 1, "Strict": 2, "ExplicitNone": 3})
 
     name: str
@@ -78,7 +78,7 @@ class RpcHttpCookie:
 
 @dataclass(frozen=True, slots=True)
 class RpcHttp:
-    """An HTTP request (the first six fields) or an HTTP answer (the last five, `status_code` as text)."""
+    """An HTTP request (the first six fields) or an HTTP answer (the last five; `status_code` is text)."""
 
     method: str = ""
     url: str = ""
@@ -99,16 +99,16 @@ class ParameterBinding:
     data: TypedData
 
     def WhichOneof(self, group: str) -> str:  # noqa: N802 - protobuf's own method name
-        """Always `data`: the alternative, shared memory, is not offered."""
+        """Always `data`: the alternative, shared memory, is not supported here."""
         if group != "rpc_data":
             raise ValueError(f"ParameterBinding has no group {group!r}")
         return "data"
 
 
 class BindingInfo:
-    """One declared binding. The enum members stand on the class, where protobuf puts them."""
+    """One declared binding. The enum members are class attributes, as in protobuf."""
 
-    # Spelled as a mapping because `in` cannot be a name in a class body.
+    # A mapping because `in` cannot be a name in a class body.
     Direction = IntEnum("Direction", {"in": 0, "out": 1, "inout": 2})
     DataType = IntEnum("DataType", {"undefined": 0, "string": 1, "binary": 2, "stream": 3})
 
@@ -155,7 +155,7 @@ class StatusResult:
 
 @dataclass(frozen=True, slots=True)
 class RpcRetryOptions:
-    """A function's retry policy; kept for the metadata, not acted on."""
+    """A function's retry policy; part of the metadata, not applied here."""
 
     max_retry_count: int
     retry_strategy: str
@@ -166,7 +166,7 @@ class RpcRetryOptions:
 
 @dataclass(frozen=True, slots=True)
 class RpcFunctionMetadata:
-    """One function as the worker indexed it; `raw_bindings` holds one JSON object (text) a binding."""
+    """One indexed function; `raw_bindings` has one JSON object (text) per binding."""
 
     name: str
     function_id: str
@@ -184,7 +184,7 @@ class RpcFunctionMetadata:
 
 @dataclass(frozen=True, slots=True)
 class WorkerMetadata:
-    """Which worker answered."""
+    """Name and version of the worker."""
 
     runtime_name: str
     runtime_version: str
@@ -195,7 +195,7 @@ class WorkerMetadata:
 
 @dataclass(frozen=True, slots=True)
 class WorkerInitResponse:
-    """The answer to the first request; a function app that cannot be imported shows here as a failure."""
+    """The answer to the first request; fails if the function app cannot be imported."""
 
     result: StatusResult
     capabilities: Mapping[str, str] = field(default_factory=dict)
@@ -204,7 +204,7 @@ class WorkerInitResponse:
 
 @dataclass(frozen=True, slots=True)
 class FunctionMetadataResponse:
-    """Every function of the app, or `None` where there is no `function_app.py` or no function in it."""
+    """Every function of the app; `None` without a `function_app.py` or a function in it."""
 
     result: StatusResult
     function_metadata_results: Sequence[RpcFunctionMetadata] | None = None

@@ -1,8 +1,8 @@
 """Drives the real Python worker library (`azure-functions-runtime`) as the Functions host does.
 
-In Azure, the host speaks gRPC with a proxy that makes exactly these calls into the library. Binding
-conversion, indexing and the thread pool (`PYTHON_THREADPOOL_THREAD_COUNT`) are therefore the ones that run in
-Azure. The library keeps its state in module globals: one function app a process.
+In Azure, the host talks over gRPC to a proxy that makes exactly these calls. Binding conversion, indexing and
+the thread pool (`PYTHON_THREADPOOL_THREAD_COUNT`) are therefore the same as in Azure. The library keeps its
+state in module globals: a process can load one function app.
 """
 
 import json
@@ -28,14 +28,14 @@ EVENT_GRID_TRIGGER = "eventGridTrigger"
 
 
 class StartupError(Exception):
-    """The function app cannot be served; `stack` is the worker's traceback, empty if there is none."""
+    """The function app cannot be loaded; `stack` is the worker's traceback, or empty."""
 
     def __init__(self, message: str, stack: str = "") -> None:
         super().__init__(message)
         self.stack = stack
 
 
-class InvocationFailed(Exception):  # noqa: N818 - an outcome of the function, not an error of ours
+class InvocationFailed(Exception):  # noqa: N818 - an outcome of the function
     """The function raised: `message` is `Type: text`, `stack` the traceback with its causes."""
 
     def __init__(self, message: str, stack: str) -> None:
@@ -60,10 +60,10 @@ class LoadedFunction:
 
 @dataclass(frozen=True, slots=True)
 class HttpCall:
-    """A request as the host hands it to the worker.
+    """A request as the host passes it to the worker.
 
-    `url` is complete, header names are lower-cased, `query` and `route` are decoded, `body` is `None`
-    if there is none.
+    `url` is absolute, header names are lower-cased, `query` and `route` are decoded, `body` is `None` if
+    there is none.
     """
 
     method: str
@@ -76,7 +76,7 @@ class HttpCall:
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """What the function answered; `headers` in its order, cookies among them as `Set-Cookie`."""
+    """The function's answer; `headers` in its order, with cookies as `Set-Cookie`."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -84,7 +84,7 @@ class HttpAnswer:
 
 
 class FunctionWorker:
-    """The worker with one function app loaded; made by `start`, ended by `stop`."""
+    """The worker with one function app loaded; `start` makes it, `stop` ends it."""
 
     def __init__(self, functions: tuple[LoadedFunction, ...]) -> None:
         self.functions = functions
@@ -127,8 +127,8 @@ class FunctionWorker:
         await self._invoke(function, protos.TypedData(json=text))
 
     def stop(self, grace: float) -> bool:
-        """End the thread pool; `False` if some invocation still runs after `grace` seconds."""
-        # The library's own call waits without limit, so it waits on a thread that may be left behind.
+        """End the thread pool; `False` if an invocation still runs after `grace` seconds."""
+        # The library's call waits without a limit, so it runs on a thread that can be abandoned.
         stopping = Thread(target=runtime.stop_threadpool_executor, name="stop-thread-pool", daemon=True)
         stopping.start()
         stopping.join(grace)
@@ -180,14 +180,14 @@ def _check(result: protos.StatusResult) -> None:
 
 
 def _answer(returned: protos.TypedData | None) -> HttpAnswer:
-    """An HTTP function returns a response, or text that the host sends as 200."""
+    """An HTTP function returns a response, or text, which the host sends as 200."""
     if returned is None or returned.http is None:
         text = (returned and returned.string) or ""
         return HttpAnswer(200, (("Content-Type", "text/plain; charset=utf-8"),), text.encode())
     http = returned.http
     cookies = tuple(("Set-Cookie", _cookie(one)) for one in http.cookies or ())
     if not re.fullmatch(r"[1-5]\d\d", http.status_code):
-        raise InvocationFailed(f"the function answered with the status {http.status_code!r}", "")
+        raise InvocationFailed(f"the function answered with status {http.status_code!r}", "")
     return HttpAnswer(int(http.status_code), tuple(http.headers.items()) + cookies, http.body.bytes or b"")
 
 

@@ -1,4 +1,4 @@
-"""`python -m local.hub`: the Notification Hubs simulator in a process."""
+"""`python -m local.hub`: the Notification Hubs simulator in a process of its own."""
 
 import argparse
 import asyncio
@@ -9,24 +9,24 @@ import ssl
 import sys
 from pathlib import Path
 
-from local.hub.checks import HubConfig, parse_rules
-from local.hub.memory import DEVELOPMENT_HUB, Simulator
+from local.hub.config import DEVELOPMENT_HUB, HubConfig, parse_rules
 from local.hub.server import base_url, serve, server_tls
+from local.hub.simulator import Simulator
 from local.server_log import keep_requests_out_of_the_log
 
 RULES_VARIABLE = "HUB_SIMULATOR_RULES"
-"""Environment variable with the access rules as JSON: a command line would show the keys to every process."""
+"""Environment variable with the access policies in JSON; a command line would show the keys."""
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m local.hub", description=f"Access rules: {RULES_VARIABLE}."
+        prog="python -m local.hub", description=f"Access policies: environment variable {RULES_VARIABLE}."
     )
-    parser.add_argument("--port", type=int, default=0, help="on 127.0.0.1; 0 for any free one")
+    parser.add_argument("--port", type=int, default=0, help="on 127.0.0.1; 0 (the default) takes a free one")
     parser.add_argument("--namespace", default=DEVELOPMENT_HUB.namespace)
     parser.add_argument("--hub-name", default=DEVELOPMENT_HUB.hub_name)
-    parser.add_argument("--delay-seconds", type=float, default=0.0, help="taken over every request")
-    parser.add_argument("--seed", type=int, default=0, help="of the dice that faults roll")
+    parser.add_argument("--delay-seconds", type=float, default=0.0, help="delay before every answer")
+    parser.add_argument("--seed", type=int, default=0, help="for faults with a probability")
     parser.add_argument("--tls-certificate", type=Path, help="PEM; needs --tls-key")
     parser.add_argument("--tls-key", type=Path, help="PEM")
     return parser.parse_args(argv)
@@ -44,7 +44,7 @@ async def _serve_until_signalled(simulator: Simulator, port: int, tls: ssl.SSLCo
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Serves until SIGTERM or SIGINT; one JSON line on stdout once it listens. 2 for a wrong setting."""
+    """Serve until SIGTERM or SIGINT; one JSON line on stdout when it listens. 2 for a wrong setting."""
     options = _arguments(argv)
     keep_requests_out_of_the_log()
     try:

@@ -1,20 +1,18 @@
-"""The simulator's control API under ``/simulator/``: JSON, guarded by loopback alone."""
+"""The simulator's control API under `/simulator/`, in JSON."""
 
 from collections.abc import Callable
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from local.hub.checks import (
-    explain,
-)
-from local.hub.control_client import AttemptList, FaultList, Latency, PushList
 from local.hub.faults import parse_fault
-from local.hub.memory import Simulator
+from local.hub.records import AttemptList, FaultList, Latency, PushList
+from local.hub.simulator import Simulator
+from local.pydantic_errors import explain
 
 
 class ControlApi:
-    """JSON over the simulator's thread-safe methods. Loopback is all that guards it."""
+    """Routes requests to the simulator's thread-safe methods."""
 
     def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator
@@ -31,11 +29,11 @@ class ControlApi:
         }
 
     async def answer(self, request: web.BaseRequest) -> web.Response:
-        """Routes by method and the rest of the path; 400 says what is wrong with an order."""
+        """The answer; 400 says what is wrong with the request."""
         name = request.path.removeprefix("/simulator/")
         if (request.method, name) not in self._routes:
             known = any(name == path for _, path in self._routes)
-            return _control_error(405 if known else 404, "no such operation of the simulator")
+            return _control_error(405 if known else 404, "unknown operation of the simulator")
         body = await request.read()
         try:
             return self._routes[request.method, name](request.query.get("since", "0"), body)

@@ -1,4 +1,4 @@
-"""Faults that can be ordered from the Notification Hubs simulator, and which of them strikes next."""
+"""Faults of the simulated hub, and which of them applies to a push."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,26 +9,27 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
-from local.hub.checks import explain
+from local.pydantic_errors import explain
 
 type FaultKind = Literal["status", "slow", "drop", "black_hole", "accept_then_drop", "accept_then_black_hole"]
 
 
 class Ending(Enum):
-    """How the exchange ends for the client."""
+    """How an exchange ends for the client."""
 
     ANSWER = "answer"
     DROP = "drop"
-    """The connection is closed without a byte of answer."""
+    """The connection is closed without an answer."""
     HOLD = "hold"
-    """Nothing at all until the client goes away."""
+    """No answer; the connection stays open until the client closes it."""
 
 
 @dataclass(frozen=True)
 class Effect:
-    """``accepts``: the phone rings."""
+    """What a fault does to a push that the hub would have accepted."""
 
     accepts: bool
+    """The push is accepted, so the device rings."""
     ending: Ending
 
 
@@ -43,18 +44,12 @@ EFFECTS: Mapping[FaultKind, Effect] = {
 }
 
 
-class BadFaultOrderError(ValueError):
-    """The order cannot be carried out; the message says why."""
+class BadFaultError(ValueError):
+    """The fault is malformed or contradictory; the message says why."""
 
 
 class Fault(BaseModel):
-    """One order. JSON: ``{"kind": "status", "status": 429, "retryAfter": "2", "times": 1}``.
-
-    device_handle: only pushes to this device; ``None`` for all. times: how often it strikes; ``None`` until
-    cleared. probability: of striking a push that fits, in (0, 1]. status, retry_after: of kind ``status``
-    only; retry_after goes out as it stands, so that a nonsensical one can be tried. delay_seconds: waited
-    before the effect, on top of the hub's own latency; kind ``slow`` needs it.
-    """
+    """One fault. JSON: `{"kind": "status", "status": 429, "retryAfter": "2", "times": 1}`."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -67,20 +62,26 @@ class Fault(BaseModel):
 
     kind: FaultKind
     device_handle: str | None = None
+    """Applies to pushes to this device only; `None` for all devices."""
     times: int | None = Field(default=None, ge=1)
+    """Number of applications; `None` until it is cleared."""
     probability: float = Field(default=1.0, gt=0, le=1)
+    """Of applying to a push that it matches."""
     status: int | None = Field(default=None, ge=300, le=599)
+    """Required for the kind `status`, and only for that."""
     retry_after: str | None = Field(default=None, pattern=r"^[ -~]+$")
+    """Value of `Retry-After`, not checked, so that a malformed one can be sent. Kind `status` only."""
     delay_seconds: float = Field(default=0.0, ge=0, le=3600)
+    """Delay before the effect, added to the hub's latency; required for the kind `slow`."""
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
         if (self.kind == "status") != (self.status is not None):
-            raise ValueError("a status goes with the kind status, and only with it")
+            raise ValueError("the kind status needs a status; no other kind takes one")
         if self.retry_after is not None and self.kind != "status":
-            raise ValueError("only an answer of kind status can carry retryAfter")
+            raise ValueError("retryAfter needs the kind status")
         if self.kind == "slow" and not self.delay_seconds:
-            raise ValueError("kind slow needs delaySeconds above 0")
+            raise ValueError("the kind slow needs delaySeconds above 0")
         return self
 
     @property
@@ -90,37 +91,37 @@ class Fault(BaseModel):
 
 
 def parse_fault(text: bytes | str) -> Fault:
-    """Reads one order from JSON; BadFaultOrderError names what is wrong with it."""
+    """Read one fault from JSON; raises BadFaultError."""
     try:
         return Fault.model_validate_json(text)
     except ValidationError as error:
-        raise BadFaultOrderError(explain(error)) from None
+        raise BadFaultError(explain(error)) from None
 
 
-class FaultOrders:
-    """The active orders, oldest first. Not thread-safe: its owner guards it."""
+class ActiveFaults:
+    """The active faults, oldest first. Not thread-safe: the owner must hold a lock."""
 
     def __init__(self, random: Random) -> None:
-        """``random``: seeded by the caller, so that a run can be repeated."""
+        """`random`: seeded by the caller, so that a run can be repeated."""
         self._random = random
         self._active: list[tuple[Fault, int | None]] = []
 
     def add(self, fault: Fault) -> None:
-        """Behind those already ordered."""
+        """Add a fault after the existing ones."""
         self._active.append((fault, fault.times))
 
     def clear(self) -> None:
-        """Forgets every order; what they did stays done."""
+        """Remove every fault."""
         self._active.clear()
 
     def active(self) -> list[Fault]:
-        """What may still strike, oldest first, with the `times` that are left."""
+        """Oldest first; `times` is the number of applications left."""
         return [fault.model_copy(update={"times": left}) for fault, left in self._active]
 
-    def strike(self, device_handle: str) -> Fault | None:
-        """The first order that fits this push and whose dice fall; it is then one nearer to its end."""
+    def take(self, device_handle: str) -> Fault | None:
+        """The first fault that applies to a push to this device; its `times` goes down by one."""
         for place, (fault, left) in enumerate(self._active):
-            if not self._hits(fault, device_handle):
+            if not self._applies(fault, device_handle):
                 continue
             if left == 1:
                 del self._active[place]
@@ -129,7 +130,7 @@ class FaultOrders:
             return fault
         return None
 
-    def _hits(self, fault: Fault, device_handle: str) -> bool:
+    def _applies(self, fault: Fault, device_handle: str) -> bool:
         if fault.device_handle not in {None, device_handle}:
             return False
         return fault.probability >= 1 or self._random.random() < fault.probability

@@ -1,4 +1,4 @@
-"""The simulated hub's side of the wire: Direct Send over HTTP, faults included."""
+"""The simulated hub's HTTP server: Direct Send, with its faults, and the control API."""
 
 import asyncio
 import ssl
@@ -9,23 +9,19 @@ from xml.sax.saxutils import escape
 
 from aiohttp import web
 
-from local.hub.checks import (
-    DirectSend,
-    HubConfig,
-    HubRequest,
-    Refusal,
-)
+from local.hub.config import HubConfig
 from local.hub.control_api import ControlApi
-from local.hub.control_client import ReceivedPush
+from local.hub.direct_send import DirectSend, HubRequest, Refusal
 from local.hub.faults import NO_FAULT, Ending
-from local.hub.memory import Simulator, Turn
+from local.hub.records import ReceivedPush
+from local.hub.simulator import Decision, Simulator
 
 LOOPBACK = "127.0.0.1"
 _LOCATION = "https://{host}/{hub}/messages/{id}?api-version=2020-06"
 
 
 class _Protocols(web.Server):
-    """aiohttp's low-level server, which also says when a connection has gone and can cut them all."""
+    """aiohttp's low-level server that also reports lost connections and can abort all of them."""
 
     def __init__(
         self,
@@ -45,8 +41,8 @@ class _Protocols(web.Server):
         del self._transports[handler]
         self._lost(handler)
 
-    async def cut(self) -> None:
-        """Aborts every connection and waits until they have gone: some turns of the loop for TLS."""
+    async def abort_all(self) -> None:
+        """Abort every connection and wait until they are gone, which takes TLS some turns of the loop."""
         for transport in self._transports.values():
             transport.abort()
         async with asyncio.timeout(1):
@@ -55,7 +51,7 @@ class _Protocols(web.Server):
 
 
 class HubServer:
-    """Serves one simulator on one port, from ``start`` to ``stop``, in the running event loop."""
+    """Serves one simulator on one port, from `start` to `stop`, in the running event loop."""
 
     def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator
@@ -66,19 +62,19 @@ class HubServer:
         self._runner = web.ServerRunner(self._protocols, shutdown_timeout=1.0)
 
     async def start(self, port: int, tls: ssl.SSLContext | None) -> int:
-        """Listens and gives the port; OSError if it is taken."""
+        """Listen and return the port; OSError if it is taken."""
         await self._runner.setup()
         site = web.TCPSite(self._runner, LOOPBACK, port, ssl_context=tls, backlog=1024)
         await site.start()
         return site.port
 
     async def stop(self) -> None:
-        """Waits for nobody: a hub that goes away takes its unanswered requests with it."""
+        """Abort every connection at once; requests without an answer stay unanswered."""
         self._stopping.set()
-        await self._protocols.cut()
+        await self._protocols.abort_all()
         await self._runner.cleanup()
-        # Those that came in while the port was being closed; aiohttp leaves a TLS connection half closed.
-        await self._protocols.cut()
+        # Connections that arrived while the port was closing; aiohttp leaves a TLS connection half closed.
+        await self._protocols.abort_all()
 
     async def _handle(self, request: web.BaseRequest) -> web.Response:
         if request.path.startswith("/simulator/"):
@@ -88,30 +84,30 @@ class HubServer:
     async def _direct_send(self, request: web.BaseRequest) -> web.Response:
         gone = self._connection(request)
         try:
-            turn = await self._receive(request)
+            decision = await self._receive(request)
         except (ConnectionError, web.RequestPayloadError):
             return _drop(request)
-        await self._pause(turn.delay_seconds)
+        await self._pause(decision.delay_seconds)
         if self._stopping.is_set():
             return _drop(request)
-        if isinstance(turn.verdict, Refusal):
-            return _error(turn.verdict.status, turn.verdict.reason, turn.tracking_id)
-        return await self._take_effect(request, turn, turn.verdict, gone)
+        if isinstance(decision.verdict, Refusal):
+            return _error(decision.verdict.status, decision.verdict.reason, decision.tracking_id)
+        return await self._apply(request, decision, decision.verdict, gone)
 
-    async def _take_effect(
-        self, request: web.BaseRequest, turn: Turn, push: DirectSend, gone: asyncio.Event
+    async def _apply(
+        self, request: web.BaseRequest, decision: Decision, push: DirectSend, gone: asyncio.Event
     ) -> web.Response:
-        effect = turn.fault.effect if turn.fault else NO_FAULT
-        received = self._simulator.accept(push, turn.tracking_id) if effect.accepts else None
+        effect = decision.fault.effect if decision.fault else NO_FAULT
+        received = self._simulator.accept(push, decision.tracking_id) if effect.accepts else None
         if effect.ending is Ending.HOLD:
             await gone.wait()
         if effect.ending is not Ending.ANSWER:
             return _drop(request)
         if received:
             return _created(received, self._simulator.config)
-        return _ordered_error(turn)
+        return _fault_answer(decision)
 
-    async def _receive(self, request: web.BaseRequest) -> Turn:
+    async def _receive(self, request: web.BaseRequest) -> Decision:
         headers = _plain_headers(request)
         try:
             body = await request.read()
@@ -123,7 +119,7 @@ class HubServer:
         )
 
     async def _pause(self, seconds: float) -> None:
-        """Waits; a client that gives up meanwhile changes nothing, as with the service."""
+        """Wait; a client that gives up meanwhile changes nothing, as with the service."""
         if seconds <= 0:
             return
         try:
@@ -132,8 +128,8 @@ class HubServer:
             return
 
     def _connection(self, request: web.BaseRequest) -> asyncio.Event:
-        """Counts the connection on its first send; the event is set once it has gone."""
-        if request.transport is None:  # it went before its request had its turn, and will not go again
+        """Count the connection on its first send; the event is set when the connection is lost."""
+        if request.transport is None:  # it was lost before its request was handled
             gone = asyncio.Event()
             gone.set()
             return gone
@@ -150,7 +146,7 @@ class HubServer:
 
 
 def _plain_headers(request: web.BaseRequest) -> dict[str, str]:
-    """Lower-case names; repeated headers joined (RFC 9110, 5.3); bytes that are not UTF-8 become ``?``."""
+    """Lower-case names; repeated headers joined (RFC 9110, 5.3); bytes that are not UTF-8 become `?`."""
     headers: dict[str, str] = {}
     for name, value in request.headers.items():
         clean = value.encode("utf-8", "replace").decode("utf-8")
@@ -160,7 +156,7 @@ def _plain_headers(request: web.BaseRequest) -> dict[str, str]:
 
 
 def _drop(request: web.BaseRequest) -> web.Response:
-    """Ends the connection; aiohttp finds it closed and lets the returned response go."""
+    """Abort the connection; aiohttp then discards the returned response."""
     if request.transport is not None:
         request.transport.abort()
     return web.Response()
@@ -171,16 +167,16 @@ def _created(push: ReceivedPush, hub: HubConfig) -> web.Response:
     return web.Response(status=201, headers={"TrackingId": push.tracking_id, "Location": location})
 
 
-def _ordered_error(turn: Turn) -> web.Response:
-    status = turn.fault.status if turn.fault else None
-    answer = _error(status or 500, "this fault was ordered", turn.tracking_id)
-    if turn.fault and turn.fault.retry_after is not None:
-        answer.headers["Retry-After"] = turn.fault.retry_after
+def _fault_answer(decision: Decision) -> web.Response:
+    status = decision.fault.status if decision.fault else None
+    answer = _error(status or 500, "a fault of the simulator", decision.tracking_id)
+    if decision.fault and decision.fault.retry_after is not None:
+        answer.headers["Retry-After"] = decision.fault.retry_after
     return answer
 
 
 def _error(status: int, reason: str, tracking: str) -> web.Response:
-    """The service's error shape, in XML."""
+    """An error in the service's XML form."""
     detail = f"{reason}. TrackingId:{tracking},TimeStamp:{datetime.now(UTC):%m/%d/%Y %H:%M:%S}"
     answer = web.Response(
         status=status,
@@ -198,6 +194,7 @@ async def serve(
     listening: Callable[[int], None],
     stopping: asyncio.Event,
 ) -> None:
+    """Serve until `stopping` is set; call `listening` with the port."""
     server = HubServer(simulator)
     try:
         listening(await server.start(port, tls))
@@ -214,5 +211,5 @@ def server_tls(certificate: Path, key: Path) -> ssl.SSLContext:
 
 
 def base_url(port: int, tls: ssl.SSLContext | None) -> str:
-    """``http://127.0.0.1:PORT``, or https with TLS; no trailing slash."""
+    """`http://127.0.0.1:PORT`, or https with TLS; no trailing slash."""
     return f"{'https' if tls else 'http'}://{LOOPBACK}:{port}"

@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from local.page.chromium import NAMES, find_chromium, launch
 from local.page.host_lines import HostLines
-from local.page.server import RunningPage
+from local.page.running_page import RunningPage
 from local.stack import Stack, StackOptions
 
 WIDTH, HEIGHT = 1440, 930

@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any
 
-from local.hub.control_client import ReceivedPush
+from local.hub.records import ReceivedPush
 
 _SECONDS = re.compile(r"(\d+(?:\.\d+)?)s?", re.ASCII)
 

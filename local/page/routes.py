@@ -6,19 +6,19 @@ from pathlib import Path
 from aiohttp import web
 
 from local.page.app_client import AppAnswer
-from local.page.guard import add_headers, guard
-from local.page.orders import (
+from local.page.commands import (
     AnswerCall,
-    BadOrderError,
-    DisturbHub,
+    BadCommandError,
     Order,
     PlaceCall,
     Redeliver,
     RegisterPhone,
     RemovePhone,
+    SetHubMode,
     parse_order,
 )
-from local.page.switchboard import Switchboard
+from local.page.controller import PageController
+from local.page.guard import add_headers, guard
 from local.page.watcher import Watcher
 
 HEARTBEAT_SECONDS = 15.0
@@ -33,7 +33,7 @@ _CONTENT_TYPES = {
 }
 
 
-def create_app(switchboard: Switchboard, watcher: Watcher) -> web.Application:
+def create_app(switchboard: PageController, watcher: Watcher) -> web.Application:
     """The page as an aiohttp application."""
     app = web.Application(middlewares=[guard], client_max_size=MAX_BODY_BYTES)
     app.on_response_prepare.append(add_headers)
@@ -47,7 +47,7 @@ def create_app(switchboard: Switchboard, watcher: Watcher) -> web.Application:
             web.post("/calls", _order(PlaceCall, _placed(switchboard))),
             web.post("/redeliveries", _order(Redeliver, _redelivered(switchboard))),
             web.post("/answers", _order(AnswerCall, _answer(switchboard))),
-            web.post("/hub", _order(DisturbHub, _disturbed(switchboard))),
+            web.post("/hub", _order(SetHubMode, _disturbed(switchboard))),
         ]
     )
     return app
@@ -92,7 +92,7 @@ def _order[Kind: Order](
     async def handle(request: web.Request) -> web.Response:
         try:
             return web.json_response(await carry_out(parse_order(kind, await request.read())))
-        except BadOrderError as error:
+        except BadCommandError as error:
             return web.json_response({"problem": str(error)}, status=400)
 
     return handle
@@ -110,7 +110,7 @@ def _answered[Kind: Order](
     return carry_out
 
 
-def _placed(switchboard: Switchboard) -> Callable[[PlaceCall], Awaitable[dict[str, object]]]:
+def _placed(switchboard: PageController) -> Callable[[PlaceCall], Awaitable[dict[str, object]]]:
     async def carry_out(order: PlaceCall) -> dict[str, object]:
         call = switchboard.place(order)
         return {"eventId": call.event_id, "callId": call.call_id}
@@ -118,7 +118,7 @@ def _placed(switchboard: Switchboard) -> Callable[[PlaceCall], Awaitable[dict[st
     return carry_out
 
 
-def _redelivered(switchboard: Switchboard) -> Callable[[Redeliver], Awaitable[dict[str, object]]]:
+def _redelivered(switchboard: PageController) -> Callable[[Redeliver], Awaitable[dict[str, object]]]:
     async def carry_out(order: Redeliver) -> dict[str, object]:
         call = switchboard.redeliver(order)
         return {"eventId": call.event_id, "callId": call.call_id}
@@ -126,7 +126,7 @@ def _redelivered(switchboard: Switchboard) -> Callable[[Redeliver], Awaitable[di
     return carry_out
 
 
-def _answer(switchboard: Switchboard) -> Callable[[AnswerCall], Awaitable[dict[str, object]]]:
+def _answer(switchboard: PageController) -> Callable[[AnswerCall], Awaitable[dict[str, object]]]:
     async def carry_out(order: AnswerCall) -> dict[str, object]:
         switchboard.answer(order)
         return {"answer": order.answer}
@@ -134,8 +134,8 @@ def _answer(switchboard: Switchboard) -> Callable[[AnswerCall], Awaitable[dict[s
     return carry_out
 
 
-def _disturbed(switchboard: Switchboard) -> Callable[[DisturbHub], Awaitable[dict[str, object]]]:
-    async def carry_out(order: DisturbHub) -> dict[str, object]:
+def _disturbed(switchboard: PageController) -> Callable[[SetHubMode], Awaitable[dict[str, object]]]:
+    async def carry_out(order: SetHubMode) -> dict[str, object]:
         await switchboard.disturb(order)
         return {"mode": order.mode}
 

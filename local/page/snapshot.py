@@ -4,18 +4,18 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from local.hub.control_client import Attempt, ReceivedPush
+from local.hub.records import Attempt, ReceivedPush
 from local.page import masks, ringing
+from local.page.controller import PlacedCall
 from local.page.host_lines import StructuredLine
 from local.page.sources import Reading, Registration
-from local.page.switchboard import PlacedCall
 from local.page.views import (
     Answer,
     AttemptView,
     EventView,
+    FaultView,
     HubView,
     LineView,
-    OrderView,
     PhoneView,
     PushView,
     RingView,
@@ -143,7 +143,7 @@ def _attempt(attempt: Attempt) -> AttemptView:
 
 def _hub(reading: Reading) -> HubView:
     orders = tuple(
-        OrderView(
+        FaultView(
             kind=fault.kind,
             status=fault.status,
             retry_after=fault.retry_after,

@@ -10,8 +10,9 @@ import requests
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from local.hub.control_client import Attempt, HubControl, HubControlError, ReceivedPush
+from local.hub.control_client import ControlClient, ControlError
 from local.hub.faults import Fault
+from local.hub.records import Attempt, ReceivedPush
 from registrar.store import COLLECTION_NAME
 
 SHOWN_PHONES = 24
@@ -55,7 +56,7 @@ class Sources:
     users that one knows already.
     """
 
-    def __init__(self, database_uri: str, database_name: str, hub: HubControl) -> None:
+    def __init__(self, database_uri: str, database_name: str, hub: ControlClient) -> None:
         """`hub` stays the caller's to close."""
         self._client: MongoClient[dict[str, Any]] = MongoClient(
             database_uri, tz_aware=True, timeoutMS=_TIMEOUT_MS, serverSelectionTimeoutMS=_TIMEOUT_MS
@@ -81,7 +82,7 @@ class Sources:
                 faults=self._hub.faults(),
                 delay_seconds=self._hub.latency(),
             )
-        except (requests.RequestException, HubControlError):
+        except (requests.RequestException, ControlError):
             raise SourceError("The hub simulator does not answer.") from None
 
     def close(self) -> None:

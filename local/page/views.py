@@ -98,7 +98,7 @@ class EventView(View):
     lines: tuple[LineView, ...]
 
 
-class OrderView(View):
+class FaultView(View):
     """A fault that will still strike; `times` is None for "until it is cleared"."""
 
     kind: str
@@ -112,7 +112,7 @@ class HubView(View):
     """How the simulated hub is disturbed."""
 
     delay_seconds: float
-    orders: tuple[OrderView, ...]
+    orders: tuple[FaultView, ...]
 
 
 class Snapshot(View):

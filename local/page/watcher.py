@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 from functools import partial
 from typing import Protocol
 
+from local.page.controller import PageController
 from local.page.host_lines import HostLines
 from local.page.snapshot import take_snapshot
 from local.page.sources import Reading, SourceError
-from local.page.switchboard import Switchboard
 
 BUSY_SECONDS = 0.25
 IDLE_SECONDS = 1.0
@@ -44,7 +44,7 @@ class Watcher:
         """Something may have changed; from the loop's own thread."""
         self._woken.set()
 
-    async def run(self, switchboard: Switchboard) -> None:
+    async def run(self, switchboard: PageController) -> None:
         """Look until cancelled."""
         while True:
             self._woken.clear()

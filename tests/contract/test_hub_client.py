@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from local.hub.running import RunningHub
+from local.hub.running_hub import RunningHub
 from models.device import Platform
 from models.hub import HubConnection
 from models.push import Outcome, OutcomeKind, Push, PushNotificationInfo

@@ -1,4 +1,4 @@
-"""The Notification Hubs simulator fails in just the way that was ordered, over real connections."""
+"""The faults of the Notification Hubs simulator, over real connections."""
 
 import base64
 import hashlib
@@ -15,20 +15,20 @@ from random import Random
 import pytest
 import requests
 
-from local.hub.checks import AccessRule, HubConfig
-from local.hub.control_client import HubControl
-from local.hub.faults import BadFaultOrderError, Fault, FaultOrders, parse_fault
-from local.hub.memory import Simulator
-from local.hub.running import RunningHub
+from local.hub.config import AccessRule, HubConfig
+from local.hub.control_client import ControlClient
+from local.hub.faults import ActiveFaults, BadFaultError, Fault, parse_fault
+from local.hub.running_hub import RunningHub
+from local.hub.simulator import Simulator
 
 HUB = HubConfig("contoso-ns", "ring", {"k": AccessRule(key="c2VuZA==", rights=frozenset({"Send"}))})
 PATH = "/ring/messages/?direct&api-version=2020-06"
-NOT_YET = 0.1
-"""Seconds of silence that stand for "never" below; too short a time can only let a test pass."""
+SILENCE_SECONDS = 0.1
+"""Silence of this length counts as "no answer"; a slow machine can only let a test pass."""
 
 
 def headers(handle: str = "phone") -> dict[str, str]:
-    """Those of a good push to a Windows device, signed independently of the simulator."""
+    """Headers of a valid push to a Windows device, signed without the simulator's code."""
     resource = urllib.parse.quote("https://contoso-ns.servicebus.windows.net/ring", safe="")
     expiry = int(time.time()) + 300
     digest = hmac.new(b"c2VuZA==", f"{resource}\n{expiry}".encode(), hashlib.sha256).digest()
@@ -43,7 +43,7 @@ def headers(handle: str = "phone") -> dict[str, str]:
 
 
 def push(hub: RunningHub, handle: str = "phone", timeout: float = 5, **extra: str) -> requests.Response:
-    """Sends a good push, with further headers if they are given."""
+    """Send a valid push, with additional headers."""
     with requests.Session() as session:
         session.trust_env = False
         url = hub.url + PATH
@@ -51,8 +51,8 @@ def push(hub: RunningHub, handle: str = "phone", timeout: float = 5, **extra: st
 
 
 @contextmanager
-def swallowed(hub: RunningHub, handle: str = "phone") -> Iterator[socket.socket]:
-    """A connection on which a good push was sent and read by the hub."""
+def sent_without_answer(hub: RunningHub, handle: str = "phone") -> Iterator[socket.socket]:
+    """A connection on which a valid push was sent; the hub has read it."""
     lines = [f"POST {PATH} HTTP/1.1", "Host: hub", "Content-Length: 2"]
     lines += [f"{name}: {value}" for name, value in headers(handle).items()]
     before = len(hub.simulator.attempts())
@@ -63,8 +63,8 @@ def swallowed(hub: RunningHub, handle: str = "phone") -> Iterator[socket.socket]
 
 
 def is_silent(connection: socket.socket) -> bool:
-    """Neither an answer nor the end of the connection has come."""
-    connection.settimeout(NOT_YET)
+    """Neither an answer nor the end of the connection has arrived."""
+    connection.settimeout(SILENCE_SECONDS)
     try:
         connection.recv(1)
     except TimeoutError:
@@ -73,7 +73,7 @@ def is_silent(connection: socket.socket) -> bool:
 
 
 def results(hub: RunningHub, handle: str = "phone") -> list[str]:
-    """What became of each request for this device."""
+    """The result of each request for this device."""
     return [attempt.result for attempt in hub.simulator.attempts(handle)]
 
 
@@ -87,8 +87,10 @@ def hub() -> Iterator[RunningHub]:
 @pytest.mark.parametrize(
     ("status", "retry_after"), [(500, None), (429, "2"), (403, "1"), (410, None), (503, "soon")]
 )
-def test_status_is_answered_and_nothing_rings(hub: RunningHub, status: int, retry_after: str | None) -> None:
-    """The ordered status comes with the ordered Retry-After or none, in the service's error shape."""
+def test_status_is_answered_and_no_push_accepted(
+    hub: RunningHub, status: int, retry_after: str | None
+) -> None:
+    """The fault's status and Retry-After are answered, in the service's error form; no push is accepted."""
     hub.simulator.add_fault(Fault(kind="status", status=status, retry_after=retry_after))
     answer = push(hub)
     assert answer.status_code == status
@@ -101,7 +103,7 @@ def test_status_is_answered_and_nothing_rings(hub: RunningHub, status: int, retr
 
 
 def test_slow_answers_late_and_normally(hub: RunningHub) -> None:
-    """A slow hub takes its time, then accepts."""
+    """A slow hub answers after the delay and accepts the push."""
     hub.simulator.add_fault(Fault(kind="slow", delay_seconds=0.05))
     started = time.monotonic()
     assert push(hub).status_code == 201
@@ -110,18 +112,18 @@ def test_slow_answers_late_and_normally(hub: RunningHub) -> None:
     assert (attempt.status, attempt.fault) == (201, "slow")
 
 
-def test_slow_rings_even_if_the_client_gave_up(hub: RunningHub) -> None:
-    """A client that stops waiting does not take its request back: the phone rings all the same."""
+def test_slow_accepts_after_the_client_gave_up(hub: RunningHub) -> None:
+    """The push is accepted although the client has closed the connection."""
     hub.simulator.add_fault(Fault(kind="slow", delay_seconds=0.2))
-    with swallowed(hub):
+    with sent_without_answer(hub):
         pass
     assert len(hub.simulator.wait_for_pushes(1)) == 1
 
 
 def test_drop_closes_without_an_answer(hub: RunningHub) -> None:
-    """The connection ends without a byte, and nothing rings."""
+    """The connection closes without an answer, and no push is accepted."""
     hub.simulator.add_fault(Fault(kind="drop"))
-    with swallowed(hub) as connection:
+    with sent_without_answer(hub) as connection:
         assert connection.recv(1) == b""
     with pytest.raises(requests.ConnectionError):
         push(hub)
@@ -130,47 +132,47 @@ def test_drop_closes_without_an_answer(hub: RunningHub) -> None:
 
 
 def test_black_hole_never_answers(hub: RunningHub) -> None:
-    """A swallowed request gets silence until its client goes; others are served meanwhile."""
+    """The request stays unanswered until its client closes; other requests are served meanwhile."""
     hub.simulator.add_fault(Fault(kind="black_hole", device_handle="phone"))
-    with swallowed(hub) as connection:
+    with sent_without_answer(hub) as connection:
         assert push(hub, "tablet").status_code == 201
         assert is_silent(connection)
     with pytest.raises(requests.ReadTimeout):
-        push(hub, timeout=NOT_YET)
+        push(hub, timeout=SILENCE_SECONDS)
     hub.simulator.wait_until(lambda simulator: simulator.summary().connections.open == 0)
     assert [each.device_handle for each in hub.simulator.pushes()] == ["tablet"]
     assert results(hub) == ["black_hole", "black_hole"]
 
 
-def test_clearing_a_black_hole_releases_nothing(hub: RunningHub) -> None:
-    """After the fault is cleared new pushes ring, and those swallowed before stay without an answer."""
+def test_clearing_a_black_hole_does_not_answer_held_requests(hub: RunningHub) -> None:
+    """After the fault is cleared new pushes are accepted; held ones stay unanswered."""
     hub.simulator.add_fault(Fault(kind="black_hole"))
-    with swallowed(hub) as connection:
+    with sent_without_answer(hub) as connection:
         hub.simulator.clear_faults()
         assert push(hub, "tablet").status_code == 201
         assert is_silent(connection)
     assert [each.device_handle for each in hub.simulator.pushes()] == ["tablet"]
 
 
-def test_a_stop_ends_a_black_hole_without_an_answer(hub: RunningHub) -> None:
-    """A hub that is stopped closes what it has swallowed, at once and without a byte."""
+def test_stop_closes_held_connections(hub: RunningHub) -> None:
+    """A stopped hub closes held connections at once, without an answer."""
     hub.simulator.add_fault(Fault(kind="black_hole"))
-    with swallowed(hub) as connection:
+    with sent_without_answer(hub) as connection:
         hub.stop()
         assert connection.recv(1) == b""
 
 
-def test_a_stop_does_not_wait_for_slow_requests(hub: RunningHub) -> None:
-    """A request still being worked on goes down with the hub: no answer, no push."""
+def test_stop_does_not_wait_for_slow_requests(hub: RunningHub) -> None:
+    """A delayed request gets no answer when the hub stops, and its push is not accepted."""
     hub.simulator.add_fault(Fault(kind="slow", delay_seconds=3600))
-    with swallowed(hub) as connection:
+    with sent_without_answer(hub) as connection:
         hub.stop()
         assert connection.recv(1) == b""
     assert hub.simulator.pushes() == []
 
 
-def test_accept_then_drop_rings_without_an_answer(hub: RunningHub) -> None:
-    """The phone rings, and the client learns nothing of it."""
+def test_accept_then_drop(hub: RunningHub) -> None:
+    """The push is accepted, and the connection closes without an answer."""
     hub.simulator.add_fault(Fault(kind="accept_then_drop"))
     with pytest.raises(requests.ConnectionError):
         push(hub)
@@ -178,23 +180,23 @@ def test_accept_then_drop_rings_without_an_answer(hub: RunningHub) -> None:
     assert results(hub) == ["accept_then_drop"]
 
 
-def test_accept_then_black_hole_rings_in_silence(hub: RunningHub) -> None:
-    """The phone rings, and the client waits for nothing."""
+def test_accept_then_black_hole(hub: RunningHub) -> None:
+    """The push is accepted, and the client gets no answer."""
     hub.simulator.add_fault(Fault(kind="accept_then_black_hole"))
-    with swallowed(hub) as connection:
+    with sent_without_answer(hub) as connection:
         assert len(hub.simulator.wait_for_pushes(1)) == 1
         assert is_silent(connection)
     assert results(hub) == ["accept_then_black_hole"]
 
 
 def test_times_counts_down(hub: RunningHub) -> None:
-    """A fault ordered twice strikes twice, and then the hub is healthy."""
+    """A fault with `times` 2 applies twice."""
     hub.simulator.add_fault(Fault(kind="status", status=500, times=2))
     assert [push(hub).status_code for _ in range(3)] == [500, 500, 201]
 
 
-def test_the_first_fault_that_fits_wins(hub: RunningHub) -> None:
-    """Faults strike in the order in which they were given, each on its own device only."""
+def test_first_matching_fault_wins(hub: RunningHub) -> None:
+    """Faults apply in the order in which they were added, each to its own device."""
     hub.simulator.add_fault(Fault(kind="status", status=410, device_handle="tablet"))
     hub.simulator.add_fault(Fault(kind="status", status=500, times=1))
     hub.simulator.add_fault(Fault(kind="status", status=429, times=1))
@@ -202,15 +204,15 @@ def test_the_first_fault_that_fits_wins(hub: RunningHub) -> None:
     assert [push(hub, "tablet").status_code for _ in range(2)] == [410, 410]
 
 
-def test_a_fault_never_hides_a_refusal(hub: RunningHub) -> None:
-    """A request that the hub refuses is refused, and uses up no fault."""
+def test_refused_request_takes_no_fault(hub: RunningHub) -> None:
+    """A request that the hub refuses is refused, and `times` does not go down."""
     hub.simulator.add_fault(Fault(kind="status", status=500, times=1))
     assert push(hub, Authorization="none").status_code == 401
     assert push(hub).status_code == 500
 
 
 def test_times_is_exact_under_concurrent_pushes(hub: RunningHub) -> None:
-    """However many clients push at once, a fault strikes as often as ordered."""
+    """A fault applies exactly `times` times to concurrent pushes."""
     hub.simulator.add_fault(Fault(kind="status", status=500, times=7))
     with ThreadPoolExecutor(8) as pool:
         answers = Counter(pool.map(lambda _: push(hub).status_code, range(40)))
@@ -218,30 +220,30 @@ def test_times_is_exact_under_concurrent_pushes(hub: RunningHub) -> None:
     assert hub.simulator.summary().attempts == {"phone": {"500": 7, "201": 33}}
 
 
-def test_dice_repeat_with_their_seed() -> None:
-    """A fault of half a chance strikes some and spares some, the same ones for the same seed."""
+def test_probability_repeats_with_its_seed() -> None:
+    """A fault with probability 0.5 applies to some pushes, to the same ones for the same seed."""
 
     def run(seed: int) -> list[bool]:
-        orders = FaultOrders(Random(seed))  # noqa: S311 - dice, not keys
-        orders.add(Fault(kind="drop", probability=0.5))
-        return [orders.strike("phone") is not None for _ in range(64)]
+        faults = ActiveFaults(Random(seed))  # noqa: S311 - not for cryptography
+        faults.add(Fault(kind="drop", probability=0.5))
+        return [faults.take("phone") is not None for _ in range(64)]
 
     assert run(1) == run(1) != run(2)
     assert set(run(1)) == {True, False}
 
 
-def test_dice_that_miss_leave_the_push_to_the_next_fault() -> None:
-    """A fault whose dice fell otherwise is not used up, and the next one has its turn."""
-    orders = FaultOrders(Random(3))  # noqa: S311 - dice, not keys
-    orders.add(Fault(kind="drop", probability=0.5, times=1))
-    orders.add(Fault(kind="status", status=500))
-    struck = [fault.kind for _ in range(32) if (fault := orders.strike("phone"))]
-    assert Counter(struck) == {"drop": 1, "status": 31}
+def test_probability_that_misses_leaves_the_push_to_the_next_fault() -> None:
+    """A fault that did not apply keeps its `times`, and the next one is considered."""
+    faults = ActiveFaults(Random(3))  # noqa: S311 - not for cryptography
+    faults.add(Fault(kind="drop", probability=0.5, times=1))
+    faults.add(Fault(kind="status", status=500))
+    applied = [fault.kind for _ in range(32) if (fault := faults.take("phone"))]
+    assert Counter(applied) == {"drop": 1, "status": 31}
 
 
-def test_orders_over_http(hub: RunningHub) -> None:
-    """Faults are ordered and cleared through the control API in the same shape."""
-    with HubControl(hub.url) as control:
+def test_faults_over_http(hub: RunningHub) -> None:
+    """Faults are added and cleared through the control API in the same form."""
+    with ControlClient(hub.url) as control:
         control.add_fault(Fault(kind="status", status=429, retry_after="2", device_handle="phone"))
         assert (push(hub).status_code, push(hub, "tablet").status_code) == (429, 201)
         control.clear_faults()
@@ -249,16 +251,35 @@ def test_orders_over_http(hub: RunningHub) -> None:
         assert [each.fault for each in control.attempts()] == ["status", None, None]
 
 
+def test_active_faults_over_http(hub: RunningHub) -> None:
+    """The active faults are listed oldest first, with the number of applications left."""
+    with ControlClient(hub.url) as control:
+        control.add_fault(Fault(kind="status", status=503, times=2))
+        control.add_fault(Fault(kind="drop"))
+        assert push(hub).status_code == 503
+        assert [(fault.kind, fault.times) for fault in control.faults()] == [("status", 1), ("drop", None)]
+        control.clear_faults()
+        assert control.faults() == []
+
+
+def test_latency_over_http(hub: RunningHub) -> None:
+    """The latency is read as it was set."""
+    with ControlClient(hub.url) as control:
+        assert control.latency() == 0
+        control.set_latency(0.25)
+        assert control.latency() == 0.25
+
+
 @pytest.mark.parametrize(
-    ("order", "reason"),
+    ("fault", "reason"),
     [
         ("", "JSON"),
         ("[]", "body"),
         ("{}", "kind"),
         ('{"kind": "explode"}', "kind"),
         ('{"kind": "drop", "surprise": 1}', "surprise"),
-        ('{"kind": "status"}', "status goes with"),
-        ('{"kind": "drop", "status": 500}', "status goes with"),
+        ('{"kind": "status"}', "needs a status"),
+        ('{"kind": "drop", "status": 500}', "needs a status"),
         ('{"kind": "status", "status": 201}', "status"),
         ('{"kind": "status", "status": "500"}', "status"),
         ('{"kind": "drop", "retryAfter": "1"}', "retryAfter"),
@@ -274,11 +295,11 @@ def test_orders_over_http(hub: RunningHub) -> None:
         ('{"kind": "drop", "deviceHandle": 1}', "deviceHandle"),
     ],
 )
-def test_bad_orders_are_refused_with_a_reason(hub: RunningHub, order: str, reason: str) -> None:
-    """An order that makes no sense is a 400 that names what is wrong, and changes nothing."""
-    answer = requests.post(f"{hub.url}/simulator/faults", data=order, timeout=5)
+def test_malformed_fault(hub: RunningHub, fault: str, reason: str) -> None:
+    """A malformed fault is a 400 that names what is wrong, and changes nothing."""
+    answer = requests.post(f"{hub.url}/simulator/faults", data=fault, timeout=5)
     assert answer.status_code == 400
     assert reason in answer.json()["error"]
-    with pytest.raises(BadFaultOrderError, match=reason):
-        parse_fault(order)
+    with pytest.raises(BadFaultError, match=reason):
+        parse_fault(fault)
     assert push(hub).status_code == 201

@@ -28,12 +28,14 @@ import pytest
 import requests
 
 from local.hub.__main__ import RULES_VARIABLE
-from local.hub.checks import AccessRule, DirectSend, HubConfig, HubRequest, check_direct_send, signature
-from local.hub.control_client import HubControl, HubControlError
+from local.hub.checks import check_direct_send
+from local.hub.config import DEVELOPMENT_HUB, AccessRule, HubConfig
+from local.hub.control_client import ControlClient, ControlError
+from local.hub.direct_send import DirectSend, HubRequest, signature
 from local.hub.faults import Fault
-from local.hub.memory import DEVELOPMENT_HUB, Simulator
-from local.hub.running import RunningHub
+from local.hub.running_hub import RunningHub
 from local.hub.server import server_tls
+from local.hub.simulator import Simulator
 
 ROOT = Path(__file__).parents[2]
 HUB = HubConfig(
@@ -260,7 +262,11 @@ REFUSALS: dict[str, Wrong] = {
     "no device handle": (lambda: apple().with_headers(SBN_DeviceHandle=None), 400, "DeviceHandle"),
     "empty device handle": (lambda: apple().with_headers(SBN_DeviceHandle=""), 400, "DeviceHandle"),
     "tags": (lambda: apple().with_headers(SBN_Tags="a"), 400, "Tags"),
-    "a header that nobody knows": (lambda: apple().with_headers(SBN_Type="apple"), 400, "no such header"),
+    "a header that nobody knows": (
+        lambda: apple().with_headers(SBN_Type="apple"),
+        400,
+        "unknown ServiceBusNotification header",
+    ),
     "tracking id is no GUID": (lambda: apple().with_headers(TrackingId="1"), 400, "TrackingId"),
     "apple: too large": (lambda: padded(apple(), 4097), 413, "larger"),
     "apple: another content type": (
@@ -444,7 +450,7 @@ def test_reads_headers_that_are_not_utf_8(hub: RunningHub) -> None:
     with socket.create_connection(("127.0.0.1", hub.port), timeout=5) as connection:
         connection.sendall(apple_like + good_token().encode() + rest + b"Content-Length: 0\r\n\r\n")
         assert connection.recv(4096).startswith(b"HTTP/1.1 400")
-    with HubControl(hub.url) as control:
+    with ControlClient(hub.url) as control:
         assert [each.device_handle for each in control.attempts()] == ["??"]
 
 
@@ -490,7 +496,7 @@ def test_counts_by_call_and_device(hub: RunningHub) -> None:
 
 def test_counts_connections_and_keeps_them_alive() -> None:
     """Sends over one session share one connection; connections of the control API do not count."""
-    with RunningHub(Simulator(HUB)) as hub, HubControl(hub.url) as control:
+    with RunningHub(Simulator(HUB)) as hub, ControlClient(hub.url) as control:
         send = apple()
         headers = {name: value for name, value in send.headers.items() if value is not None}
         with requests.Session() as session:
@@ -586,7 +592,7 @@ def test_latency_is_taken_over_every_answer() -> None:
 
 def test_control_api_over_http(hub: RunningHub) -> None:
     """Pushes, attempts and counts read over HTTP are what the simulator holds; forgetting empties them."""
-    with HubControl(hub.url) as control:
+    with ControlClient(hub.url) as control:
         apple().to(hub)
         fcm().with_headers(SBN_DeviceHandle="other").to(hub)
         apple().with_headers(SBN_Tags="a").to(hub)
@@ -603,12 +609,12 @@ def test_control_api_over_http(hub: RunningHub) -> None:
 
 def test_control_api_sets_latency(hub: RunningHub) -> None:
     """The latency is an order like any other, and a senseless one is refused with its reason."""
-    with HubControl(hub.url) as control:
+    with ControlClient(hub.url) as control:
         control.set_latency(0.05)
         started = time.monotonic()
         apple().to(hub)
         assert time.monotonic() - started >= 0.05
-        with pytest.raises(HubControlError, match=r"400: .*delaySeconds"):
+        with pytest.raises(ControlError, match=r"400: .*delaySeconds"):
             control.set_latency(-1)
         control.set_latency(0)
 
@@ -635,7 +641,7 @@ def test_waiting_ends_with_an_error_if_nothing_comes(hub: RunningHub) -> None:
     """A push that never comes is a TimeoutError, in the process and over HTTP."""
     with pytest.raises(TimeoutError):
         hub.simulator.wait_for_pushes(1, timeout=0.01)
-    with HubControl(hub.url) as control, pytest.raises(TimeoutError, match="0 of 1"):
+    with ControlClient(hub.url) as control, pytest.raises(TimeoutError, match="0 of 1"):
         control.wait_for_pushes(1, timeout=0.01)
 
 
@@ -658,7 +664,7 @@ def test_speaks_tls(certificate: tuple[Path, Path]) -> None:
     tls: ssl.SSLContext = server_tls(*certificate)
     with (
         RunningHub(Simulator(HUB), tls=tls) as hub,
-        HubControl(hub.url, verify=str(certificate[0])) as control,
+        ControlClient(hub.url, verify=str(certificate[0])) as control,
     ):
         assert hub.url.startswith("https://")
         send = apple()
@@ -705,7 +711,7 @@ def hub_process() -> Iterator[HubProcess]:
 def test_process_serves_until_it_is_told_to_stop(hub_process: HubProcess, number: signal.Signals) -> None:
     """The process prints one ready line, serves sends and control on loopback, and stops cleanly."""
     assert hub_process.url.startswith("http://127.0.0.1:")
-    with HubControl(hub_process.url) as control:
+    with ControlClient(hub_process.url) as control:
         control.add_fault(Fault(kind="status", status=500, device_handle="pc"))
         assert windows().with_headers(SBN_DeviceHandle="pc").to(hub_process).status_code == 500
         assert apple().to(hub_process).status_code == 201

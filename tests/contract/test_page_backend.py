@@ -11,13 +11,13 @@ import pytest
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
 
-from local.hub.control_client import HubControl
-from local.hub.running import RunningHub
+from local.hub.control_client import ControlClient
+from local.hub.running_hub import RunningHub
 from local.page.app_client import AppAnswer
+from local.page.controller import DELIVERIES_AT_ONCE, PageController
 from local.page.host_lines import HostLines
 from local.page.routes import create_app
 from local.page.sources import Reading, Registration, SourceError
-from local.page.switchboard import DELIVERIES_AT_ONCE, Switchboard
 from local.page.watcher import Watcher
 
 SECONDS = 10.0
@@ -74,7 +74,7 @@ class Backend:
     client: "TestClient[Any, Any]"
     app: FakeApp
     source: FakeSource
-    switchboard: Switchboard
+    switchboard: PageController
     watcher: Watcher
     hub: RunningHub
 
@@ -95,9 +95,9 @@ class Backend:
 @asynccontextmanager
 async def backend(app: FakeApp | None = None) -> AsyncIterator[Backend]:
     fake, source = app or FakeApp(), FakeSource()
-    with RunningHub() as hub, HubControl(hub.url) as control:
+    with RunningHub() as hub, ControlClient(hub.url) as control:
         watcher = Watcher(source, HostLines())
-        switchboard = Switchboard(fake, control, watcher.wake)
+        switchboard = PageController(fake, control, watcher.wake)
         watching = asyncio.create_task(watcher.run(switchboard))
         async with TestClient(TestServer(create_app(switchboard, watcher))) as client:
             async with asyncio.timeout(SECONDS):

@@ -7,7 +7,7 @@ from email.message import Message
 import pytest
 
 from local.hub.faults import Fault
-from local.hub.running import RunningHub
+from local.hub.running_hub import RunningHub
 from models.hub import HubConnection
 from models.push import Outcome, OutcomeKind, Push
 from push.hub.client import HubClient

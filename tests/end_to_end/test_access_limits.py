@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-from local.hub.memory import DEVELOPMENT_HUB
+from local.hub.config import DEVELOPMENT_HUB
 from local.samples import event_grid_event, incoming_call_data, phones
 from local.stack import Host, Stack
 from tests.end_to_end.callers import call, problem

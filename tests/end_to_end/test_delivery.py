@@ -15,8 +15,8 @@ from urllib.parse import parse_qsl
 import pytest
 import requests
 
-from local.hub.control_client import ReceivedPush
-from local.hub.memory import DEVELOPMENT_HUB
+from local.hub.config import DEVELOPMENT_HUB
+from local.hub.records import ReceivedPush
 from local.samples import (
     CALLER,
     Phone,

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from common.telemetry import fingerprint
 from doctor import database
 from doctor.cli import app
-from local.hub.memory import DEVELOPMENT_HUB
+from local.hub.config import DEVELOPMENT_HUB
 from local.samples import Phone, event_grid_event, incoming_call_data, phones
 from local.stack import APP_DIRECTORY, Stack
 from settings import setting_names

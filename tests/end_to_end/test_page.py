@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Locator, Page, Playwright, expect, sync
 from local.hub.faults import Fault
 from local.page.chromium import NAMES, find_chromium, launch
 from local.page.host_lines import HostLines
-from local.page.server import PageError, RunningPage
+from local.page.running_page import PageError, RunningPage
 from local.samples import Phone, event_grid_event, incoming_call_data, phones
 from local.stack import Host, Stack, StackOptions
 
@@ -501,7 +501,7 @@ class TestPort:
 
     def test_usual_port_in_use(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
         """Where none was asked for, a second page takes a free one."""
-        monkeypatch.setattr("local.page.server.USUAL_PORT", urlsplit(site.url).port)
+        monkeypatch.setattr("local.page.running_page.USUAL_PORT", urlsplit(site.url).port)
         with RunningPage(site.stack, HostLines(), port=None) as second:
             assert second.url != site.url
             assert requests.get(second.url, timeout=5).status_code == 200

@@ -14,9 +14,9 @@ import pytest
 import requests
 from pymongo import MongoClient
 
-from local.hub.control_client import HubControl
+from local.hub.config import DEVELOPMENT_HUB
+from local.hub.control_client import ControlClient
 from local.hub.faults import Fault
-from local.hub.memory import DEVELOPMENT_HUB
 from local.process import Child, python_module
 from local.samples import (
     CALLER,
@@ -134,7 +134,7 @@ class Story:
         query = {"acsMri": user, "code": self.evidence.hide("a wrong key", str(uuid.uuid4()))}
         assert keep(host.call("GET", "get_device_registrations", params=query)).status_code == 401
 
-    def deliveries(self, host: Host, hub: HubControl) -> None:
+    def deliveries(self, host: Host, hub: ControlClient) -> None:
         keep, user = self.evidence.keep, self.user()
         for phone in self.phones():
             assert host.add_device_token(phone.registration(user)).status_code == 201
@@ -207,12 +207,12 @@ class Story:
 
 
 @contextmanager
-def own_hub(evidence: Evidence) -> Iterator[tuple[WireTap, HubControl]]:
+def own_hub(evidence: Evidence) -> Iterator[tuple[WireTap, ControlClient]]:
     """A hub simulator whose output is kept, behind a wire tap."""
     child = Child.spawn("hub", python_module("local.hub"), directory=APP_DIRECTORY, on_line=evidence.hub)
     with child:
         url = str(child.wait_for_ready(30)["url"])
-        with HubControl(url) as control, wire_tap(url) as tap:
+        with ControlClient(url) as control, wire_tap(url) as tap:
             yield tap, control
 
 
@@ -242,7 +242,7 @@ def evidence(stack: Stack) -> Evidence:
     return evidence
 
 
-def tell_all(story: Story, tap: WireTap, control: HubControl) -> None:
+def tell_all(story: Story, tap: WireTap, control: ControlClient) -> None:
     stack, log = story.stack, story.evidence.hosts
     with another_host(stack, log, DEBUG_SETTINGS, hub_url=tap.url, log_level="DEBUG") as host:
         story.registrations(host)

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from local.database import EmbeddedDatabase
-from local.hub.memory import Simulator
-from local.hub.running import RunningHub
+from local.hub.running_hub import RunningHub
+from local.hub.simulator import Simulator
 from local.stack import Stack, StackOptions
 from tests.end_to_end.host_log import HostLog
 from tests.fakes import AppLog, app_log

@@ -10,7 +10,7 @@ import pytest
 
 from local.database import EmbeddedDatabase
 from local.hub.faults import Fault
-from local.hub.running import RunningHub
+from local.hub.running_hub import RunningHub
 from local.stack import Stack
 from models.device import DeviceRegistration
 from tests.end_to_end.hosts import new_user

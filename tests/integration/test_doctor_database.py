@@ -18,8 +18,8 @@ from doctor.database_checks import check_database
 from doctor.database_probe import DatabaseProbe, is_cosmos_ru_host
 from doctor.findings import Check, Status
 from local.database import EmbeddedDatabase
-from local.hub.memory import DEVELOPMENT_HUB
-from local.hub.running import RunningHub
+from local.hub.config import DEVELOPMENT_HUB
+from local.hub.running_hub import RunningHub
 from push import ledger
 from registrar import rate, store
 

@@ -12,8 +12,8 @@ from doctor.clock_checks import check_clock
 from doctor.findings import Check, Status
 from doctor.hub_checks import check_hub
 from doctor.hub_probe import NO_FORMAT, HubAnswer, HubProbe
-from local.hub.memory import DEVELOPMENT_HUB
-from local.hub.running import RunningHub
+from local.hub.config import DEVELOPMENT_HUB
+from local.hub.running_hub import RunningHub
 from settings import Settings
 from tests.answering_server import Asked, Reply, answering
 

@@ -13,8 +13,8 @@ import pytest
 
 from local.database import EmbeddedDatabase
 from local.hub.faults import Fault
-from local.hub.memory import Simulator
-from local.hub.running import RunningHub
+from local.hub.running_hub import RunningHub
+from local.hub.simulator import Simulator
 from local.stack import Stack
 from models.device import DeviceRegistration
 from tests.end_to_end.host_log import HostLog

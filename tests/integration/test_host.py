@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 import requests
 
-from local.host.keys import KeyRing, KeyRingError
-from local.host.server import KEYS_VARIABLE
+from local.host.keys import KEYS_VARIABLE, KeyRing, KeyRingError
 from local.process import Child, ChildError, python_module
 
 SAMPLE_APP = Path(__file__).parent / "sample_app"

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from local.database import EmbeddedDatabase
-from local.hub.control_client import ReceivedPush
 from local.hub.faults import Fault
-from local.hub.running import RunningHub
+from local.hub.records import ReceivedPush
+from local.hub.running_hub import RunningHub
 from settings import Settings
 from tests.end_to_end.hosts import new_user
 from tests.fakes import AppLog

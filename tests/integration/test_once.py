@@ -13,7 +13,7 @@ import pytest
 
 from local.database import EmbeddedDatabase
 from local.hub.faults import Fault, FaultKind
-from local.hub.running import RunningHub
+from local.hub.running_hub import RunningHub
 from local.samples import cloud_event, incoming_call_data
 from local.stack import Host, Stack
 from models.device import DeviceRegistration

@@ -14,7 +14,7 @@ from pymongo.errors import DuplicateKeyError
 from pymongo.results import UpdateResult
 
 from local.database import EmbeddedDatabase
-from local.hub.running import RunningHub
+from local.hub.running_hub import RunningHub
 from local.stack import Host, Stack
 from tests.end_to_end.host_log import HostLog
 from tests.end_to_end.hosts import Documents, another_host, new_user

@@ -18,7 +18,7 @@ import pytest
 from common.telemetry import Metric
 from local.database import EmbeddedDatabase
 from local.hub.faults import Fault
-from local.hub.running import RunningHub
+from local.hub.running_hub import RunningHub
 from local.stack import Stack
 from tests.end_to_end.host_log import HostLog
 from tests.end_to_end.hosts import new_user, register_phones

@@ -184,7 +184,7 @@ class TestDeployment:
     @pytest.mark.parametrize(
         "path",
         [
-            "local/hub/running.py", "local/__main__.py", "tests/fakes.py", "tests/unit/x.py", "bench/x.py",
+            "local/hub/server.py", "local/__main__.py", "tests/fakes.py", "tests/unit/x.py", "bench/x.py",
             "docs/decisions/x.md", "infra/main.bicep", ".git/config", ".gitignore", ".ci/run",
             ".venv/bin/python", ".venv-policy/bin/python",
             "models/__pycache__/call.cpython-313.pyc", ".mypy_cache/x", ".ruff_cache/x", ".hypothesis/x",

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from local.hub.control_client import Attempt, ReceivedPush
 from local.hub.faults import Fault
+from local.hub.records import Attempt, ReceivedPush
 from local.page import masks, ringing
+from local.page.commands import BadCommandError, PlaceCall, RegisterPhone, SetHubMode, parse_order
+from local.page.controller import PlacedCall
 from local.page.host_lines import HostLines, StructuredLine
-from local.page.orders import BadOrderError, DisturbHub, PlaceCall, RegisterPhone, parse_order
 from local.page.snapshot import Answers, take_snapshot
 from local.page.sources import Reading, Registration
-from local.page.switchboard import PlacedCall
 from local.page.views import RingView, Snapshot
 
 TOKEN = "b7" * 32
@@ -271,7 +271,7 @@ class TestOrders:
     )
     def test_modes(self, mode: str, expected: Fault | None) -> None:
         """Each switch is one order to the simulator."""
-        order = parse_order(DisturbHub, json.dumps({"mode": mode, "times": 2, "seconds": 2.6}).encode())
+        order = parse_order(SetHubMode, json.dumps({"mode": mode, "times": 2, "seconds": 2.6}).encode())
         assert order.fault() == expected
 
     @pytest.mark.parametrize(
@@ -284,11 +284,11 @@ class TestOrders:
     )  # fmt: skip
     def test_senseless_call(self, body: bytes) -> None:
         """A call that cannot be placed is refused."""
-        with pytest.raises(BadOrderError):
+        with pytest.raises(BadCommandError):
             parse_order(PlaceCall, body)
 
     def test_refusal_quotes_nothing(self) -> None:
         """A refusal names the field and does not repeat what was sent."""
-        with pytest.raises(BadOrderError, match="platform") as refused:
+        with pytest.raises(BadCommandError, match="platform") as refused:
             parse_order(RegisterPhone, b'{"acsMri": "8:acs:a", "platform": "sesame"}')
         assert "sesame" not in str(refused.value)

@@ -1,4 +1,4 @@
-"""What the simulated hub decides about a request, and all that it remembers. No network."""
+"""The simulated hub's decisions and its records. No network."""
 
 import threading
 import time
@@ -8,37 +8,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 
-from local.hub.checks import (
-    AccessRule,
-    DirectSend,
-    HubConfig,
-    HubRequest,
-    Refusal,
-    check_direct_send,
-    tracking_id,
-)
-from local.hub.control_client import Attempt, Connections, ReceivedPush, Summary
-from local.hub.faults import NO_FAULT, Ending, Fault, FaultOrders
+from local.hub.checks import check_direct_send
+from local.hub.config import DEVELOPMENT_HUB, HubConfig
+from local.hub.direct_send import DirectSend, HubRequest, Refusal, tracking_id
+from local.hub.faults import NO_FAULT, ActiveFaults, Ending, Fault
+from local.hub.records import Attempt, Connections, ReceivedPush, Summary
 
-DEVELOPMENT_HUB = HubConfig(
-    namespace="localhub",
-    hub_name="calls",
-    rules={
-        "DefaultFullSharedAccessSignature": AccessRule(
-            key="for-development-only=", rights=frozenset({"Listen", "Manage", "Send"})
-        ),
-        "DefaultListenSharedAccessSignature": AccessRule(
-            key="for-development-only-too=", rights=frozenset({"Listen"})
-        ),
-    },
-)
-
-_TOO_LONG = Refusal(413, "the body is larger than anything that could be a push")
+_TOO_LONG = Refusal(413, "the body is larger than any push may be")
 
 
 @dataclass(frozen=True)
-class Turn:
-    """What the hub does about one request."""
+class Decision:
+    """What the hub does with one request."""
 
     verdict: DirectSend | Refusal
     fault: Fault | None
@@ -47,10 +28,10 @@ class Turn:
 
 
 class Simulator:
-    """Judges requests, plays the ordered faults and remembers it all. Thread-safe.
+    """Checks requests, applies faults and records both. Thread-safe.
 
-    It outlives the server around it. Memory is bounded: pushes with their bodies are kept for the last
-    ``keep`` only, attempts for ten times as many; the counts in ``summary`` are complete.
+    It lives longer than the server that serves it. Memory is bounded: the last `keep` pushes are kept with
+    their bodies, and ten times as many attempts; the counts of `summary` are complete.
     """
 
     def __init__(
@@ -62,19 +43,27 @@ class Simulator:
         seed: int = 0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``clock``: unix seconds, also the one that tokens expire by; ``seed``: of the faults' dice."""
+        """Take the hub's configuration.
+
+        Args:
+            config: name and access policies.
+            delay_seconds: delay before every answer.
+            keep: number of pushes that are kept.
+            seed: for faults with a probability.
+            clock: Unix seconds; also decides whether a SAS token has expired.
+        """
         self.config = config
         self._clock = clock
         self._changed = threading.Condition()  # its lock is re-entrant and guards everything below
         self._delay_seconds = delay_seconds
-        self._faults = FaultOrders(Random(seed))  # noqa: S311 - dice, not keys
+        self._faults = ActiveFaults(Random(seed))  # noqa: S311 - not for cryptography
         self._pushes: deque[ReceivedPush] = deque(maxlen=keep)
         self._attempts: deque[Attempt] = deque(maxlen=10 * keep)
         self._sequence = 0
         self._connections = Connections(open=0, total=0)
-        self._start_counting()
+        self._reset_counts()
 
-    def _start_counting(self) -> None:
+    def _reset_counts(self) -> None:
         self._accepted = 0
         self._refused = 0
         self._by_handle: Counter[str] = Counter()
@@ -84,12 +73,12 @@ class Simulator:
     # --- for tests and the control API
 
     def pushes(self, since: int = 0) -> list[ReceivedPush]:
-        """Accepted pushes with a sequence number above ``since``, oldest first."""
+        """Accepted pushes with a sequence number above `since`, oldest first."""
         with self._changed:
             return [push for push in self._pushes if push.sequence > since]
 
     def attempts(self, device_handle: str | None = None) -> list[Attempt]:
-        """Requests to send, oldest first; of one device if it is named."""
+        """Requests to send, oldest first; those for one device if it is given."""
         with self._changed:
             return [each for each in self._attempts if device_handle in {None, each.device_handle}]
 
@@ -106,64 +95,64 @@ class Simulator:
             )
 
     def forget(self) -> None:
-        """Forgets pushes, attempts and counts; sequence numbers go on, faults and latency stay."""
+        """Delete pushes, attempts and counts; sequence numbers, faults and latency stay."""
         with self._changed:
             self._pushes.clear()
             self._attempts.clear()
-            self._start_counting()
+            self._reset_counts()
 
     def add_fault(self, fault: Fault) -> None:
-        """Orders a fault, behind those already ordered."""
+        """Add a fault after the existing ones."""
         with self._changed:
             self._faults.add(fault)
 
     def faults(self) -> list[Fault]:
-        """The orders that are still to strike, with how often."""
+        """The active faults, with the number of applications left."""
         with self._changed:
             return self._faults.active()
 
     def clear_faults(self) -> None:
-        """Back to a healthy hub; what a black hole has swallowed stays swallowed."""
+        """Remove every fault; requests that are held by a black hole stay unanswered."""
         with self._changed:
             self._faults.clear()
 
     def set_latency(self, seconds: float) -> None:
-        """How long the hub takes over every request from now on."""
+        """Delay every answer from now on."""
         with self._changed:
             self._delay_seconds = seconds
 
     def latency(self) -> float:
-        """What the hub takes over every request, in seconds."""
+        """The delay before every answer, in seconds."""
         with self._changed:
             return self._delay_seconds
 
     def wait_until(self, reached: Callable[["Simulator"], bool], timeout: float = 10.0) -> None:
-        """Blocks until ``reached(self)``, asked again on every change; TimeoutError after ``timeout`` s."""
+        """Block until `reached(self)`, checked after every change; TimeoutError after `timeout` seconds."""
         with self._changed:
             if not self._changed.wait_for(lambda: reached(self), timeout):
                 raise TimeoutError(f"not reached within {timeout} s")
 
     def wait_for_pushes(self, count: int, timeout: float = 10.0) -> list[ReceivedPush]:
-        """Blocks until ``count`` pushes were accepted since they were last forgotten."""
-        self.wait_until(lambda hub: hub._accepted >= count, timeout)  # noqa: SLF001 - itself
+        """Block until `count` pushes were accepted since they were last deleted."""
+        self.wait_until(lambda hub: hub._accepted >= count, timeout)  # noqa: SLF001 - its own attribute
         return self.pushes()
 
     # --- for the server
 
-    def receive(self, request: HubRequest) -> Turn:
-        """Judges a request, picks its fault and notes the attempt. A fault never hides a refusal."""
+    def receive(self, request: HubRequest) -> Decision:
+        """Check a request, choose its fault and record the attempt. A refused request takes no fault."""
         verdict = check_direct_send(request, self.config, self._clock())
         with self._changed:
-            fault = self._faults.strike(verdict.device_handle) if isinstance(verdict, DirectSend) else None
-            return self._noted(verdict, fault, request.headers)
+            fault = self._faults.take(verdict.device_handle) if isinstance(verdict, DirectSend) else None
+            return self._record(verdict, fault, request.headers)
 
-    def receive_overlong(self, headers: Mapping[str, str]) -> Turn:
-        """A body so long that it was not even read."""
+    def receive_overlong(self, headers: Mapping[str, str]) -> Decision:
+        """Record a request whose body is so long that it was not read."""
         with self._changed:
-            return self._noted(_TOO_LONG, None, headers)
+            return self._record(_TOO_LONG, None, headers)
 
     def accept(self, push: DirectSend, tracking: str) -> ReceivedPush:
-        """The phone rings."""
+        """Record an accepted push."""
         with self._changed:
             self._sequence += 1
             received = ReceivedPush(
@@ -186,13 +175,15 @@ class Simulator:
             return received
 
     def count_connection(self, *, opened: int = 0, closed: int = 0) -> None:
-        """Connections that carry sends."""
+        """Count connections that carry sends."""
         with self._changed:
             now = self._connections
             self._connections = Connections(open=now.open + opened - closed, total=now.total + opened)
             self._changed.notify_all()
 
-    def _noted(self, verdict: DirectSend | Refusal, fault: Fault | None, headers: Mapping[str, str]) -> Turn:
+    def _record(
+        self, verdict: DirectSend | Refusal, fault: Fault | None, headers: Mapping[str, str]
+    ) -> Decision:
         refusal = verdict if isinstance(verdict, Refusal) else None
         tracking = tracking_id(headers) or str(uuid.uuid4())
         attempt = Attempt(
@@ -209,7 +200,8 @@ class Simulator:
         self._refused += refusal is not None
         self._results[attempt.device_handle or ""][attempt.result] += 1
         self._changed.notify_all()
-        return Turn(verdict, fault, tracking, self._delay_seconds + (fault.delay_seconds if fault else 0.0))
+        delay_seconds = self._delay_seconds + (fault.delay_seconds if fault else 0.0)
+        return Decision(verdict, fault, tracking, delay_seconds)
 
 
 def _answered_status(fault: Fault | None) -> int | None:

@@ -9,12 +9,12 @@ from typing import Self
 
 from aiohttp import web
 
-from local.hub.control_client import HubControl
+from local.hub.control_client import ControlClient
 from local.page.app_client import AppClient
+from local.page.controller import PageController
 from local.page.host_lines import HostLines
 from local.page.routes import create_app
 from local.page.sources import Sources
-from local.page.switchboard import Switchboard
 from local.page.watcher import Watcher
 from local.server_thread import ServerThread
 from local.stack import DATABASE_NAME, Stack
@@ -57,11 +57,11 @@ class RunningPage:
 
     async def _serve(self, listening: Callable[[int], None], stopping: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
-        with HubControl(self._stack.hub_url) as orders, HubControl(self._stack.hub_url) as watched:
+        with ControlClient(self._stack.hub_url) as orders, ControlClient(self._stack.hub_url) as watched:
             sources = Sources(self._stack.database.uri, DATABASE_NAME, watched)
             watcher = Watcher(sources, self._lines)
             async with AppClient(self._stack.host) as client:
-                switchboard = Switchboard(client, orders, watcher.wake)
+                switchboard = PageController(client, orders, watcher.wake)
                 self._lines.listen(lambda: _call_in(loop, watcher.wake))
                 watching = asyncio.create_task(watcher.run(switchboard), name="watch")
                 try:

@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from local.hub.checks import explain
 from local.hub.faults import Fault
 from local.page.views import Answer
+from local.pydantic_errors import explain
 
 type Schema = Literal["eventGrid", "cloudEvents"]
 type HubMode = Literal["healthy", "slow", "throttled", "failing", "lost"]
@@ -15,7 +15,7 @@ type HubMode = Literal["healthy", "slow", "throttled", "failing", "lost"]
 _Text = Annotated[str, Field(max_length=5_000)]
 
 
-class BadOrderError(ValueError):
+class BadCommandError(ValueError):
     """The browser asked for something that makes no sense; the message says what."""
 
 
@@ -66,7 +66,7 @@ class AnswerCall(Order):
     answer: Answer
 
 
-class DisturbHub(Order):
+class SetHubMode(Order):
     """How the hub treats the next sends. `times`: None for all; `seconds`: of `slow` and `throttled`."""
 
     mode: HubMode
@@ -91,8 +91,8 @@ class DisturbHub(Order):
 
 
 def parse_order[Kind: Order](kind: type[Kind], body: bytes) -> Kind:
-    """Read an order from JSON; raises BadOrderError, which quotes nothing of it."""
+    """Read an order from JSON; raises BadCommandError, which quotes nothing of it."""
     try:
         return kind.model_validate_json(body)
     except ValidationError as error:
-        raise BadOrderError(explain(error)) from None
+        raise BadCommandError(explain(error)) from None

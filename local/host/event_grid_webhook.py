@@ -1,4 +1,8 @@
-"""The webhook of the Functions host's Event Grid extension: handshakes and deliveries."""
+"""The webhook of the Event Grid extension: handshakes and deliveries.
+
+The behaviour follows the extension's sources (`HttpRequestProcessor` and `EventGridExtensionConfigProvider`
+in Azure/azure-sdk-for-net).
+"""
 
 import asyncio
 import json
@@ -7,8 +11,8 @@ from typing import Any
 
 from aiohttp import web
 
-from local.host.invocations import logged, presented_key
-from local.host.keys import EVENT_GRID_SYSTEM_KEY, KeyRing
+from local.host.invocation_log import logged
+from local.host.keys import EVENT_GRID_SYSTEM_KEY, KeyRing, presented_key
 from local.host.worker import (
     EVENT_GRID_TRIGGER,
     FunctionWorker,
@@ -16,7 +20,7 @@ from local.host.worker import (
     LoadedFunction,
 )
 
-# What the extension is willing to allow; any other origin is answered with the first, the public cloud's.
+# The origins that the extension allows; it answers any other with the first, the public cloud's.
 _EVENT_GRID_ORIGINS = (
     "eventgrid.azure.net",
     "eventgrid.azure.us",
@@ -29,10 +33,10 @@ _EVENT_GRID_ORIGINS = (
 class EventGridWebhook:
     """The Event Grid extension's endpoint, for both schemas.
 
-    The extension goes by `aeg-event-type` alone, in any letter case. Event Grid sends it with CloudEvents
-    too, so a CloudEvents delivery without it is 400 as well, and the content type is never looked at. Two
-    answers differ from the extension's: a body that is not JSON objects is 400, where its parser's exception
-    ends as 500; and the validation answer is labelled `application/json`, where it says `text/plain`.
+    The header `aeg-event-type` alone, in any case, decides what a request is. Event Grid sends it with
+    CloudEvents too, so a CloudEvents delivery without it is 400. The content type is not read. Two answers
+    differ from the extension's: a body that is not JSON objects is 400 (there an exception, 500), and the
+    validation answer has the type `application/json` (there `text/plain`).
     """
 
     def __init__(self, worker: FunctionWorker, keys: KeyRing) -> None:
@@ -41,7 +45,7 @@ class EventGridWebhook:
         self.functions = {one.name: one for one in worker.functions if one.trigger_type == EVENT_GRID_TRIGGER}
 
     async def handle(self, request: web.Request) -> web.Response:
-        """Check the key, find the function by `functionName`, and do what is asked."""
+        """Check the key, find the function by `functionName`, and act."""
         if not self._keys.opens_webhook(presented_key(request), EVENT_GRID_SYSTEM_KEY):
             return web.Response(status=401)
         name = request.query.get("functionName", "")
@@ -65,7 +69,7 @@ class EventGridWebhook:
     async def _deliver(
         self, function: LoadedFunction, events: Sequence[Mapping[str, Any]] | None
     ) -> web.Response:
-        """One invocation an event, side by side; when all have ended, one failure fails the whole batch."""
+        """One invocation per event, concurrently; one failure fails the whole batch when all have ended."""
         if events is None:
             return web.Response(status=400)
         if all(await asyncio.gather(*(self._deliver_one(function, event) for event in events))):
@@ -91,7 +95,7 @@ async def _events(request: web.Request) -> list[dict[str, Any]] | None:
 
 
 def _validated(events: Sequence[Mapping[str, Any]] | None) -> web.Response:
-    """The handshake of the Event Grid schema: answer the code of the first event."""
+    """The handshake of the Event Grid schema: answer with the code of the first event."""
     try:
         data = (events or [])[0]["data"]
         # In a CloudEvent the data is JSON within JSON.

@@ -12,16 +12,16 @@ from typing import Any, Protocol
 import requests
 
 from local import samples
-from local.hub.control_client import HubControl, HubControlError
+from local.hub.control_client import ControlClient, ControlError
 from local.page.app_client import AppAnswer
-from local.page.orders import (
+from local.page.commands import (
     AnswerCall,
-    BadOrderError,
-    DisturbHub,
+    BadCommandError,
     PlaceCall,
     Redeliver,
     RegisterPhone,
     RemovePhone,
+    SetHubMode,
 )
 from local.page.views import Answer, DeliveryView
 
@@ -67,10 +67,10 @@ class PlacedCall:
         return str(self.event["data"]["correlationId"])
 
 
-class Switchboard:
+class PageController:
     """Tells `on_change` whenever something of its own has changed."""
 
-    def __init__(self, app: App, hub: HubControl, on_change: Callable[[], None]) -> None:
+    def __init__(self, app: App, hub: ControlClient, on_change: Callable[[], None]) -> None:
         """Take ready collaborators."""
         self._app = app
         self._hub = hub
@@ -96,7 +96,7 @@ class Switchboard:
         return answer
 
     def place(self, order: PlaceCall) -> PlacedCall:
-        """Make an event and deliver it in the background; raises BadOrderError."""
+        """Make an event and deliver it in the background; raises BadCommandError."""
         began = datetime.now(UTC) - timedelta(seconds=order.age_seconds)
         data = samples.incoming_call_data(order.callee, display_name=order.caller_name)
         make = samples.event_grid_event if order.schema_name == "eventGrid" else samples.cloud_event
@@ -106,30 +106,30 @@ class Switchboard:
         return call
 
     def redeliver(self, order: Redeliver) -> PlacedCall:
-        """Deliver an event once more, as Event Grid may at any time; raises BadOrderError."""
+        """Deliver an event once more, as Event Grid may at any time; raises BadCommandError."""
         wanted = [call for call in self.calls if order.event_id in {None, call.event_id}]
         if not wanted:
-            raise BadOrderError("There is no such event to redeliver: place a call first.")
+            raise BadCommandError("There is no such event to redeliver: place a call first.")
         self._start(wanted[-1])
         return wanted[-1]
 
     def answer(self, order: AnswerCall) -> None:
-        """Accept, decline or hang up; raises BadOrderError where that comes too late or too early."""
+        """Accept, decline or hang up; raises BadCommandError where that comes too late or too early."""
         key = (order.phone_id, order.call_id)
         needed: Answer | None = "accepted" if order.answer == "ended" else None
         if self.answers.get(key) != needed:
-            raise BadOrderError("This call has been dealt with already.")
+            raise BadCommandError("This call has been dealt with already.")
         self.answers[key] = order.answer
         while len(self.answers) > KEPT_ANSWERS:
             del self.answers[next(iter(self.answers))]
         self._on_change()
 
-    async def disturb(self, order: DisturbHub) -> None:
-        """Replace whatever was ordered from the hub before; raises BadOrderError."""
+    async def disturb(self, order: SetHubMode) -> None:
+        """Replace whatever was ordered from the hub before; raises BadCommandError."""
         try:
             await asyncio.to_thread(self._disturb, order)
-        except (requests.RequestException, HubControlError):
-            raise BadOrderError("The hub simulator did not take the order.") from None
+        except (requests.RequestException, ControlError):
+            raise BadCommandError("The hub simulator did not take the order.") from None
         self._on_change()
 
     async def close(self) -> None:
@@ -139,7 +139,7 @@ class Switchboard:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
-    def _disturb(self, order: DisturbHub) -> None:
+    def _disturb(self, order: SetHubMode) -> None:
         fault = order.fault()
         self._hub.clear_faults()
         self._hub.set_latency(0)
@@ -148,7 +148,7 @@ class Switchboard:
 
     def _start(self, call: PlacedCall) -> None:
         if len(self._running) >= DELIVERIES_AT_ONCE:
-            raise BadOrderError("Too many deliveries are waiting for their answer: wait a moment.")
+            raise BadCommandError("Too many deliveries are waiting for their answer: wait a moment.")
         task = asyncio.create_task(self._deliver(call), name=f"deliver-{uuid.uuid4()}")
         self._running.add(task)
         task.add_done_callback(self._running.discard)

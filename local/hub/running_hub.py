@@ -6,22 +6,22 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from local.hub.memory import Simulator
 from local.hub.server import base_url, serve
+from local.hub.simulator import Simulator
 from local.server_thread import ServerThread
 
 
 class RunningHub:
-    """A simulator served by a thread of its own: ``with RunningHub() as hub: … hub.url``.
+    """A simulator with a server thread of its own: `with RunningHub() as hub: … hub.url`.
 
-    ``stop`` and ``start`` in between make the hub unreachable and bring it back on the same port, with
-    everything that it remembers.
+    Between `stop` and `start` the hub is unreachable; `start` brings it back on the same port, with its
+    records.
     """
 
     def __init__(
         self, simulator: Simulator | None = None, *, port: int = 0, tls: ssl.SSLContext | None = None
     ) -> None:
-        """``port`` 0: any free one, kept from the first start on."""
+        """`port` 0 takes a free one at the first start and keeps it."""
         self.simulator = simulator or Simulator()
         self.port = port
         self._tls = tls
@@ -29,30 +29,30 @@ class RunningHub:
 
     @property
     def url(self) -> str:
-        """``http://127.0.0.1:PORT``, or https with TLS; no trailing slash."""
+        """`http://127.0.0.1:PORT`, or https with TLS; no trailing slash."""
         return base_url(self.port, self._tls)
 
     @property
     def messages_url(self) -> str:
-        """Where sends go, as ``ANHHubUrl`` wants it."""
+        """Value for `ANHHubUrl`."""
         return f"{self.url}/{self.hub_name}/messages/"
 
     @property
     def hub_name(self) -> str:
-        """As configured."""
+        """The configured name."""
         return self.simulator.config.hub_name
 
     @property
     def connection_string(self) -> str:
-        """For the first access rule that may send; it names the namespace, not this machine."""
+        """Of the first access policy that may send; it names the namespace, not this machine."""
         return self.simulator.config.connection_string()
 
     def start(self) -> None:
-        """Returns once it listens; OSError if the port is taken."""
+        """Return when it listens; OSError if the port is taken."""
         self.port = self._server.start()
 
     def stop(self) -> None:
-        """Closes the port and every connection; does nothing to a stopped hub."""
+        """Close the port and every connection; no effect on a stopped hub."""
         self._server.stop()
 
     def __enter__(self) -> Self:

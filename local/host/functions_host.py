@@ -1,0 +1,146 @@
+"""Answers HTTP requests as the Azure Functions host does, for the functions of one worker.
+
+The behaviour follows the sources of Azure/azure-functions-host (routing, keys,
+`GrpcMessageConversionExtensions`). A docstring says where it differs on purpose.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from aiohttp import web
+
+from local.host.event_grid_webhook import EventGridWebhook
+from local.host.http_route import HttpRoute
+from local.host.invocation_log import logged
+from local.host.keys import KeyRing, presented_key
+from local.host.worker import (
+    EVENT_GRID_TRIGGER,
+    HTTP_TRIGGER,
+    FunctionWorker,
+    HttpAnswer,
+    HttpCall,
+    InvocationFailed,
+)
+
+WEBHOOK_PATH = "/runtime/webhooks/EventGrid"
+STATUS_PATH = "/admin/host/status"
+MAX_BODY_BYTES = 104_857_600
+"""The host's default limit for a request body, 100 MB (`FUNCTIONS_REQUEST_BODY_SIZE_LIMIT`)."""
+
+_log = logging.getLogger("local.host")
+
+
+class FunctionsHost:
+    """Routes requests to functions. An HTTP function without a key gets a random one."""
+
+    def __init__(self, worker: FunctionWorker, keys: KeyRing, route_prefix: str = "api") -> None:
+        http = [one for one in worker.functions if one.trigger_type == HTTP_TRIGGER]
+        self.keys = keys.completed(one.name for one in http)
+        self._worker = worker
+        self._webhook = EventGridWebhook(worker, self.keys)
+        # A literal route takes precedence over one with parameters.
+        self._routes = sorted(
+            (HttpRoute.of(one, route_prefix) for one in http), key=lambda route: route.path.count("{")
+        )
+        for one in worker.functions:
+            if one.trigger_type not in {HTTP_TRIGGER, EVENT_GRID_TRIGGER}:
+                _log.warning("The function %s is not served: %s", one.name, one.trigger_type)
+
+    def listing(self, url: str) -> dict[str, dict[str, Any]]:
+        """`{function: {"trigger", "methods", "url"}}`, without keys; `["*"]` means every method."""
+        listed: dict[str, dict[str, Any]] = {}
+        for route in self._routes:
+            methods = sorted(route.methods) or ["*"]
+            listed[route.function.name] = {
+                "trigger": HTTP_TRIGGER,
+                "methods": methods,
+                "url": url + route.path,
+            }
+        for name in self._webhook.functions:
+            webhook = f"{url}{WEBHOOK_PATH}?functionName={name}"
+            listed[name] = {"trigger": EVENT_GRID_TRIGGER, "methods": ["OPTIONS", "POST"], "url": webhook}
+        return listed
+
+    async def handle(self, request: web.Request) -> web.Response:
+        """Any request: the webhook, then the functions, then the host's own pages; a wrong method is 404."""
+        if (request.content_length or 0) > MAX_BODY_BYTES:
+            return web.Response(status=413)
+        path = request.rel_url.raw_path.rstrip("/").lower()
+        if path == WEBHOOK_PATH.lower():
+            return await self._webhook.handle(request)
+        for route in self._routes:
+            parameters = route.match(request.method, request.rel_url.raw_path)
+            if parameters is not None:
+                return await self._call(request, route, parameters)
+        return self._own_page(request, path)
+
+    async def _call(
+        self, request: web.Request, route: HttpRoute, parameters: Mapping[str, str]
+    ) -> web.Response:
+        if not self._may_call(route, presented_key(request)):
+            return web.Response(status=401)
+        call = HttpCall(
+            method=request.method,
+            url=f"{request.scheme}://{request.host}{request.raw_path}",
+            headers=_joined(request.headers.items(), lower=True),
+            # The host drops names without a value: `?a=` does not reach the worker.
+            query={name: value for name, value in _joined(request.query.items()).items() if value},
+            route=parameters,
+            body=await _body(request),
+        )
+        try:
+            return _response(await logged(route.function, self._worker.invoke_http(route.function, call)))
+        except InvocationFailed:
+            return web.Response(status=500)
+
+    def _may_call(self, route: HttpRoute, key: str) -> bool:
+        match route.auth_level:
+            case "anonymous":
+                return True
+            case "function":
+                return self.keys.opens_function(key, route.function.name)
+            case _:
+                return self.keys.opens_admin(key)
+
+    def _own_page(self, request: web.Request, path: str) -> web.Response:
+        """The start page, without a key, and a shortened status document, with the master key."""
+        if path not in {"", STATUS_PATH} or request.method != "GET":
+            return web.Response(status=404)
+        if path == "":
+            return web.Response(text="The development host for Azure Functions is running.\n")
+        if not self.keys.opens_admin(presented_key(request)):
+            return web.Response(status=401)
+        return web.json_response({"id": "local", "state": "Running", "version": "4.0-local"})
+
+
+def create_app(host: FunctionsHost) -> web.Application:
+    """The host as an aiohttp application."""
+    app = web.Application(client_max_size=MAX_BODY_BYTES)
+    app.router.add_route("*", "/{path:.*}", host.handle)
+    return app
+
+
+def _joined(pairs: Iterable[tuple[str, str]], *, lower: bool = False) -> dict[str, str]:
+    """Repeated names, in any case, are joined as ASP.NET's `StringValues.ToString()` does: "a,b"."""
+    spelled: dict[str, str] = {}
+    joined: dict[str, str] = {}
+    for name, value in pairs:
+        key = spelled.setdefault(name.lower(), name.lower() if lower else name)
+        joined[key] = f"{joined[key]},{value}" if key in joined else value
+    return joined
+
+
+async def _body(request: web.Request) -> bytes | None:
+    """The host passes on a body that has a Content-Length only: a chunked one arrives empty."""
+    return await request.read() if request.content_length else None
+
+
+def _response(answer: HttpAnswer) -> web.Response:
+    response = web.Response(status=answer.status, body=answer.body)
+    response.headers.popall("Content-Type", None)
+    for name, value in answer.headers:
+        # aiohttp sets these itself.
+        if name.lower() not in {"content-length", "transfer-encoding", "connection"}:
+            response.headers.add(name, value)
+    return response

@@ -1,0 +1,104 @@
+"""What the simulator records, and the documents of its control API, as typed values.
+
+Importing this does not import the server: a client in another process needs these shapes only.
+"""
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from local.hub.faults import Fault, FaultKind
+
+
+class _Record(BaseModel):
+    """Frozen; camelCase in JSON."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, extra="forbid", frozen=True
+    )
+
+
+class ReceivedPush(_Record):
+    """A push that the hub accepted. `received_at`: Unix seconds; `headers`: without Authorization."""
+
+    sequence: int
+    """Counts from 1 and is not reset when the pushes are deleted."""
+    device_handle: str
+    format: str
+    headers: Mapping[str, str]
+    body: str
+    call_id: str | None
+    """`data.callId` of the payload, if there is one."""
+    received_at: float
+    tracking_id: str
+    notification_id: str
+
+
+class Attempt(_Record):
+    """One request to send, recorded when its body has been read, with any outcome."""
+
+    device_handle: str | None
+    status: int | None
+    """The status that the hub decided on; `None` if a fault suppressed the answer."""
+    fault: FaultKind | None
+    """The fault that was applied."""
+    reason: str | None
+    """Why the request was refused."""
+    tracking_id: str
+    received_at: float
+    """Unix seconds."""
+    monotonic: float
+    """Seconds on the simulator's monotonic clock: compare only with each other."""
+    call_id: str | None = None
+    """`data.callId` of the payload; `None` for a refused request."""
+
+    @property
+    def result(self) -> str:
+        """The status as text, or the kind of the fault that suppressed the answer."""
+        return str(self.status) if self.status is not None else str(self.fault)
+
+
+class Connections(_Record):
+    """Connections that carried at least one request to send; those of the control API are not counted."""
+
+    open: int
+    total: int
+
+
+class Summary(_Record):
+    """Complete counts since the pushes were last deleted (connections: since the start)."""
+
+    accepted: int
+    refused: int
+    handles: Mapping[str, int]
+    """Accepted pushes by device handle."""
+    calls: Mapping[str, Mapping[str, int]]
+    """Accepted pushes by call id, then by device handle."""
+    attempts: Mapping[str, Mapping[str, int]]
+    """Requests by device handle ("" if there was none), then by `Attempt.result`."""
+    connections: Connections
+
+
+class Latency(_Record):
+    """Delay before every answer, in seconds."""
+
+    delay_seconds: float = Field(ge=0, le=3600)
+
+
+class FaultList(_Record):
+    """Answer to `GET /simulator/faults`, oldest first; `times` is the number of applications left."""
+
+    faults: tuple[Fault, ...]
+
+
+class PushList(_Record):
+    """Answer to `GET /simulator/pushes`, oldest first."""
+
+    pushes: tuple[ReceivedPush, ...]
+
+
+class AttemptList(_Record):
+    """Answer to `GET /simulator/attempts`, oldest first."""
+
+    attempts: tuple[Attempt, ...]
