@@ -20,7 +20,7 @@ from common.clock import Clock, SystemClock
 from common.telemetry import Metrics, NoMetrics
 from health import probes
 from health.readiness import Part, Readiness
-from models.access import is_anonymous_to_the_host
+from models.access import AccessSettings, read_access
 from models.device import FieldLimits
 from models.errors import ConfigurationError
 from push import ledger
@@ -34,8 +34,8 @@ from push.hub.wire import HubEndpoint, HubWire
 from push.ledger import Ledger
 from push.trigger import IncomingCallHandler
 from registrar import rate, store
-from registrar.access import Access, KeyAccess, OidcAccess
-from registrar.rate import ChangeLimit, MongoChangeLimit, NoChangeLimit
+from registrar.access import Access, KeyAccess
+from registrar.rate import ChangeLimit
 from registrar.routes import Limits, Registrar
 from registrar.store import DeviceStore
 from settings import Settings
@@ -93,8 +93,8 @@ class App:
     def registrar(self) -> Registrar:
         """What the HTTP functions call."""
         settings = self.settings
-        # First: who cannot be told from a stranger needs no database.
-        access = self._access()
+        # First: a mistake in the access settings is reported whether or not the database can be used.
+        access = self._authenticator()
         limits = Limits(
             default_ttl_seconds=settings.default_ttl_seconds,
             devices_per_user=settings.maximum_devices_per_user,
@@ -105,26 +105,29 @@ class App:
                 device_token=settings.maximum_device_token_length,
             ),
         )
-        return Registrar(self.device_store, access, self._change_limit(), self.clock, limits)
+        changes = ChangeLimit(
+            self.collection(rate.COLLECTION_NAME), self.timeouts, settings.registrations_per_minute
+        )
+        return Registrar(self.device_store, access, changes, self.clock, limits)
 
-    def _access(self) -> Access:
-        oidc = self.settings.oidc()
-        if is_anonymous_to_the_host(self._environment) is not (oidc is not None):
-            # The host asks for no key and the app for no token, or both do: nobody meant that.
-            raise ConfigurationError("Spell RegistrarAccess, OidcIssuer and OidcAudience so, and once each.")
+    @_Part
+    def access(self) -> AccessSettings:
+        """How the registrar's callers are authenticated; a mistake is in its `errors`."""
+        return read_access(self._environment)
+
+    def _authenticator(self) -> Access:
+        if self.access.errors:
+            listed = "; ".join(f"{bad.field}: {bad.detail}" for bad in self.access.errors)
+            raise ConfigurationError(f"Settings to correct: {listed}", errors=self.access.errors)
+        oidc = self.access.oidc
         if oidc is None:
             return KeyAccess()
-        # Imported only where it is used: half of the apps need no cryptography.
-        from registrar.oidc import JwksKeys, OidcVerifier  # noqa: PLC0415
+        # Imported only where it is used: the mode `key` needs no cryptography.
+        from registrar.jwks import JwksKeys  # noqa: PLC0415
+        from registrar.oidc import OidcAccess  # noqa: PLC0415
 
-        keys = JwksKeys(oidc, requests.Session(), self.clock.monotonic)
-        return OidcAccess(OidcVerifier(oidc, keys), oidc.user_claim, oidc.admin_role)
-
-    def _change_limit(self) -> ChangeLimit:
-        per_minute = self.settings.registrations_per_minute
-        if per_minute == 0:
-            return NoChangeLimit()
-        return MongoChangeLimit(self.collection(rate.COLLECTION_NAME), self.timeouts, per_minute)
+        keys = JwksKeys(oidc.issuer, requests.Session(), self.clock.monotonic)
+        return OidcAccess(oidc, keys)
 
     @_Part
     def incoming_call_handler(self) -> IncomingCallHandler:

@@ -6,15 +6,14 @@ import azure.functions as func
 
 from app import App
 from health.routes import health_blueprint
-from models.access import is_anonymous_to_the_host
 from push.trigger import push_blueprint
 from registrar.routes import registrar_blueprint
 
 parts = App(os.environ)
 
-# Anonymous to the host only where the registrar checks bearer tokens itself.
-is_anonymous = is_anonymous_to_the_host(os.environ)
-app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS if is_anonymous else func.AuthLevel.FUNCTION)
+# The host asks for a function key unless the registrar checks bearer tokens itself.
+anonymous = parts.access.is_anonymous_to_the_host
+app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS if anonymous else func.AuthLevel.FUNCTION)
 app.register_functions(registrar_blueprint(lambda: parts.registrar))
 app.register_functions(push_blueprint(lambda: parts.incoming_call_handler))
 app.register_functions(health_blueprint(lambda: parts.readiness))

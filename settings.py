@@ -4,7 +4,7 @@ The names are those of Microsoft's C# sample; the spellings of its tutorial work
 `local.settings.sample.json` has one line for each.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Self
 
 from pydantic import (
@@ -24,7 +24,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from models.access import KEY_MODE, OIDC_MODE, OidcSettings, is_issuer_url
+from models import access
 from models.errors import ConfigurationError, FieldError
 from models.hub import HubConnection, check_messages_url
 from models.identity import MAXIMUM_TTL_SECONDS, MINIMUM_TTL_SECONDS, TEAMS_MAXIMUM_TTL_SECONDS
@@ -73,15 +73,6 @@ class Settings(BaseSettings):
         validation_alias="DefaultTtlSeconds", default=TEAMS_MAXIMUM_TTL_SECONDS
     )
     """Life of a registration whose app asks for none, in seconds."""
-    registrar_access: str = Field(validation_alias="RegistrarAccess", default=KEY_MODE)
-    """`key` or `oidc`."""
-    oidc_issuer: str | None = Field(validation_alias="OidcIssuer", default=None)
-    """As it stands in the tokens' `iss`; https, or http on loopback."""
-    oidc_audience: str | None = Field(validation_alias="OidcAudience", default=None)
-    oidc_user_claim: str = Field(validation_alias="OidcUserClaim", default="acsMri")
-    """The claim that holds the caller's MRI; `oid` means the Teams user with that Entra object id."""
-    oidc_admin_role: str = Field(validation_alias="OidcAdminRole", default="Registrar.Admin")
-    """A value in `roles` that may act for anybody."""
     maximum_devices_per_user: Annotated[int, Field(ge=1, le=1_000)] = Field(
         validation_alias="MaxDevicesPerUser", default=20
     )
@@ -151,29 +142,6 @@ class Settings(BaseSettings):
             return self.hub_connection.messages_url(self.hub_name)
         return self.hub_url
 
-    def oidc(self) -> OidcSettings | None:
-        """How callers sign in; None where the host checks their function key.
-
-        It is read when the registrar is built, not with the rest: a mistake here shall stop no call.
-
-        Raises:
-            ConfigurationError: the mode is neither `key` nor `oidc`, or half of `oidc` is missing.
-        """
-        if self.registrar_access == KEY_MODE:
-            return None
-        wrong = []
-        if self.registrar_access != OIDC_MODE:
-            wrong.append(FieldError("RegistrarAccess", "must be exactly 'key' or 'oidc'"))
-            if self.registrar_access.lower() != OIDC_MODE:
-                raise _listed(wrong)
-        if self.oidc_issuer is None or not is_issuer_url(self.oidc_issuer):
-            wrong.append(FieldError("OidcIssuer", "must be the https URL of the issuer"))
-        if self.oidc_audience is None:
-            wrong.append(FieldError("OidcAudience", "is missing"))
-        if wrong or self.oidc_issuer is None or self.oidc_audience is None:
-            raise _listed(wrong)
-        return OidcSettings(self.oidc_issuer, self.oidc_audience, self.oidc_user_claim, self.oidc_admin_role)
-
     @classmethod
     def from_mapping(cls, values: Mapping[str, str]) -> Self:
         """Read the settings from `values`, such as `os.environ`; an empty value counts as missing.
@@ -209,10 +177,6 @@ def _configuration_error(error: ValidationError) -> ConfigurationError:
         name = str(detail["loc"][0])
         message = "is missing" if detail["type"] == "missing" else detail["msg"].removeprefix("Value error, ")
         errors.append(FieldError(name, message))
-    return _listed(errors)
-
-
-def _listed(errors: Sequence[FieldError]) -> ConfigurationError:
     listed = "; ".join(f"{bad.field}: {bad.detail}" for bad in errors)
     return ConfigurationError(f"Settings to correct: {listed}", errors=errors)
 
@@ -223,4 +187,4 @@ def setting_names() -> tuple[str, ...]:
     for info in Settings.model_fields.values():
         alias = info.validation_alias
         names.append(str(alias.choices[0]) if isinstance(alias, AliasChoices) else str(alias))
-    return tuple(names)
+    return (*names, *access.SETTING_NAMES)

@@ -1,4 +1,4 @@
-"""The clock that the app reads; tests hand in their own."""
+"""The clock that the app reads. Tests pass their own."""
 
 import time
 from datetime import UTC, datetime
@@ -13,11 +13,11 @@ class Clock(Protocol):
         ...
 
     def monotonic(self) -> float:
-        """Seconds that never run backwards, for measuring and for deadlines."""
+        """Seconds from a clock that never runs backwards, for durations and deadlines."""
         ...
 
     def sleep(self, seconds: float) -> None:
-        """Wait for `seconds`."""
+        """Wait."""
         ...
 
 
@@ -29,9 +29,9 @@ class SystemClock:
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Seconds that never run backwards, for measuring and for deadlines."""
+        """Seconds from a clock that never runs backwards, for durations and deadlines."""
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
-        """Wait for `seconds`."""
+        """Wait."""
         time.sleep(seconds)

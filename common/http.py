@@ -1,4 +1,4 @@
-"""Answers of the registrar: JSON, and problem documents as of RFC 9457."""
+"""JSON answers, and problem documents as in RFC 9457."""
 
 import json
 from collections.abc import Mapping
@@ -10,17 +10,24 @@ from models.errors import ServiceError
 JSON_MIME_TYPE = "application/json"
 PROBLEM_MIME_TYPE = "application/problem+json"
 
+# Device tokens must not stay in a cache between app and client.
+_NO_STORE = {"Cache-Control": "no-store"}
+
 
 def json_response(status: int, body: Mapping[str, object]) -> func.HttpResponse:
-    """Answer `body` as JSON."""
-    return func.HttpResponse(_json(body), status_code=status, mimetype=JSON_MIME_TYPE, headers=_no_store())
+    """An answer with a JSON body."""
+    return func.HttpResponse(_json(body), status_code=status, mimetype=JSON_MIME_TYPE, headers=_NO_STORE)
 
 
-def problem_response(error: ServiceError) -> func.HttpResponse:
-    """Answer `error` as a problem document.
+def problem_response(error: ServiceError, **extensions: object) -> func.HttpResponse:
+    """An error as a problem document.
 
-    Its members: `type`, `title`, `status`, `detail`, `code` (stable, for programs) and, where fields are to
-    blame, `errors`, a list of `{"field", "detail"}`.
+    Its members are `type`, `title`, `status`, `detail`, `code` (stable, for programs) and, where fields are
+    wrong, `errors`: a list of `{"field", "detail"}`.
+
+    Args:
+        error: gives status, members and headers.
+        extensions: further members.
     """
     body: dict[str, object] = {
         "type": "about:blank",
@@ -28,6 +35,7 @@ def problem_response(error: ServiceError) -> func.HttpResponse:
         "status": error.http_status,
         "detail": error.detail,
         "code": error.code,
+        **extensions,
     }
     if error.errors:
         body["errors"] = [{"field": bad.field, "detail": bad.detail} for bad in error.errors]
@@ -35,14 +43,9 @@ def problem_response(error: ServiceError) -> func.HttpResponse:
         _json(body),
         status_code=error.http_status,
         mimetype=PROBLEM_MIME_TYPE,
-        headers={**_no_store(), **error.headers},
+        headers={**_NO_STORE, **error.headers},
     )
 
 
 def _json(body: Mapping[str, object]) -> str:
     return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-
-
-def _no_store() -> dict[str, str]:
-    # Device tokens shall not stay in a cache on the way.
-    return {"Cache-Control": "no-store"}

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from doctor.findings import Area, Check
-from models.access import is_anonymous_to_the_host
+from models.access import AccessSettings, read_access
 from models.errors import ConfigurationError
 from settings import Settings, setting_names
 
@@ -28,7 +28,7 @@ def check_settings(values: Mapping[str, str]) -> tuple[Settings | None, list[Che
         wrong = [AREA.failed(bad.field, bad.detail, f"Set {bad.field}: {_SAMPLE}.") for bad in error.errors]
         return None, wrong
     checks = [AREA.passed("complete", "every setting that is needed is there and well formed")]
-    return settings, [*checks, _same_hub(settings), _api_version(settings), *_sign_in(settings, values)]
+    return settings, [*checks, _same_hub(settings), _api_version(settings), *_sign_in(read_access(values))]
 
 
 def _vault_references(values: Mapping[str, str]) -> list[Check]:
@@ -66,20 +66,11 @@ def _api_version(settings: Settings) -> Check:
     )
 
 
-def _sign_in(settings: Settings, values: Mapping[str, str]) -> list[Check]:
-    try:
-        oidc = settings.oidc()
-    except ConfigurationError as error:
+def _sign_in(access: AccessSettings) -> list[Check]:
+    if access.errors:
         remedy = "Set RegistrarAccess to oidc with OidcIssuer and OidcAudience, or to key with neither."
-        return [AREA.failed(bad.field, bad.detail, remedy) for bad in error.errors]
-    if is_anonymous_to_the_host(values) is not (oidc is not None):
-        return [
-            AREA.failed(
-                "RegistrarAccess",
-                "the host and the app disagree on who checks callers: a name is spelled in another case, or "
-                "is set twice",
-                f"Spell RegistrarAccess, OidcIssuer and OidcAudience so, and once each: {_SAMPLE}.",
-            )
-        ]
-    mode = "function keys, which the host checks" if oidc is None else "bearer tokens of the OIDC issuer"
+        return [AREA.failed(bad.field, bad.detail, remedy) for bad in access.errors]
+    mode = (
+        "function keys, which the host checks" if access.oidc is None else "bearer tokens of the OIDC issuer"
+    )
     return [AREA.passed("RegistrarAccess", f"the registrar's callers show {mode}")]

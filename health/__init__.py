@@ -1,1 +1,1 @@
-"""The health wing: is this process alive, and is everything there that it needs?"""
+"""Health: is the process alive, and does everything work that it needs?"""

@@ -1,4 +1,4 @@
-"""Whether the app can do its work, part by part; asked often, looked at rarely."""
+"""Whether the app can do its work, part by part. Results are cached, since anyone may ask."""
 
 import logging
 import threading
@@ -7,71 +7,71 @@ from dataclasses import dataclass
 
 from common import telemetry
 
-KEPT_SECONDS = 5.0
-"""However often strangers ask, the database and the hub are looked at no more often than this."""
+CACHED_SECONDS = 5.0
+"""How long a result is answered before the parts are checked again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Something that the app cannot do without."""
+    """Something that the app needs."""
 
     name: str
-    """All that a stranger gets to hear of it."""
+    """Public: it stands in answers to unauthenticated callers."""
     works: Callable[[], bool]
-    """Looks at it, within a second or so; an exception means that it does not work."""
+    """Checks it within about a second; an exception counts as False."""
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What was found."""
+    """The result of one check."""
 
     failing: str | None
-    """Name of the first part that does not work; None if all of them do."""
-    found_at: float
+    """Name of the first part that does not work; None if all work."""
+    checked_at: float
     """Monotonic time, in seconds."""
 
 
 class Readiness:
-    """Looks at the parts in order, up to the first that fails. Safe to share between threads."""
+    """Checks the parts in order, up to the first that fails. Safe to share between threads."""
 
     def __init__(self, parts: Sequence[Part], monotonic: Callable[[], float]) -> None:
         """Take the parts, and a clock in seconds that never runs backwards."""
         self._parts = parts
         self._monotonic = monotonic
-        self._looking = threading.Lock()
-        self._known: State | None = None
+        self._checking = threading.Lock()
+        self._last: State | None = None
 
     def state(self) -> State:
-        """What was found last; looks anew where that is too old.
+        """The last result, or a new one where the last is too old.
 
-        One caller looks at a time. The others hear what was found before, so that a part that answers slowly
-        does not take all of the worker's threads; only before the first look is over do they wait for it.
+        One caller checks at a time; the others get the last result, so a part that answers slowly does not
+        occupy all threads of the worker. Before the first result they wait for it.
         """
-        known = self._known
-        if known is None:
-            with self._looking:
-                return self._known or self._look()
-        if self._is_fresh(known) or not self._looking.acquire(blocking=False):
-            return known
+        last = self._last
+        if last is None:
+            with self._checking:
+                return self._last or self._check()
+        if self._is_fresh(last) or not self._checking.acquire(blocking=False):
+            return last
         try:
-            newest = self._known or known
-            return newest if self._is_fresh(newest) else self._look()
+            newest = self._last or last
+            return newest if self._is_fresh(newest) else self._check()
         finally:
-            self._looking.release()
+            self._checking.release()
 
-    def _is_fresh(self, known: State) -> bool:
-        return self._monotonic() - known.found_at < KEPT_SECONDS
+    def _is_fresh(self, state: State) -> bool:
+        return self._monotonic() - state.checked_at < CACHED_SECONDS
 
-    def _look(self) -> State:
+    def _check(self) -> State:
         failing = next((part.name for part in self._parts if not _works(part)), None)
         if failing is not None:
             telemetry.log(logging.WARNING, "not_ready", part=failing)
-        self._known = State(failing, self._monotonic())
-        return self._known
+        self._last = State(failing, self._monotonic())
+        return self._last
 
 
 def _works(part: Part) -> bool:
     try:
         return part.works()
-    except Exception:  # noqa: BLE001 - whatever it is, the part does not work; its text may quote a secret
+    except Exception:  # noqa: BLE001 - any exception means that the part fails; its text may quote a secret
         return False

@@ -1,56 +1,32 @@
-"""The health functions: `GET /api/health/live` and `GET /api/health/ready`, open to everybody.
+"""The health functions, which need no key: `GET /api/health/live` and `GET /api/health/ready`.
 
-They say no more than a stranger may know: the name of the first part that fails. The log and the doctor say
-why.
+Their answers name the first part that fails and no more. The log and the doctor give the reason.
 """
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import azure.functions as func
 
+from common.http import json_response, problem_response
 from health.readiness import Readiness
-
-RETRY_AFTER_SECONDS = 5
+from models.errors import NotReadyError
 
 
 def live() -> func.HttpResponse:
-    """200 as soon as the worker runs functions at all; nothing else is looked at."""
-    return _answer(200, {"status": "live"})
+    """200 as soon as the worker runs functions; nothing else is checked."""
+    return json_response(200, {"status": "live"})
 
 
 def ready(readiness: Readiness) -> func.HttpResponse:
-    """200 if every part works, else 503 with a problem document (RFC 9457) whose `part` names the first."""
+    """200 if every part works; else 503 with a problem document whose `part` is the first that fails."""
     failing = readiness.state().failing
     if failing is None:
-        return _answer(200, {"status": "ready"})
-    problem = {
-        "type": "about:blank",
-        "title": "Not ready",
-        "status": 503,
-        "detail": f"The service cannot do its work now: {failing}.",
-        "code": "not_ready",
-        "part": failing,
-    }
-    return _answer(503, problem, "application/problem+json", {"Retry-After": str(RETRY_AFTER_SECONDS)})
-
-
-def _answer(
-    status: int,
-    body: Mapping[str, object],
-    mimetype: str = "application/json",
-    headers: Mapping[str, str] | None = None,
-) -> func.HttpResponse:
-    return func.HttpResponse(
-        json.dumps(body, separators=(",", ":")),
-        status_code=status,
-        mimetype=mimetype,
-        headers={"Cache-Control": "no-store", **(headers or {})},
-    )
+        return json_response(200, {"status": "ready"})
+    return problem_response(NotReadyError(f"The service cannot do its work now: {failing}."), part=failing)
 
 
 def health_blueprint(readiness: Callable[[], Readiness]) -> func.Blueprint:
-    """The health functions, over a readiness that is built on first use."""
+    """The health functions; `readiness` is called at the first request."""
     blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
 
     @blueprint.function_name("HealthLive")

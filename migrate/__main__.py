@@ -23,6 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from common import mongodb
 from common.clock import SystemClock
+from migrate.adoption import AdoptionStore
 from migrate.memory import COLLECTION_NAME as MEMORY_COLLECTION
 from migrate.memory import Memory
 from migrate.mover import Documents, Mover
@@ -32,7 +33,6 @@ from migrate.source import Rules
 from models.errors import ConfigurationError, DatabaseUnavailableError, ServiceError
 from models.identity import MAXIMUM_TTL_SECONDS, MINIMUM_TTL_SECONDS
 from registrar.store import COLLECTION_NAME as TARGET_COLLECTION
-from registrar.store import DeviceStore
 
 DONE, BROKE_OFF, WRONG_USE, DONE_WITH_LOSSES, INTERRUPTED = 0, 1, 2, 3, 130
 """Exit codes."""
@@ -115,9 +115,9 @@ class _Databases:
         """What moves devices into the target."""
         target = self._client(self._target_uri, "MongoDbConnectionString")[self._name]
         timeouts = mongodb.Timeouts(_TIMEOUT_SECONDS)
-        store = DeviceStore(target[TARGET_COLLECTION], timeouts)
+        store = AdoptionStore(target[TARGET_COLLECTION], timeouts)
         memory = Memory(target[MEMORY_COLLECTION], timeouts, read_only=dry_run)
-        return Mover(store.foresee_adoption if dry_run else store.adopt, memory, pool, SystemClock(), rules)
+        return Mover(store.foresee if dry_run else store.adopt, memory, pool, SystemClock(), rules)
 
     def _client(self, uri: str, name: str) -> MongoClient[mongodb.Document]:
         milliseconds = int(_TIMEOUT_SECONDS * 1_000)

@@ -7,11 +7,11 @@ from itertools import batched
 from typing import Any, Protocol
 
 from common.clock import Clock
+from migrate.adoption import Adoption
 from migrate.memory import owner_hash
 from migrate.report import Report
 from migrate.source import Reason, Rules, UserDocument, read_document, skipped
 from models.device import DeviceRegistration
-from registrar.store import Adoption
 
 _REASONS = {
     Adoption.REGISTERED_SINCE: Reason.TOKEN_REGISTERED_SINCE,

@@ -1,43 +1,96 @@
-"""How callers of the registrar are told apart: by the host's function key, or by their sign-in's token."""
+"""How the registrar authenticates callers: by a function key, or by the bearer token of their own sign-in."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from models.errors import FieldError
 from models.hub import is_loopback
 
-KEY_MODE = "key"
-OIDC_MODE = "oidc"
+SETTING_NAMES = ("RegistrarAccess", "OidcIssuer", "OidcAudience", "OidcUserClaim", "OidcAdminRole")
+
+_KEY_MODE = "key"
+_OIDC_MODE = "oidc"
+_DEFAULT_USER_CLAIM = "acsMri"
 
 
 @dataclass(frozen=True, slots=True)
 class OidcSettings:
-    """Whose tokens count, and what is read from them."""
+    """Which bearer tokens are accepted, and which of their claims are read."""
 
     issuer: str
-    """As it stands in a token's `iss`; its discovery document lies below it."""
+    """As in a token's `iss`; the discovery document lies below it."""
     audience: str
-    user_claim: str
+    user_claim: str = _DEFAULT_USER_CLAIM
     """The claim that holds the caller's MRI; `oid` means the Teams user with that Entra object id."""
-    admin_role: str
-    """A value in `roles` that may act for anybody."""
+    admin_role: str | None = None
+    """A value in `roles` that may act for every user; None if there is no such role."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessSettings:
+    """How callers are authenticated. With `errors` the registrar serves no request."""
+
+    oidc: OidcSettings | None = None
+    """None in the mode `key`, and where `errors` holds mistakes."""
+    errors: tuple[FieldError, ...] = ()
+
+    @property
+    def is_anonymous_to_the_host(self) -> bool:
+        """The Functions host must not ask for a function key, because the app checks bearer tokens.
+
+        False for an incomplete sign-in configuration: the function key then stays necessary.
+        """
+        return self.oidc is not None
+
+
+def read_access(environment: Mapping[str, str]) -> AccessSettings:
+    """Read the access settings.
+
+    Names and the mode are accepted in any letter case; where a name is there twice, the exact spelling
+    counts. A blank value counts as missing.
+
+    Args:
+        environment: such as `os.environ`.
+
+    Returns:
+        The settings; mistakes are in `errors`, without values.
+    """
+    values = _values(environment)
+    mode = values.get("RegistrarAccess", _KEY_MODE).lower()
+    if mode == _KEY_MODE:
+        return AccessSettings()
+    if mode != _OIDC_MODE:
+        return AccessSettings(errors=(FieldError("RegistrarAccess", "must be 'key' or 'oidc'"),))
+    issuer, audience = values.get("OidcIssuer", ""), values.get("OidcAudience", "")
+    errors = []
+    if not is_issuer_url(issuer):
+        problem = "must be the https URL of the issuer" if issuer else "is missing"
+        errors.append(FieldError("OidcIssuer", problem))
+    if not audience:
+        errors.append(FieldError("OidcAudience", "is missing"))
+    if errors:
+        return AccessSettings(errors=tuple(errors))
+    user_claim = values.get("OidcUserClaim", _DEFAULT_USER_CLAIM)
+    return AccessSettings(OidcSettings(issuer, audience, user_claim, values.get("OidcAdminRole")))
+
+
+def _values(environment: Mapping[str, str]) -> Mapping[str, str]:
+    """The access settings that are there, by their exact names, stripped."""
+    in_any_case = {name.lower(): value for name, value in environment.items() if value.strip()}
+    found = {}
+    for name in SETTING_NAMES:
+        value = environment.get(name, "").strip() or in_any_case.get(name.lower(), "").strip()
+        if value:
+            found[name] = value
+    return found
 
 
 def is_issuer_url(url: str) -> bool:
-    """True for https, and for http on loopback: a key set that was tampered with lets anybody in."""
+    """True for https, and for http on loopback. Over plain http the key set could be replaced on its way."""
     try:
         parts = urlsplit(url)
         host = parts.hostname
     except ValueError:
         return False
     return host is not None and (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host)))
-
-
-def is_anonymous_to_the_host(settings: Mapping[str, str]) -> bool:
-    """True if the app checks callers itself, so that the host must not ask for a function key.
-
-    Only for a complete `oidc` configuration; anything else, half a one included, keeps the key.
-    """
-    if settings.get("RegistrarAccess") != OIDC_MODE:
-        return False
-    return all(settings.get(name, "").strip() for name in ("OidcIssuer", "OidcAudience"))

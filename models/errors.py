@@ -113,6 +113,16 @@ class IssuerUnavailableError(ServiceError):
     retry_after_seconds = 5
 
 
+class NotReadyError(ServiceError):
+    """The app cannot do its work now; the health function names the part that fails."""
+
+    code = "not_ready"
+    http_status = 503
+    title = "Not ready"
+    redeliver = False
+    retry_after_seconds = 5
+
+
 class RegistrationNotFoundError(ServiceError):
     """There is no unexpired registration that fits."""
 

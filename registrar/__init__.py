@@ -1,1 +1,1 @@
-"""The registrar wing: which devices belong to which user."""
+"""The registrar: which devices belong to which user."""

@@ -1,7 +1,7 @@
-"""May this caller act for this user?
+"""Which caller a request comes from, and for which users it may act.
 
-Two modes. `key`: the Functions host has checked a function key before the app is called, so the caller is a
-backend that acts for its users. `oidc`: the app itself checks the bearer token of the user's own sign-in.
+Mode `key`: the Functions host has checked a function key, so the caller is a backend that acts for its users.
+Mode `oidc`: the app itself checks the bearer token of the user's own sign-in (`registrar/oidc.py`).
 """
 
 from collections.abc import Mapping
@@ -9,47 +9,50 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from models.access import OidcSettings
 from models.errors import ForbiddenError, UnauthenticatedError
 from models.identity import Identity
 
 TEAMS_OBJECT_ID_CLAIM = "oid"
-"""With this claim the caller is the Teams user whose Entra object id it holds."""
+"""With this claim the caller is the Teams user with that Entra object id."""
 
 
 class Right(StrEnum):
-    """What a caller may do."""
+    """Why a caller may act. The values stand in log lines."""
 
-    ANYBODY = "anybody"
-    """Act for every user, and see device tokens."""
-    SELF = "self"
-    """Act for one user, who does not get device tokens back."""
+    FUNCTION_KEY = "function_key"
+    """For every user, device tokens included."""
+    ADMIN_ROLE = "admin_role"
+    """The same, by a role in the bearer token."""
+    OWN_USER = "own_user"
+    """For one user, without seeing device tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who is calling."""
+    """An authenticated caller."""
 
     right: Right
     acs_mri: str | None = None
-    """Of whom the caller is; None for one that may act for anybody, or that is no user of ours."""
+    """The user of `Right.OWN_USER`; None if the token names no user who can own devices."""
 
     @property
     def sees_device_tokens(self) -> bool:
         """True for backends and administrators."""
-        return self.right is Right.ANYBODY
+        return self.right is not Right.OWN_USER
 
     def check_may_act_for(self, acs_mri: str) -> None:
-        """Let pass who may act for `acs_mri`.
+        """Return if the caller may act for the user.
 
         Raises:
-            ForbiddenError: anybody else, whether or not that user has registered anything.
+            ForbiddenError: it may not. Whether that user has registered anything makes no difference.
         """
-        if self.right is not Right.ANYBODY and (self.acs_mri is None or self.acs_mri != acs_mri):
+        if self.right is Right.OWN_USER and (self.acs_mri is None or self.acs_mri != acs_mri):
             raise ForbiddenError("The bearer token is for another user.")
 
 
 class Access(Protocol):
-    """Tells who is calling."""
+    """Authenticates callers."""
 
     def authenticate(self, headers: Mapping[str, str]) -> Caller:
         """The caller of a request with these headers, whose names are in lower case."""
@@ -57,48 +60,29 @@ class Access(Protocol):
 
 
 class KeyAccess:
-    """The host lets only callers with a function key through; they may act for anybody."""
+    """The Functions host rejects requests without a function key before they reach the app."""
 
-    def authenticate(self, headers: Mapping[str, str]) -> Caller:  # noqa: ARG002 - the host has looked
+    def authenticate(self, headers: Mapping[str, str]) -> Caller:  # noqa: ARG002 - the host has checked them
         """A backend."""
-        return Caller(Right.ANYBODY)
+        return Caller(Right.FUNCTION_KEY)
 
 
-class TokenVerifier(Protocol):
-    """Checks a bearer token."""
+def caller_from_claims(claims: Mapping[str, object], oidc: OidcSettings) -> Caller:
+    """The caller that a valid bearer token names."""
+    roles = claims.get("roles")
+    if oidc.admin_role is not None and isinstance(roles, list) and oidc.admin_role in roles:
+        return Caller(Right.ADMIN_ROLE)
+    return Caller(Right.OWN_USER, _mri(claims.get(oidc.user_claim), oidc.user_claim))
 
-    def claims(self, token: str) -> Mapping[str, object]:
-        """The claims of a valid token."""
-        ...
 
-
-class OidcAccess:
-    """The caller is whom its bearer token names."""
-
-    def __init__(self, verifier: TokenVerifier, user_claim: str, admin_role: str) -> None:
-        """Take what checks tokens, the claim that holds the user, and the role that may act for anybody."""
-        self._verifier = verifier
-        self._user_claim = user_claim
-        self._admin_role = admin_role
-
-    def authenticate(self, headers: Mapping[str, str]) -> Caller:
-        """The caller of a request.
-
-        Raises:
-            UnauthenticatedError: there is no valid bearer token.
-            IssuerUnavailableError: it cannot be checked now.
-        """
-        claims = self._verifier.claims(bearer_token(headers))
-        roles = claims.get("roles")
-        if isinstance(roles, list) and self._admin_role in roles:
-            return Caller(Right.ANYBODY)
-        return Caller(Right.SELF, self._mri(claims.get(self._user_claim)))
-
-    def _mri(self, claim: object) -> str | None:
-        if not isinstance(claim, str) or not claim:
-            return None
-        mri = f"8:orgid:{claim}" if self._user_claim == TEAMS_OBJECT_ID_CLAIM else claim
-        return mri if Identity.parse(mri).can_own_devices else None
+def _mri(claim: object, name: str) -> str | None:
+    if isinstance(claim, list) and len(claim) == 1:
+        # Entra sends directory extensions (`extn.…`) as lists.
+        claim = claim[0]
+    if not isinstance(claim, str) or not claim:
+        return None
+    mri = f"8:orgid:{claim}" if name == TEAMS_OBJECT_ID_CLAIM else claim
+    return mri if Identity.parse(mri).can_own_devices else None
 
 
 def bearer_token(headers: Mapping[str, str]) -> str:

@@ -1,12 +1,12 @@
-"""How often one user's registrations may change, counted in MongoDB so that it holds across instances.
+"""Limits how often one user's registrations may change, counted in MongoDB and so across instances.
 
 One document a user and minute: `_id`, `count`, `expiresAt`. One conditional upsert counts and limits in a
-single round trip: at the limit its filter matches nothing, and the insert that then follows hits the `_id`.
+single round trip: at the limit its filter matches nothing, and the insert that follows meets the existing
+`_id`.
 """
 
 import hashlib
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from pymongo import errors
 from pymongo.collection import Collection
@@ -20,23 +20,8 @@ _WINDOW_SECONDS = 60
 _ATTEMPTS = 3
 
 
-class ChangeLimit(Protocol):
-    """Counts changes of a user's registrations."""
-
-    def count_change(self, acs_mri: str, now: datetime) -> None:
-        """Count one."""
-        ...
-
-
-class NoChangeLimit:
-    """Where the limit is turned off."""
-
-    def count_change(self, acs_mri: str, now: datetime) -> None:
-        """Do nothing."""
-
-
-class MongoChangeLimit:
-    """The limit on MongoDB. Safe to share between threads and instances."""
+class ChangeLimit:
+    """Counts changes per user and minute. Safe to share between threads and instances."""
 
     def __init__(
         self,
@@ -44,19 +29,21 @@ class MongoChangeLimit:
         timeouts: mongodb.Timeouts,
         per_minute: int,
     ) -> None:
-        """Take the collection, how long counting may take, and the limit."""
+        """Take the collection, how long counting may take, and the limit; 0 is no limit."""
         self._collection = collection
         self._timeouts = timeouts
         self._per_minute = per_minute
         self._index_ready = False
 
     def count_change(self, acs_mri: str, now: datetime) -> None:
-        """Count one change.
+        """Count one change of a user's registrations.
 
         Raises:
-            TooManyChangesError: this minute's are used up.
+            TooManyChangesError: the limit of this minute is reached.
             DatabaseUnavailableError, ConfigurationError: it cannot be counted.
         """
+        if self._per_minute == 0:
+            return
         minute = int(now.timestamp()) // _WINDOW_SECONDS
         name = hashlib.sha256(f"{acs_mri}\n{minute}".encode()).hexdigest()
         with mongodb.work(self._collection, self._timeouts):
@@ -79,7 +66,7 @@ class MongoChangeLimit:
             try:
                 self._collection.update_one(below_limit, change, upsert=True)
             except errors.DuplicateKeyError:
-                # At the limit, or two firsts of the minute at once: the next try tells.
+                # The limit is reached, or another request has just inserted the document; the next try tells.
                 continue
             return True
         return False

@@ -1,13 +1,12 @@
-"""The registrar's HTTP functions: HTTP ⇄ models. Knows no pymongo.
+"""The registrar's HTTP functions: from HTTP to models and back. Knows no pymongo.
 
-Names, routes and fields are those of Microsoft's C# sample, so that its apps work unchanged.
+Names, routes and fields are those of Microsoft's C# sample, so its apps work unchanged.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
 
 import azure.functions as func
 
@@ -32,36 +31,15 @@ from models.identity import Identity
 from models.validation import parse_json, parse_query
 from registrar.access import Access
 from registrar.rate import ChangeLimit
-
-
-class DeviceBook(Protocol):
-    """All that the registrar wants to know of the store."""
-
-    def register(
-        self, registration: DeviceRegistration, now: datetime, maximum_devices: int
-    ) -> Sequence[str]:
-        """Add, refresh or move a device token; the UUIDs of the devices that gave way to it."""
-        ...
-
-    def devices_of(self, acs_mri: str, now: datetime) -> Sequence[DeviceRegistration]:
-        """The unexpired devices of a user."""
-        ...
-
-    def delete(self, acs_mri: str, device_uuid: str, now: datetime) -> None:
-        """Forget a device; RegistrationNotFoundError if the user has no such unexpired one."""
-        ...
-
-    def delete_all(self, acs_mri: str) -> int:
-        """Forget every device of a user; how many there were."""
-        ...
+from registrar.store import DeviceStore
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a registration may be, and how much of it."""
+    """How large a request may be, and how many devices a user may have."""
 
     default_ttl_seconds: int
-    """Life of a registration whose app asks for none."""
+    """Time to live of a registration whose app asks for none."""
     devices_per_user: int
     body_bytes: int
     fields: FieldLimits = field(default_factory=FieldLimits)
@@ -70,12 +48,12 @@ class Limits:
 class Registrar:
     """Adds, looks up and deletes device registrations.
 
-    In every function the order is: who is calling, what does it want, may it, is it not too often; and only
-    then the devices are looked at. So what a stranger hears depends on nothing that is stored.
+    Every function authenticates the caller, validates the request, authorises it and counts the change before
+    it reads any device. So the answer to a caller without the right does not depend on what is stored.
     """
 
     def __init__(
-        self, store: DeviceBook, access: Access, changes: ChangeLimit, clock: Clock, limits: Limits
+        self, store: DeviceStore, access: Access, changes: ChangeLimit, clock: Clock, limits: Limits
     ) -> None:
         """Take ready collaborators."""
         self._store = store
@@ -85,26 +63,26 @@ class Registrar:
         self._limits = limits
 
     def add_device_token(self, request: func.HttpRequest) -> func.HttpResponse:
-        """201 with when the registration ends, for a new and for a refreshed one."""
+        """201 with the end of the registration, for a new and for a refreshed one."""
         caller = self._access.authenticate(request.headers)
         wanted = parse_json(AddDeviceTokenRequest, self._body(request), self._limits.fields)
         caller.check_may_act_for(wanted.acs_mri)
         now = self._clock.now()
         self._changes.count_change(wanted.acs_mri, now)
         registration = self._registration(wanted, now)
-        displaced = self._store.register(registration, now, self._limits.devices_per_user)
+        removed = self._store.register(registration, now, self._limits.devices_per_user)
         body: dict[str, object] = {
             "acsMri": registration.acs_mri,
             "deviceUUID": registration.device_uuid,
             "platform": registration.platform.value,
             "expiresAt": rfc3339(registration.expires_at),
         }
-        if displaced:
-            body["displacedDeviceUUIDs"] = displaced
+        if removed:
+            body["displacedDeviceUUIDs"] = removed
         return json_response(201, body)
 
     def get_device_registrations(self, request: func.HttpRequest) -> func.HttpResponse:
-        """200 with the user's unexpired devices, 404 if there is none."""
+        """200 with the user's unexpired devices; 404 if there are none."""
         caller = self._access.authenticate(request.headers)
         wanted = parse_query(UserQuery, request.params, self._limits.fields)
         caller.check_may_act_for(wanted.acs_mri)
@@ -115,7 +93,7 @@ class Registrar:
         return json_response(200, {"acsMri": wanted.acs_mri, "deviceInfos": infos})
 
     def delete_device_registration(self, request: func.HttpRequest) -> func.HttpResponse:
-        """200 if the device was forgotten, 404 if the user has no such unexpired one."""
+        """200 if the device was deleted; 404 if the user has no such unexpired device."""
         caller = self._access.authenticate(request.headers)
         wanted = parse_query(DeviceQuery, request.params, self._limits.fields)
         caller.check_may_act_for(wanted.acs_mri)
@@ -125,7 +103,7 @@ class Registrar:
         return json_response(200, {"acsMri": wanted.acs_mri, "deviceUUID": wanted.device_uuid})
 
     def delete_user_registrations(self, request: func.HttpRequest) -> func.HttpResponse:
-        """200 with how many registrations the user had; for an identity that was revoked."""
+        """200 with the number of deleted registrations; to be called when an identity is revoked."""
         caller = self._access.authenticate(request.headers)
         wanted = parse_query(UserQuery, request.params, self._limits.fields)
         caller.check_may_act_for(wanted.acs_mri)
@@ -161,10 +139,11 @@ def _info(device: DeviceRegistration, *, with_token: bool) -> dict[str, str]:
 
 
 def registrar_blueprint(registrar: Callable[[], Registrar]) -> func.Blueprint:
-    """The HTTP functions, over a registrar that is built on first use.
+    """The HTTP functions.
 
     Args:
-        registrar: may raise a ServiceError, which is answered like any other.
+        registrar: builds the registrar at the first request; a ServiceError from it is answered like any
+            other.
     """
     blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
 
@@ -192,7 +171,7 @@ def registrar_blueprint(registrar: Callable[[], Registrar]) -> func.Blueprint:
 
 
 def answer(function: str, work: Callable[[], func.HttpResponse]) -> func.HttpResponse:
-    """Do `work`; an error of ours becomes a problem document and, where an operator has to know, a line."""
+    """The answer of `work`; a ServiceError becomes a problem document and, from 500 on, a log line."""
     try:
         return work()
     except ServiceError as error:
@@ -203,7 +182,7 @@ def answer(function: str, work: Callable[[], func.HttpResponse]) -> func.HttpRes
 
 
 def _public(error: ServiceError) -> ServiceError:
-    """What a caller may hear: which setting is wrong is for the operator's log alone."""
+    """The error without what only the log may say: which setting is wrong."""
     if isinstance(error, ConfigurationError):
         return ConfigurationError("An operator has to correct the service's settings; its log says which.")
     return error

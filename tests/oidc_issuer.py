@@ -125,8 +125,14 @@ class OidcIssuer:
         return f"http://127.0.0.1:{self._port}/tenant/v2.0"
 
     def settings(self, **more: str) -> dict[str, str]:
-        """The app settings that make this the issuer."""
-        return {"RegistrarAccess": "oidc", "OidcIssuer": self.url, "OidcAudience": AUDIENCE, **more}
+        """The app settings that make this the issuer, with an admin role."""
+        usual = {
+            "RegistrarAccess": "oidc",
+            "OidcIssuer": self.url,
+            "OidcAudience": AUDIENCE,
+            "OidcAdminRole": ADMIN_ROLE,
+        }
+        return {**usual, **more}
 
     def claims(self, **changes: Any) -> dict[str, Any]:
         """The claims of a good token; a change to None leaves one out."""

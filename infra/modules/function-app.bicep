@@ -36,7 +36,7 @@ var defaults = {
   OidcIssuer: ''
   OidcAudience: ''
   OidcUserClaim: 'acsMri'
-  OidcAdminRole: 'Registrar.Admin'
+  OidcAdminRole: ''
   MaxDevicesPerUser: '20'
   RegistrationsPerMinute: '60'
   MaxBodyBytes: '65536'

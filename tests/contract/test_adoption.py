@@ -1,4 +1,4 @@
-"""Taking registrations over from an older registrar: whatever an app does here wins, in any order."""
+"""Taking registrations over from an older registrar: a registration by an app wins, in any order."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,11 +13,9 @@ from pymongo.collection import Collection
 
 from common import mongodb
 from local.database import EmbeddedDatabase
+from migrate.adoption import Adoption, AdoptionStore
 from models.device import DeviceRegistration, Platform
-from registrar.store import Adoption, DeviceStore
-
-# mongomock reads the time the old way.
-pytestmark = pytest.mark.filterwarnings(r"ignore:datetime\.datetime\.utcnow:DeprecationWarning:mongomock")
+from registrar.store import DeviceStore
 
 NOW = datetime(2100, 1, 31, 12, 0, 0, tzinfo=UTC)
 MONTH = timedelta(days=30)
@@ -52,6 +50,11 @@ def store(collection: Collection[mongodb.Document]) -> DeviceStore:
     return DeviceStore(collection, mongodb.Timeouts(10.0))
 
 
+@pytest.fixture
+def adoptions(collection: Collection[mongodb.Document]) -> AdoptionStore:
+    return AdoptionStore(collection, mongodb.Timeouts(10.0))
+
+
 def tokens(store: DeviceStore, user: str = ALICE) -> list[str]:
     return [device.device_token for device in store.devices_of(user, NOW)]
 
@@ -61,109 +64,112 @@ def later(seconds: float) -> datetime:
 
 
 class TestAdoption:
-    def test_taken_over(self, store: DeviceStore) -> None:
-        """What nobody has registered here is taken over whole."""
-        assert store.foresee_adoption(phone(), NOW) is Adoption.TAKEN_OVER
-        assert store.adopt(phone(), NOW) is Adoption.TAKEN_OVER
+    def test_taken_over(self, store: DeviceStore, adoptions: AdoptionStore) -> None:
+        """A token that is not registered here is taken over with all its fields."""
+        assert adoptions.foresee(phone(), NOW) is Adoption.TAKEN_OVER
+        assert adoptions.adopt(phone(), NOW) is Adoption.TAKEN_OVER
         assert store.devices_of(ALICE, NOW) == [phone()]
 
     def test_foreseeing_changes_nothing(
-        self, store: DeviceStore, collection: Collection[mongodb.Document]
+        self, adoptions: AdoptionStore, collection: Collection[mongodb.Document]
     ) -> None:
         """Foreseeing writes neither a document nor an index."""
-        store.foresee_adoption(phone(), NOW)
+        adoptions.foresee(phone(), NOW)
         assert list(collection.find()) == []
         assert list(collection.index_information()) in ([], ["_id_"])
 
-    def test_twice(self, store: DeviceStore) -> None:
-        """Adopting again leaves one registration."""
-        store.adopt(phone(), NOW)
-        assert store.adopt(phone(), later(1)) is Adoption.TAKEN_OVER
+    def test_twice(self, store: DeviceStore, adoptions: AdoptionStore) -> None:
+        """Adopting a registration twice leaves one."""
+        adoptions.adopt(phone(), NOW)
+        assert adoptions.adopt(phone(), later(1)) is Adoption.TAKEN_OVER
         assert tokens(store) == ["token"]
 
-    def test_a_token_that_moved_stays_where_it_is(self, store: DeviceStore) -> None:
-        """A token that another user has registered here is not given back to the one before."""
+    def test_a_token_that_moved_stays_where_it_is(self, store: DeviceStore, adoptions: AdoptionStore) -> None:
+        """A token that another user has registered here is not moved back."""
         store.register(phone(BOB), NOW, 20)
-        assert store.foresee_adoption(phone(ALICE), later(1)) is Adoption.REGISTERED_SINCE
-        assert store.adopt(phone(ALICE), later(1)) is Adoption.REGISTERED_SINCE
+        assert adoptions.foresee(phone(ALICE), later(1)) is Adoption.REGISTERED_SINCE
+        assert adoptions.adopt(phone(ALICE), later(1)) is Adoption.REGISTERED_SINCE
         assert (tokens(store, ALICE), tokens(store, BOB)) == ([], ["token"])
 
-    def test_an_own_registration_stays_as_it_is(self, store: DeviceStore) -> None:
-        """A registration made here keeps its end, even one that has come already."""
+    def test_a_registration_made_here_is_not_changed(
+        self, store: DeviceStore, adoptions: AdoptionStore
+    ) -> None:
+        """A registration made here keeps its expiry, even one in the past."""
         ended = DeviceRegistration(ALICE, "phone", "token", Platform.APPLE, NOW - MONTH)
         store.register(ended, NOW - 2 * MONTH, 20)
-        assert store.adopt(phone(), NOW) is Adoption.REGISTERED_SINCE
+        assert adoptions.adopt(phone(), NOW) is Adoption.REGISTERED_SINCE
         assert tokens(store) == []
 
     def test_a_rotated_token_stays(
-        self, store: DeviceStore, collection: Collection[mongodb.Document]
+        self, store: DeviceStore, adoptions: AdoptionStore, collection: Collection[mongodb.Document]
     ) -> None:
         """A device that has registered a new token here does not get its old one back."""
         store.register(phone(token="new"), NOW, 20)
-        assert store.foresee_adoption(phone(token="old"), later(1)) is Adoption.DEVICE_REGISTERED_SINCE
-        assert store.adopt(phone(token="old"), later(1)) is Adoption.DEVICE_REGISTERED_SINCE
+        assert adoptions.foresee(phone(token="old"), later(1)) is Adoption.DEVICE_REGISTERED_SINCE
+        assert adoptions.adopt(phone(token="old"), later(1)) is Adoption.DEVICE_REGISTERED_SINCE
         assert [document["deviceToken"] for document in collection.find()] == ["new"]
 
-    def test_an_app_replaces_what_was_adopted(self, store: DeviceStore) -> None:
-        """An app's registration takes the place of an adopted one, even an adoption made at the same time."""
-        store.adopt(phone(token="old"), NOW)
+    def test_an_app_replaces_what_was_adopted(self, store: DeviceStore, adoptions: AdoptionStore) -> None:
+        """An app's registration replaces an adopted one, even one adopted at the same time."""
+        adoptions.adopt(phone(token="old"), NOW)
         store.register(phone(token="new"), NOW, 20)
         assert tokens(store) == ["new"]
 
-    def test_an_adopted_token_moves(self, store: DeviceStore) -> None:
-        """Who signs in on the phone takes its adopted token over."""
-        store.adopt(phone(ALICE), NOW)
+    def test_an_adopted_token_moves(self, store: DeviceStore, adoptions: AdoptionStore) -> None:
+        """A user who signs in on the phone gets its adopted token."""
+        adoptions.adopt(phone(ALICE), NOW)
         store.register(phone(BOB), NOW, 20)
         assert (tokens(store, ALICE), tokens(store, BOB)) == ([], ["token"])
 
-    def test_the_later_adoption_counts(self, store: DeviceStore) -> None:
-        """What a phone has done with the older registrar between two runs is followed."""
-        store.adopt(phone(ALICE, token="first"), NOW)
-        store.adopt(phone(ALICE, token="second"), later(60))
+    def test_the_later_adoption_counts(self, store: DeviceStore, adoptions: AdoptionStore) -> None:
+        """A later run follows what the older registrar has recorded since."""
+        adoptions.adopt(phone(ALICE, token="first"), NOW)
+        adoptions.adopt(phone(ALICE, token="second"), later(60))
         assert tokens(store, ALICE) == ["second"]
-        store.adopt(phone(BOB, token="second"), later(120))
+        adoptions.adopt(phone(BOB, token="second"), later(120))
         assert (tokens(store, ALICE), tokens(store, BOB)) == ([], ["second"])
 
-    def test_adopted_devices_give_way_first(self, store: DeviceStore) -> None:
-        """Beyond the maximum it is adopted devices that an app's registration displaces."""
-        store.adopt(phone(device="a", token="a"), NOW)
-        store.adopt(phone(device="b", token="b"), later(1))
+    def test_adopted_devices_are_removed_first(self, store: DeviceStore, adoptions: AdoptionStore) -> None:
+        """Beyond the maximum, an app's registration removes adopted devices first."""
+        adoptions.adopt(phone(device="a", token="a"), NOW)
+        adoptions.adopt(phone(device="b", token="b"), later(1))
         assert store.register(phone(device="c", token="c"), NOW, 2) == ["a"]
         assert tokens(store) == ["b", "c"]
 
-    def test_adopted_devices_can_be_deleted(self, store: DeviceStore) -> None:
-        """An adopted device is like any other to those who look it up or delete it."""
-        store.adopt(phone(), NOW)
+    def test_adopted_devices_can_be_deleted(self, store: DeviceStore, adoptions: AdoptionStore) -> None:
+        """An adopted device can be deleted like any other."""
+        adoptions.adopt(phone(), NOW)
         store.delete(ALICE, "phone", NOW)
         assert tokens(store) == []
 
 
 class TestRaces:
-    def test_every_order(self, store: DeviceStore) -> None:
-        """An app's registration is the one that stays, in whichever order it and an adoption come."""
+    def test_every_order(self, store: DeviceStore, adoptions: AdoptionStore) -> None:
+        """An app's registration wins over an adoption in either order."""
         for number, order in enumerate(permutations(["adopt", "register"])):
             device = f"phone-{number}"
             for step in order:
                 if step == "adopt":
-                    store.adopt(phone(device=device, token=f"old-{number}"), NOW)
+                    adoptions.adopt(phone(device=device, token=f"old-{number}"), NOW)
                 else:
                     store.register(phone(device=device, token=f"new-{number}"), NOW, 20)
         assert tokens(store) == ["new-0", "new-1"]
 
     def test_side_by_side(self, client: MongoClient[mongodb.Document]) -> None:
-        """Adoptions racing with apps: every token ends with the app's user, every device with its token."""
+        """Adoptions race with apps: each token ends with the app's user, each device with the app's token."""
         collection = client["calling"][next(_names)]
         store = DeviceStore(collection, mongodb.Timeouts(20.0))
+        adoptions = AdoptionStore(collection, mongodb.Timeouts(20.0))
         numbers = range(40)
 
         def adopt_moved(number: int) -> None:
-            store.adopt(phone(ALICE, f"moved-{number}", f"moved-{number}"), NOW)
+            adoptions.adopt(phone(ALICE, f"moved-{number}", f"moved-{number}"), NOW)
 
         def register_moved(number: int) -> None:
             store.register(phone(BOB, f"moved-{number}", f"moved-{number}"), NOW, 1_000)
 
         def adopt_old(number: int) -> None:
-            store.adopt(phone(ALICE, f"rotated-{number}", f"old-{number}"), NOW)
+            adoptions.adopt(phone(ALICE, f"rotated-{number}", f"old-{number}"), NOW)
 
         def register_new(number: int) -> None:
             store.register(phone(ALICE, f"rotated-{number}", f"new-{number}"), NOW, 1_000)

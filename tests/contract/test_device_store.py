@@ -27,10 +27,7 @@ from models.errors import (
     ServiceError,
 )
 from registrar.store import DeviceStore
-from tests.fakes import ALICE, BOB, NOW, InMemoryDeviceStore, app_log, registration
-
-# mongomock reads the time the old way.
-pytestmark = pytest.mark.filterwarnings(r"ignore:datetime\.datetime\.utcnow:DeprecationWarning:mongomock")
+from tests.fakes import ALICE, BOB, NOW, app_log, registration
 
 SECOND = timedelta(seconds=1)
 TIMEOUTS = mongodb.Timeouts(10.0)
@@ -96,47 +93,42 @@ def collection(request: pytest.FixtureRequest) -> Collection[mongodb.Document]:
     return cast("Collection[mongodb.Document]", found)
 
 
-@pytest.fixture(params=["fake", "mongomock", "embedded"])
-def store(request: pytest.FixtureRequest) -> DeviceStore | InMemoryDeviceStore:
+@pytest.fixture(params=["mongomock", "embedded"])
+def store(request: pytest.FixtureRequest) -> DeviceStore:
     """An empty store."""
-    if request.param == "fake":
-        return InMemoryDeviceStore()
     found = mocked() if request.param == "mongomock" else request.getfixturevalue("wire")
     return DeviceStore(found, TIMEOUTS)
 
 
-type Store = DeviceStore | InMemoryDeviceStore
-
-
 class TestRegister:
-    def test_new(self, store: Store) -> None:
+    def test_new(self, store: DeviceStore) -> None:
         """What was registered is found as it was, the expiry in UTC."""
         store.register(registration(), NOW)
         (found,) = store.devices_of(ALICE, NOW)
         assert found == registration()
         assert found.expires_at.tzinfo is UTC
 
-    def test_refresh(self, store: Store) -> None:
+    def test_refresh(self, store: DeviceStore) -> None:
         """The same token again is the same registration with a new end."""
         store.register(registration(), NOW)
         later = registration(expires_at=NOW + timedelta(days=2))
         store.register(later, NOW + SECOND)
         assert store.devices_of(ALICE, NOW) == [later]
 
-    def test_shorter_life(self, store: Store) -> None:
+    def test_shorter_life(self, store: DeviceStore) -> None:
         """The last registration counts, even where it ends earlier."""
         store.register(registration(), NOW)
         store.register(registration(expires_at=NOW + SECOND), NOW)
         assert store.devices_of(ALICE, NOW + SECOND) == []
 
-    def test_other_user_on_the_same_phone(self, store: Store) -> None:
+    def test_other_user_on_the_same_phone(self, store: DeviceStore) -> None:
         """A token belongs to the user who registered it last, whatever the device calls itself."""
         store.register(registration(), NOW)
         store.register(registration(acs_mri=BOB, device_uuid="same phone, new install"), NOW + SECOND)
         assert store.devices_of(ALICE, NOW) == []
         assert [each.acs_mri for each in store.devices_of(BOB, NOW)] == [BOB]
 
-    def test_rotated_token(self, store: Store) -> None:
+    def test_rotated_token(self, store: DeviceStore) -> None:
         """A device that registers a new token is rung there alone; the older token is forgotten."""
         store.register(registration(device_token="old"), NOW)
         store.register(registration(device_token="new"), NOW + SECOND)
@@ -144,13 +136,13 @@ class TestRegister:
         store.register(registration(device_token="new", expires_at=NOW + SECOND), NOW + 2 * SECOND)
         assert store.devices_of(ALICE, NOW + SECOND) == []
 
-    def test_changed_platform(self, store: Store) -> None:
+    def test_changed_platform(self, store: DeviceStore) -> None:
         """A device that registers anew with another platform is rung there."""
         store.register(registration(platform=Platform.APPLE), NOW)
         store.register(registration(platform=Platform.FCM_V1), NOW + SECOND)
         assert store.devices_of(ALICE, NOW) == [registration(platform=Platform.FCM_V1)]
 
-    def test_other_devices_stay(self, store: Store) -> None:
+    def test_other_devices_stay(self, store: DeviceStore) -> None:
         """Neither the user's other devices nor another user's device of the same name are touched."""
         store.register(registration(), NOW)
         store.register(registration(device_uuid="tablet", device_token="t-2"), NOW + SECOND)
@@ -158,13 +150,13 @@ class TestRegister:
         assert [each.device_uuid for each in store.devices_of(ALICE, NOW)] == ["phone", "tablet"]
         assert [each.device_token for each in store.devices_of(BOB, NOW)] == ["t-3"]
 
-    def test_late_arrival(self, store: Store) -> None:
+    def test_late_arrival(self, store: DeviceStore) -> None:
         """A registration that arrives after a newer one of the same device does not win."""
         store.register(registration(device_token="new"), NOW + SECOND)
         store.register(registration(device_token="old"), NOW)
         assert store.devices_of(ALICE, NOW) == [registration(device_token="new")]
 
-    def test_extremes(self, store: Store) -> None:
+    def test_extremes(self, store: DeviceStore) -> None:
         """The longest values, and characters of every kind, come back as they were."""
         widest = registration(
             "8:acs:".ljust(512, "📱"), "ü.$\0".ljust(256, "$"), "\0\n\"'$.".ljust(4_096, "📱")
@@ -175,23 +167,23 @@ class TestRegister:
 
 
 class TestDevicesOf:
-    def test_nobody(self, store: Store) -> None:
+    def test_nobody(self, store: DeviceStore) -> None:
         """A user without devices has none."""
         assert store.devices_of(ALICE, NOW) == []
 
-    def test_expired(self, store: Store) -> None:
+    def test_expired(self, store: DeviceStore) -> None:
         """A registration is over at its very end, whether it has been swept or not."""
         store.register(registration(expires_at=NOW + SECOND), NOW)
         assert len(store.devices_of(ALICE, NOW + timedelta(milliseconds=999))) == 1
         assert store.devices_of(ALICE, NOW + SECOND) == []
 
-    def test_order(self, store: Store) -> None:
+    def test_order(self, store: DeviceStore) -> None:
         """Sorted by device, each once."""
         for number in (3, 1, 2):
             store.register(registration(device_uuid=f"d{number}", device_token=f"t{number}"), NOW)
         assert [each.device_uuid for each in store.devices_of(ALICE, NOW)] == ["d1", "d2", "d3"]
 
-    def test_two_tokens_at_once(self, store: Store) -> None:
+    def test_two_tokens_at_once(self, store: DeviceStore) -> None:
         """Of two tokens that a device registered in the same millisecond, one is rung, always the same."""
         first, second = registration(device_token="a"), registration(device_token="b")
         store.register(first, NOW)
@@ -202,21 +194,21 @@ class TestDevicesOf:
     @pytest.mark.parametrize(
         "user", ["8:acs:resource_alic", "8:acs:resource_alice ", "8:ACS:resource_alice", ".*"]
     )
-    def test_exact_user(self, store: Store, user: str) -> None:
+    def test_exact_user(self, store: DeviceStore, user: str) -> None:
         """A user is matched exactly."""
         store.register(registration(), NOW)
         assert store.devices_of(user, NOW) == []
 
 
 class TestDelete:
-    def test_device(self, store: Store) -> None:
+    def test_device(self, store: DeviceStore) -> None:
         """One device is forgotten, the others are not."""
         store.register(registration(), NOW)
         store.register(registration(device_uuid="tablet", device_token="t-2"), NOW)
         store.delete(ALICE, "phone", NOW)
         assert [each.device_uuid for each in store.devices_of(ALICE, NOW)] == ["tablet"]
 
-    def test_all_its_tokens(self, store: Store) -> None:
+    def test_all_its_tokens(self, store: DeviceStore) -> None:
         """Every token that the device has is forgotten."""
         store.register(registration(device_token="a"), NOW)
         store.register(registration(device_token="b"), NOW)
@@ -224,20 +216,20 @@ class TestDelete:
         assert store.devices_of(ALICE, NOW) == []
 
     @pytest.mark.parametrize(("user", "device"), [(BOB, "phone"), (ALICE, "tablet"), (ALICE, "Phone")])
-    def test_unknown(self, store: Store, user: str, device: str) -> None:
+    def test_unknown(self, store: DeviceStore, user: str, device: str) -> None:
         """Another user's device and one that nobody knows are not found, and nothing is deleted."""
         store.register(registration(), NOW)
         with pytest.raises(RegistrationNotFoundError):
             store.delete(user, device, NOW)
         assert len(store.devices_of(ALICE, NOW)) == 1
 
-    def test_expired(self, store: Store) -> None:
+    def test_expired(self, store: DeviceStore) -> None:
         """Neither is one that has expired."""
         store.register(registration(expires_at=NOW + SECOND), NOW)
         with pytest.raises(RegistrationNotFoundError):
             store.delete(ALICE, "phone", NOW + SECOND)
 
-    def test_twice(self, store: Store) -> None:
+    def test_twice(self, store: DeviceStore) -> None:
         """The second time it is not found."""
         store.register(registration(), NOW)
         store.delete(ALICE, "phone", NOW)
@@ -246,7 +238,7 @@ class TestDelete:
 
 
 class TestForget:
-    def test_dead_token(self, store: Store) -> None:
+    def test_dead_token(self, store: DeviceStore) -> None:
         """A registration whose token is dead goes, the device's other one stays; twice does no harm."""
         store.register(registration(device_token="new"), NOW + SECOND)
         store.register(registration(device_token="dead"), NOW + SECOND)
@@ -254,7 +246,7 @@ class TestForget:
             store.forget(registration(device_token="dead"))
             assert store.devices_of(ALICE, NOW) == [registration(device_token="new")]
 
-    def test_token_of_another_user(self, store: Store) -> None:
+    def test_token_of_another_user(self, store: DeviceStore) -> None:
         """A token that has moved to another user since is left there."""
         store.register(registration(), NOW)
         store.register(registration(acs_mri=BOB), NOW + SECOND)

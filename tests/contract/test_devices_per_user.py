@@ -14,10 +14,7 @@ from pymongo.collection import Collection
 from common import mongodb
 from local.database import EmbeddedDatabase
 from registrar.store import DeviceStore
-from tests.fakes import ALICE, BOB, NOW, InMemoryDeviceStore, registration
-
-# mongomock reads the time the old way.
-pytestmark = pytest.mark.filterwarnings(r"ignore:datetime\.datetime\.utcnow:DeprecationWarning:mongomock")
+from tests.fakes import ALICE, BOB, NOW, registration
 
 SECOND = timedelta(seconds=1)
 TIMEOUTS = mongodb.Timeouts(10.0)
@@ -36,38 +33,35 @@ def wire(client: MongoClient[mongodb.Document]) -> Collection[mongodb.Document]:
     return client["calling"][next(_names)]
 
 
-type Store = DeviceStore | InMemoryDeviceStore
-
-
-@pytest.fixture(params=["fake", "mongomock", "embedded"])
-def store(request: pytest.FixtureRequest) -> Store:
+@pytest.fixture(params=["mongomock", "embedded"])
+def store(request: pytest.FixtureRequest) -> DeviceStore:
     """An empty store."""
-    if request.param == "fake":
-        return InMemoryDeviceStore()
     if request.param == "mongomock":
         mocked: object = mongomock.MongoClient()["calling"]["devices"]
         return DeviceStore(cast("Collection[mongodb.Document]", mocked), TIMEOUTS)
     return DeviceStore(request.getfixturevalue("wire"), TIMEOUTS)
 
 
-def add(store: Store, name: str, at: datetime, maximum: int = 3, user: str = ALICE, **more: Any) -> list[str]:
+def add(
+    store: DeviceStore, name: str, at: datetime, maximum: int = 3, user: str = ALICE, **more: Any
+) -> list[str]:
     """Register the device of that name; which devices gave way."""
     device = registration(acs_mri=user, device_uuid=name, device_token=f"{user} {name}", **more)
     return list(store.register(device, at, maximum))
 
 
-def names(store: Store, user: str = ALICE, now: datetime = NOW) -> list[str]:
+def names(store: DeviceStore, user: str = ALICE, now: datetime = NOW) -> list[str]:
     return [device.device_uuid for device in store.devices_of(user, now)]
 
 
 class TestMaximum:
-    def test_longest_ago_gives_way(self, store: Store) -> None:
+    def test_longest_ago_gives_way(self, store: DeviceStore) -> None:
         """Up to the maximum nobody gives way; then the one that was registered longest ago does."""
         assert [add(store, name, NOW + n * SECOND) for n, name in enumerate("abc")] == [[], [], []]
         assert add(store, "d", NOW + 3 * SECOND) == ["a"]
         assert names(store) == ["b", "c", "d"]
 
-    def test_refreshed_one_stays(self, store: Store) -> None:
+    def test_refreshed_one_stays(self, store: DeviceStore) -> None:
         """To refresh a registration is to be new again, and displaces nobody."""
         for n, name in enumerate("abc"):
             add(store, name, NOW + n * SECOND)
@@ -75,7 +69,7 @@ class TestMaximum:
         assert add(store, "d", NOW + 5 * SECOND) == ["b"]
         assert names(store) == ["a", "c", "d"]
 
-    def test_rotated_token_is_the_same_device(self, store: Store) -> None:
+    def test_rotated_token_is_the_same_device(self, store: DeviceStore) -> None:
         """A device with a new token takes no second place."""
         for n, name in enumerate("abc"):
             add(store, name, NOW + n * SECOND)
@@ -83,27 +77,27 @@ class TestMaximum:
         assert list(store.register(rotated, NOW + 4 * SECOND, 3)) == []
         assert names(store) == ["a", "b", "c"]
 
-    def test_expired_ones_do_not_count(self, store: Store) -> None:
+    def test_expired_ones_do_not_count(self, store: DeviceStore) -> None:
         """An expired device keeps no place and is not said to have given way."""
         add(store, "a", NOW, expires_at=NOW + 2 * SECOND)
         add(store, "b", NOW + SECOND, maximum=2)
         assert add(store, "c", NOW + 3 * SECOND, maximum=2) == []
         assert names(store, now=NOW + 3 * SECOND) == ["b", "c"]
 
-    def test_other_users(self, store: Store) -> None:
+    def test_other_users(self, store: DeviceStore) -> None:
         """Each user has a maximum of his own."""
         add(store, "a", NOW, maximum=1)
         assert add(store, "a", NOW + SECOND, maximum=1, user=BOB) == []
         assert (names(store), names(store, BOB)) == (["a"], ["a"])
 
-    def test_lowered(self, store: Store) -> None:
+    def test_lowered(self, store: DeviceStore) -> None:
         """Where the maximum was lowered, all that are too many give way at the next registration."""
         for n, name in enumerate("abcde"):
             add(store, name, NOW + n * SECOND, maximum=5)
         assert sorted(add(store, "f", NOW + 9 * SECOND, maximum=2)) == ["a", "b", "c", "d"]
         assert names(store) == ["e", "f"]
 
-    def test_no_maximum(self, store: Store) -> None:
+    def test_no_maximum(self, store: DeviceStore) -> None:
         """Without a maximum nobody gives way."""
         for n in range(30):
             device = registration(device_uuid=f"d{n:02}", device_token=f"t{n}")
@@ -156,7 +150,7 @@ class TestMaximum:
 
 
 class TestDeleteAll:
-    def test_count(self, store: Store) -> None:
+    def test_count(self, store: DeviceStore) -> None:
         """All of the user's go, nobody else's, and the answer says how many; again there are none."""
         for name in "abc":
             add(store, name, NOW)

@@ -25,10 +25,10 @@ from models.device import (
 from models.device import UserQuery as UserOnly
 from models.identity import MAXIMUM_TTL_SECONDS, MINIMUM_TTL_SECONDS, OWNER_PREFIXES, Identity
 from registrar.access import Access, Caller, KeyAccess, Right
-from registrar.rate import NoChangeLimit
 from registrar.routes import Limits, Registrar, registrar_blueprint
 from settings import Settings
-from tests.fakes import ALICE, FakeClock, InMemoryDeviceStore
+from tests.fakes import ALICE, FakeClock
+from tests.memory_store import device_store, no_change_limit
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.yaml"
 
@@ -86,7 +86,7 @@ def names_of(model: type[Any], *, required: bool = False) -> set[str]:
 
 def registrar(access: Access, devices: int = 1) -> Registrar:
     limits = Limits(86_400, devices_per_user=devices, body_bytes=10_000)
-    return Registrar(InMemoryDeviceStore(), access, NoChangeLimit(), FakeClock(), limits)
+    return Registrar(device_store(), access, no_change_limit(), FakeClock(), limits)
 
 
 def answered(response: func.HttpResponse) -> dict[str, Any]:
@@ -246,7 +246,7 @@ class TestAnswers:
                 """Never."""
                 raise errors.UnauthenticatedError("no", token_was_sent=False)
 
-        assert Caller(Right.SELF).sees_device_tokens is False
+        assert Caller(Right.OWN_USER).sees_device_tokens is False
         with pytest.raises(errors.UnauthenticatedError) as caught:
             registrar(Nobody()).get_device_registrations(func.HttpRequest("GET", "/", body=b""))
         listed = document()["components"]["responses"]["Unauthenticated"]["headers"]

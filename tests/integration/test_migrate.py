@@ -20,10 +20,11 @@ from typer.testing import CliRunner
 from common import mongodb
 from local.database import EmbeddedDatabase
 from migrate.__main__ import BROKE_OFF, DONE, DONE_WITH_LOSSES, INTERRUPTED, WRONG_USE, app
+from migrate.adoption import Adoption, AdoptionStore
 from migrate.mover import Mover
 from models.device import DeviceRegistration, Platform
 from models.errors import DatabaseUnavailableError
-from registrar.store import Adoption, DeviceStore
+from registrar.store import DeviceStore
 
 ROOT = Path(__file__).parents[2]
 ALICE, BOB, CAROL = (f"8:acs:resource_{name}" for name in ("alice", "bob", "carol"))
@@ -264,9 +265,11 @@ class TestBrokenOff:
         numbers = range(12)
         for number in numbers:
             house.user(f"8:acs:resource_{number}", info(f"d{number}", f"old-{number}"))
-        adopt = DeviceStore.adopt
+        adopt = AdoptionStore.adopt
 
-        def adopt_in_a_crowd(store: DeviceStore, registration: DeviceRegistration, now: datetime) -> Adoption:
+        def adopt_in_a_crowd(
+            store: AdoptionStore, registration: DeviceRegistration, now: datetime
+        ) -> Adoption:
             number = int(registration.device_uuid[1:])
             if number % 3 == 0:
                 house.register(BOB, registration.device_uuid, registration.device_token)
@@ -275,7 +278,7 @@ class TestBrokenOff:
                 house.register(registration.acs_mri, registration.device_uuid, f"new-{number}")
             return outcome
 
-        monkeypatch.setattr(DeviceStore, "adopt", adopt_in_a_crowd)
+        monkeypatch.setattr(AdoptionStore, "adopt", adopt_in_a_crowd)
         house.migrate("--batch-size", "3")
         for number in numbers:
             expected = {0: [], 1: [f"new-{number}"], 2: [f"old-{number}"]}[number % 3]

@@ -1,9 +1,9 @@
-"""The settings of access and limits, and what becomes of half of them."""
+"""The settings of access and limits, and what a mistake in them stops."""
 
 import pytest
 
 from app import App
-from models.access import OidcSettings
+from models.access import SETTING_NAMES, AccessSettings, OidcSettings, read_access
 from models.errors import ConfigurationError
 from settings import Settings, setting_names
 
@@ -20,72 +20,123 @@ def settings(**changes: str) -> Settings:
     return Settings.from_mapping({**NEEDED, **changes})
 
 
-def listed(**changes: str) -> list[str]:
-    """Which settings are named as wrong when the registrar is wanted."""
-    with pytest.raises(ConfigurationError) as caught:
-        settings(**changes).oidc()
-    assert caught.value.http_status == 503
-    assert all(bad.field in caught.value.detail for bad in caught.value.errors)
-    return [bad.field for bad in caught.value.errors]
+def mistakes(environment: dict[str, str]) -> list[str]:
+    """The settings that are reported, after a check that the host then asks for a key."""
+    found = read_access(environment)
+    assert not found.is_anonymous_to_the_host
+    assert found.oidc is None
+    return [bad.field for bad in found.errors]
 
 
-class TestModes:
-    def test_default(self) -> None:
-        """Who sets nothing has function keys, and needs no issuer."""
-        assert settings().oidc() is None
-        assert settings(RegistrarAccess="key", OidcIssuer="not looked at").oidc() is None
-
-    def test_oidc(self) -> None:
-        """What `oidc` needs, and what it takes where nothing else is said."""
-        assert settings(**OIDC).oidc() == OidcSettings(
-            "https://issuer.test/t", "api://registrar", "acsMri", "Registrar.Admin"
-        )
-        more = settings(**OIDC, OidcUserClaim="oid", OidcAdminRole="phones").oidc()
-        assert more is not None
-        assert (more.user_claim, more.admin_role) == ("oid", "phones")
-
-    @pytest.mark.parametrize("mode", ["Key", "KEY", "none", "anonymous", "oicd", "function", "0"])
-    def test_misspelled(self, mode: str) -> None:
-        """A mode that is none is named alone: nobody can tell what else it would need."""
-        assert listed(RegistrarAccess=mode) == ["RegistrarAccess"]
-        assert listed(**{**OIDC, "RegistrarAccess": mode}) == ["RegistrarAccess"]
-
-    def test_everything_missing(self) -> None:
-        """Everything that `oidc` lacks is named at once."""
-        assert listed(RegistrarAccess="oidc") == ["OidcIssuer", "OidcAudience"]
-        assert listed(RegistrarAccess="OIDC") == ["RegistrarAccess", "OidcIssuer", "OidcAudience"]
-
-    @pytest.mark.parametrize("name", ["OidcIssuer", "OidcAudience"])
-    def test_half(self, name: str) -> None:
-        """So is a single missing part."""
-        assert listed(**{**OIDC, name: ""}) == [name]
-
-    @pytest.mark.parametrize("issuer", ["http://issuer.test", "issuer.test", "ftp://issuer.test", "https://"])
-    def test_issuer_in_the_clear(self, issuer: str) -> None:
-        """An issuer whose keys could be tampered with on the way is refused."""
-        assert listed(**{**OIDC, "OidcIssuer": issuer}) == ["OidcIssuer"]
-
-    def test_calls_ring_all_the_same(self) -> None:
-        """Half a configuration stops the registrar, not the handler of incoming calls."""
-        clients = App({**NEEDED, "RegistrarAccess": "oidc"})
-        with pytest.raises(ConfigurationError):
-            _ = clients.registrar
-        assert clients.incoming_call_handler
-        clients.close()
-
+class TestKeyMode:
     @pytest.mark.parametrize(
-        "changes",
+        "environment",
         [
-            {**OIDC, "RegistrarAccess": " oidc"},
-            {"registraraccess": "oidc", "OidcIssuer": "https://issuer.test", "OidcAudience": "api"},
-            {"RegistrarAccess": "oidc", "OIDCISSUER": "https://issuer.test", "OidcAudience": "api"},
-            {**OIDC, "REGISTRARACCESS": "key"},
+            {},
+            {"RegistrarAccess": ""},
+            {"RegistrarAccess": "key"},
+            {"RegistrarAccess": " Key\n"},
+            {"registraraccess": "KEY"},
+            {"RegistrarAccess": "key", "OidcIssuer": "not read", "OidcAudience": "not read"},
+            {"OidcIssuer": "https://issuer.test", "OidcAudience": "api"},
         ],
     )
-    def test_host_and_app_disagree(self, changes: dict[str, str]) -> None:
-        """Where the host would ask for a key and the app for a token, or neither, nothing is served."""
-        with pytest.raises(ConfigurationError):
-            _ = App({**NEEDED, **changes}).registrar
+    def test_key(self, environment: dict[str, str]) -> None:
+        """The mode `key` is the default; it needs no issuer and does not read one."""
+        assert read_access(environment) == AccessSettings()
+        assert not read_access(environment).is_anonymous_to_the_host
+
+
+class TestOidcMode:
+    def test_defaults(self) -> None:
+        """The user is in the claim `acsMri`, and no role is an administrator's."""
+        found = read_access(OIDC)
+        assert found == AccessSettings(
+            OidcSettings("https://issuer.test/t", "api://registrar", "acsMri", None)
+        )
+        assert found.is_anonymous_to_the_host
+
+    def test_everything_set(self) -> None:
+        """Claim and role are settings."""
+        found = read_access({**OIDC, "OidcUserClaim": "oid", "OidcAdminRole": "phones"}).oidc
+        assert found is not None
+        assert (found.user_claim, found.admin_role) == ("oid", "phones")
+
+    @pytest.mark.parametrize("role", ["", " ", "\n"])
+    def test_empty_role(self, role: str) -> None:
+        """An empty role is no role."""
+        found = read_access({**OIDC, "OidcAdminRole": role}).oidc
+        assert found is not None
+        assert found.admin_role is None
+
+    @pytest.mark.parametrize(
+        "environment",
+        [
+            {**OIDC, "RegistrarAccess": "OIDC"},
+            {**OIDC, "RegistrarAccess": " Oidc\n"},
+            {name.upper(): value for name, value in OIDC.items()},
+            {name.lower(): value for name, value in OIDC.items()},
+            {f"{name[0].lower()}{name[1:]}": f" {value} " for name, value in OIDC.items()},
+            {**{name.upper(): "key" for name in OIDC}, **OIDC},
+            {**OIDC, **{name.upper(): "key" for name in OIDC}},
+            {**dict.fromkeys(OIDC, " "), **{name.upper(): value for name, value in OIDC.items()}},
+        ],
+    )
+    def test_any_letter_case(self, environment: dict[str, str]) -> None:
+        """Names and mode are read in any letter case; the exact name wins where a name is there twice."""
+        assert read_access(environment) == read_access(OIDC)
+
+
+class TestMistakes:
+    @pytest.mark.parametrize("mode", ["none", "anonymous", "oicd", "function", "0", "key oidc"])
+    def test_unknown_mode(self, mode: str) -> None:
+        """An unknown mode is reported alone: what else it would need is not known."""
+        assert mistakes({"RegistrarAccess": mode}) == ["RegistrarAccess"]
+        assert mistakes({**OIDC, "RegistrarAccess": mode}) == ["RegistrarAccess"]
+
+    def test_everything_missing(self) -> None:
+        """All missing settings are reported together."""
+        assert mistakes({"RegistrarAccess": "oidc"}) == ["OidcIssuer", "OidcAudience"]
+
+    @pytest.mark.parametrize("name", ["OidcIssuer", "OidcAudience"])
+    @pytest.mark.parametrize("value", [None, "", "  "])
+    def test_one_missing(self, name: str, value: str | None) -> None:
+        """So is a single one; the host then keeps asking for the key."""
+        environment = {each: text for each, text in OIDC.items() if each != name}
+        if value is not None:
+            environment[name] = value
+        assert mistakes(environment) == [name]
+
+    @pytest.mark.parametrize(
+        "issuer", ["http://issuer.test", "issuer.test", "ftp://issuer.test", "https://", "do-not-quote"]
+    )
+    def test_issuer_without_encryption(self, issuer: str) -> None:
+        """An issuer whose keys could be replaced on their way is refused, without quoting it."""
+        environment = {**OIDC, "OidcIssuer": issuer}
+        assert mistakes(environment) == ["OidcIssuer"]
+        assert "do-not-quote" not in repr(read_access(environment))
+
+    def test_calls_still_ring(self) -> None:
+        """A mistake stops the registrar, not the handler of incoming calls."""
+        with App({**NEEDED, "RegistrarAccess": "oidc"}) as app:
+            with pytest.raises(ConfigurationError) as caught:
+                _ = app.registrar
+            assert caught.value.http_status == 503
+            assert [bad.field for bad in caught.value.errors] == ["OidcIssuer", "OidcAudience"]
+            assert all(bad.field in caught.value.detail for bad in caught.value.errors)
+            assert app.incoming_call_handler
+
+    def test_reported_before_the_database(self) -> None:
+        """A mistake is reported even where the database's settings are wrong too."""
+        with App({"RegistrarAccess": "oicd", **NEEDED, "MongoDbConnectionString": "mongodb://["}) as app:
+            with pytest.raises(ConfigurationError) as caught:
+                _ = app.registrar
+            assert [bad.field for bad in caught.value.errors] == ["RegistrarAccess"]
+
+
+def test_every_setting_is_listed() -> None:
+    """The access settings are among the settings of the app."""
+    assert set(SETTING_NAMES) <= set(setting_names())
 
 
 class TestLimits:
@@ -122,8 +173,3 @@ class TestLimits:
                 settings(ANHHubConnectionStringSecondary=wrong)
             assert [bad.field for bad in caught.value.errors] == ["ANHHubConnectionStringSecondary"]
             assert "do-not-quote" not in str(caught.value)
-
-    def test_every_setting_is_known(self) -> None:
-        """All settings of access and limits are settings of the app."""
-        names = {"RegistrarAccess", "OidcIssuer", "OidcAudience", "OidcUserClaim", "OidcAdminRole"}
-        assert names <= set(setting_names())

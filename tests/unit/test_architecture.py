@@ -83,7 +83,12 @@ modules, names = sys.argv[1].split(","), set(sys.argv[2].split(","))
 class Guarded(dict):
     def refuse(self, *_):
         raise AssertionError("the environment was listed")
-    __iter__ = __len__ = keys = values = items = copy = __or__ = __ror__ = refuse
+    __iter__ = __len__ = keys = values = copy = __or__ = __ror__ = refuse
+    def items(self):
+        # Only the wiring lists it: it needs the access settings, whose names may be in any letter case.
+        if "function_app" not in sys.modules:
+            self.refuse()
+        return super().items()
     def check(self, name):
         if name in names:
             raise AssertionError("read the setting " + name)
@@ -109,7 +114,7 @@ def watch(event, arguments):
 
 sys.addaudithook(watch)
 import importlib
-for module in modules:
+for module in sorted(modules, key=lambda name: name == "function_app"):
     importlib.import_module(module)
 root = os.path.abspath(".")
 for module in list(sys.modules.values()):
@@ -123,9 +128,7 @@ def names_of_settings() -> set[str]:
     """All spellings of all settings, from the source: this test does not import what it is about."""
     tree = ast.parse((ROOT / "settings.py").read_text())
     texts = [each.value for each in ast.walk(tree) if isinstance(each, ast.Constant)]
-    names = {text for text in texts if isinstance(text, str) and text.replace("_", "").isalnum()}
-    # The wiring may ask these three: they decide whether the host or the app checks who is calling.
-    return names - {"RegistrarAccess", "OidcIssuer", "OidcAudience"}
+    return {text for text in texts if isinstance(text, str) and text.replace("_", "").isalnum()}
 
 
 @cache

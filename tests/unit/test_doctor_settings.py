@@ -109,11 +109,8 @@ class TestChecks:
                 {"RegistrarAccess": "oidc", "OidcIssuer": "http://i.example", "OidcAudience": "a"},
                 {"OidcIssuer"},
             ),
-            ({"RegistrarAccess": "OIDC"}, {"RegistrarAccess"}),
-            (
-                {"REGISTRARACCESS": "oidc", "OidcIssuer": "https://i.example", "OidcAudience": "a"},
-                {"RegistrarAccess"},
-            ),
+            ({"REGISTRARACCESS": "OIDC", "oidcissuer": "https://i.example"}, {"OidcAudience"}),
+            ({"RegistrarAccess": "keys"}, {"RegistrarAccess"}),
         ],
     )
     def test_half_a_sign_in(self, more: dict[str, str], named: set[str]) -> None:

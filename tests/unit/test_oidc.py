@@ -1,4 +1,4 @@
-"""Bearer tokens, against an issuer with real keys on loopback: what counts, and all that does not."""
+"""Bearer tokens, checked against an issuer with real keys on loopback."""
 
 import contextlib
 import hashlib
@@ -21,16 +21,17 @@ from jwt.algorithms import RSAAlgorithm
 
 from models.access import OidcSettings
 from models.errors import IssuerUnavailableError, UnauthenticatedError
-from registrar.oidc import (
-    ALGORITHMS,
-    KEYS_KEPT_SECONDS,
-    KEYS_LIVE_SECONDS,
+from registrar.jwks import (
+    FETCHES_AT_ONCE,
+    KEYS_FRESH_SECONDS,
+    KEYS_USABLE_SECONDS,
     LONGEST_WAIT_SECONDS,
     READ_TIMEOUT_SECONDS,
-    SECONDS_BETWEEN_FETCHES,
+    SECONDS_AFTER_FAILURE,
+    SECONDS_PER_FETCH,
     JwksKeys,
-    OidcVerifier,
 )
+from registrar.oidc import ALGORITHMS, OidcAccess
 from tests.fakes import FakeClock
 from tests.oidc_issuer import AUDIENCE, OidcIssuer, SigningKey, encoded, forged
 
@@ -50,16 +51,16 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def verifier(issuer: OidcIssuer, clock: FakeClock) -> Iterator[OidcVerifier]:
+def access(issuer: OidcIssuer, clock: FakeClock) -> Iterator[OidcAccess]:
     wanted = OidcSettings(issuer.url, AUDIENCE, "acsMri", "Registrar.Admin")
     with requests.Session() as session:
-        yield OidcVerifier(wanted, JwksKeys(wanted, session, clock.monotonic))
+        yield OidcAccess(wanted, JwksKeys(wanted.issuer, session, clock.monotonic))
 
 
-def refused(verifier: OidcVerifier, token: str) -> str:
-    """Why the token is refused, after a look for what must not be quoted."""
+def refused(access: OidcAccess, token: str) -> str:
+    """The reason for which the token is refused; checks that nothing of it is quoted."""
     with pytest.raises(UnauthenticatedError) as caught:
-        verifier.claims(token)
+        access.claims(token)
     shown = "".join([repr(caught.value), *traceback.format_exception(caught.value)])
     assert SECRET not in shown
     assert caught.value.headers == {"WWW-Authenticate": 'Bearer realm="registrar", error="invalid_token"'}
@@ -67,52 +68,52 @@ def refused(verifier: OidcVerifier, token: str) -> str:
     return caught.value.detail
 
 
-def unavailable(verifier: OidcVerifier, token: str) -> None:
+def unavailable(access: OidcAccess, token: str) -> None:
     with pytest.raises(IssuerUnavailableError) as caught:
-        verifier.claims(token)
+        access.claims(token)
     assert caught.value.http_status == 503
     assert int(caught.value.headers["Retry-After"]) > 0
 
 
 class TestGood:
-    def test_claims(self, issuer: OidcIssuer, verifier: OidcVerifier) -> None:
+    def test_claims(self, issuer: OidcIssuer, access: OidcAccess) -> None:
         """A good token's claims come back as they are."""
         token = issuer.token(acsMri="8:acs:ü", roles=["Registrar.Admin"])
-        claims = verifier.claims(token)
+        claims = access.claims(token)
         assert (claims["acsMri"], claims["roles"]) == ("8:acs:ü", ["Registrar.Admin"])
 
-    def test_audience_in_a_list(self, issuer: OidcIssuer, verifier: OidcVerifier) -> None:
-        """A token may be meant for others as well."""
-        assert verifier.claims(issuer.token(aud=["https://elsewhere.test", AUDIENCE]))
+    def test_audience_in_a_list(self, issuer: OidcIssuer, access: OidcAccess) -> None:
+        """A token may have several audiences."""
+        assert access.claims(issuer.token(aud=["https://elsewhere.test", AUDIENCE]))
 
-    def test_clock_skew(self, issuer: OidcIssuer, verifier: OidcVerifier) -> None:
+    def test_clock_skew(self, issuer: OidcIssuer, access: OidcAccess) -> None:
         """Clocks may differ by some seconds, in both directions."""
         now = int(time.time())
-        assert verifier.claims(issuer.token(exp=now - 10))
-        assert verifier.claims(issuer.token(nbf=now + 10, iat=now + 10))
+        assert access.claims(issuer.token(exp=now - 10))
+        assert access.claims(issuer.token(nbf=now + 10, iat=now + 10))
 
     @pytest.mark.parametrize("algorithm", ALGORITHMS)
     @pytest.mark.parametrize("names_it", [True, False])
     def test_every_algorithm(
-        self, issuer: OidcIssuer, verifier: OidcVerifier, algorithm: str, *, names_it: bool
+        self, issuer: OidcIssuer, access: OidcAccess, algorithm: str, *, names_it: bool
     ) -> None:
         """Every algorithm of the list works, whether or not the key says which it is for (Entra's do not)."""
         key = issuer.rotate("another", algorithm)
         issuer.keys = [key.jwk() if names_it else key.jwk(alg=None, use=None)]
-        assert verifier.claims(issuer.token())["sub"] == "somebody"
+        assert access.claims(issuer.token())["sub"] == "somebody"
 
     def test_only_asymmetric_algorithms(self) -> None:
-        """Nothing in the list could be signed with a public key."""
+        """No algorithm of the list signs with a key that is public."""
         assert all(name.startswith(("RS", "PS", "ES", "EdDSA")) for name in ALGORITHMS)
 
-    def test_no_key_id(self, issuer: OidcIssuer, verifier: OidcVerifier) -> None:
+    def test_no_key_id(self, issuer: OidcIssuer, access: OidcAccess) -> None:
         """A token may name no key where there is only one."""
-        assert verifier.claims(without_key_id(issuer))
+        assert access.claims(without_key_id(issuer))
 
-    def test_no_key_id_and_several_keys(self, issuer: OidcIssuer, verifier: OidcVerifier) -> None:
-        """Where there are several, it has to."""
+    def test_no_key_id_and_several_keys(self, issuer: OidcIssuer, access: OidcAccess) -> None:
+        """With several keys, a token has to name one."""
         issuer.keys.append(SigningKey.new("key-2").jwk())
-        assert refused(verifier, without_key_id(issuer)) == "The bearer token's issuer has no such key."
+        assert refused(access, without_key_id(issuer)) == "The bearer token's issuer has no such key."
 
     def test_issuer_with_trailing_slash(self, issuer: OidcIssuer, clock: FakeClock) -> None:
         """An issuer whose name ends in a slash, as Auth0's does, is found and compared with the slash."""
@@ -120,9 +121,9 @@ class TestGood:
         issuer.discovery = {"issuer": url}
         wanted = OidcSettings(url, AUDIENCE, "acsMri", "admin")
         with requests.Session() as session:
-            verifier = OidcVerifier(wanted, JwksKeys(wanted, session, clock.monotonic))
-            assert verifier.claims(issuer.token(iss=url))
-            assert refused(verifier, issuer.token()) == "The bearer token comes from another issuer."
+            access = OidcAccess(wanted, JwksKeys(wanted.issuer, session, clock.monotonic))
+            assert access.claims(issuer.token(iss=url))
+            assert refused(access, issuer.token()) == "The bearer token is from another issuer."
 
 
 def without_key_id(issuer: OidcIssuer) -> str:
@@ -134,11 +135,11 @@ class TestClaims:
     @pytest.mark.parametrize(
         ("changes", "reason"),
         [
-            ({"aud": "api://elsewhere"}, "The bearer token is meant for another audience."),
-            ({"aud": [SECRET]}, "The bearer token is meant for another audience."),
-            ({"aud": f"{AUDIENCE}/x"}, "The bearer token is meant for another audience."),
+            ({"aud": "api://elsewhere"}, "The bearer token is for another audience."),
+            ({"aud": [SECRET]}, "The bearer token is for another audience."),
+            ({"aud": f"{AUDIENCE}/x"}, "The bearer token is for another audience."),
             ({"aud": None}, "The bearer token lacks one of the claims exp, iss and aud."),
-            ({"iss": f"https://{SECRET}.test"}, "The bearer token comes from another issuer."),
+            ({"iss": f"https://{SECRET}.test"}, "The bearer token is from another issuer."),
             ({"iss": None}, "The bearer token lacks one of the claims exp, iss and aud."),
             ({"exp": 1}, "The bearer token has expired."),
             ({"exp": -1}, "The bearer token has expired."),
@@ -148,34 +149,34 @@ class TestClaims:
         ],
     )
     def test_wrong(
-        self, issuer: OidcIssuer, verifier: OidcVerifier, changes: dict[str, Any], reason: str
+        self, issuer: OidcIssuer, access: OidcAccess, changes: dict[str, Any], reason: str
     ) -> None:
-        """A token for somebody else, from somebody else or for another time is refused, and told why."""
-        assert refused(verifier, issuer.token(note=SECRET, **changes)) == reason
+        """A token with a wrong audience, issuer or time is refused with the reason."""
+        assert refused(access, issuer.token(note=SECRET, **changes)) == reason
 
-    def test_just_expired(self, issuer: OidcIssuer, verifier: OidcVerifier) -> None:
+    def test_just_expired(self, issuer: OidcIssuer, access: OidcAccess) -> None:
         """The allowance for clocks is half a minute, no more."""
         now = int(time.time())
-        assert refused(verifier, issuer.token(exp=now - 31)) == "The bearer token has expired."
-        assert refused(verifier, issuer.token(nbf=now + 60)) == "The bearer token is not valid yet."
+        assert refused(access, issuer.token(exp=now - 31)) == "The bearer token has expired."
+        assert refused(access, issuer.token(nbf=now + 60)) == "The bearer token is not valid yet."
 
     @pytest.mark.parametrize("name", ["exp", "nbf", "iat", "iss", "aud", "sub", "jti"])
-    def test_of_another_type(self, issuer: OidcIssuer, verifier: OidcVerifier, name: str) -> None:
-        """A claim of an impossible type, signed as it may be, never ends in anything but our own answer."""
+    def test_of_another_type(self, issuer: OidcIssuer, access: OidcAccess, name: str) -> None:
+        """A claim of an impossible type is refused by our own error, however well it is signed."""
         for value in ("soon", "", [], {}, [1], {"a": 1}, 1e400, -1e400, float("nan"), "9" * 5_000):
             token = rs256_token(issuer, encoded(issuer.claims(**{name: value})))
             if name in {"sub", "jti"} and isinstance(value, str):
-                assert verifier.claims(token)
+                assert access.claims(token)
             else:
-                refused(verifier, token)
+                refused(access, token)
         # A number of any size is a number.
         with contextlib.suppress(UnauthenticatedError):
-            verifier.claims(rs256_token(issuer, encoded(issuer.claims(**{name: 10**400}))))
+            access.claims(rs256_token(issuer, encoded(issuer.claims(**{name: 10**400}))))
 
     @pytest.mark.parametrize("payload", [b"", b"null", b"[]", b"1", b'"text"', b"{", b"\xff", b"[" * 9_000])
-    def test_no_claims(self, issuer: OidcIssuer, verifier: OidcVerifier, payload: bytes) -> None:
+    def test_no_claims(self, issuer: OidcIssuer, access: OidcAccess, payload: bytes) -> None:
         """A payload that is no JSON object is malformed, however well it is signed."""
-        assert refused(verifier, rs256_token(issuer, encoded(payload))) == "The bearer token is malformed."
+        assert refused(access, rs256_token(issuer, encoded(payload))) == "The bearer token is malformed."
 
 
 def rs256_token(issuer: OidcIssuer, payload: str) -> str:
@@ -187,34 +188,34 @@ def rs256_token(issuer: OidcIssuer, payload: str) -> str:
 
 
 class TestSignature:
-    def test_other_key(self, issuer: OidcIssuer, verifier: OidcVerifier) -> None:
-        """A token that somebody else signed under the issuer's key id is refused."""
+    def test_other_key(self, issuer: OidcIssuer, access: OidcAccess) -> None:
+        """A token signed by another key under the issuer's key id is refused."""
         token = SigningKey.new(issuer.key.key_id).sign(issuer.claims())
-        assert refused(verifier, token) == "The bearer token's signature is wrong."
+        assert refused(access, token) == "The bearer token's signature is wrong."
 
-    def test_tampered_payload(self, issuer: OidcIssuer, verifier: OidcVerifier) -> None:
+    def test_tampered_payload(self, issuer: OidcIssuer, access: OidcAccess) -> None:
         """A changed payload does not fit its signature."""
         header, _, signature = issuer.token(acsMri="8:acs:me").split(".")
         payload = encoded(issuer.claims(acsMri="8:acs:somebody-else"))
-        assert refused(verifier, f"{header}.{payload}.{signature}").endswith("signature is wrong.")
+        assert refused(access, f"{header}.{payload}.{signature}").endswith("signature is wrong.")
 
-    def test_every_tampered_character(self, issuer: OidcIssuer, verifier: OidcVerifier) -> None:
+    def test_every_tampered_character(self, issuer: OidcIssuer, access: OidcAccess) -> None:
         """Whatever single character of a token is changed, it is refused."""
         token = issuer.token()
         for place in range(len(token)):
             changed = "A" if token[place] != "A" else "B"
-            refused(verifier, token[:place] + changed + token[place + 1 :])
+            refused(access, token[:place] + changed + token[place + 1 :])
 
     @pytest.mark.parametrize("alg", ["none", "None", "NONE", "nOnE", "", None, [], {}, 0, True, "RS256 "])
     @pytest.mark.parametrize("signed", [True, False])
-    def test_none(self, issuer: OidcIssuer, verifier: OidcVerifier, alg: object, *, signed: bool) -> None:
+    def test_none(self, issuer: OidcIssuer, access: OidcAccess, alg: object, *, signed: bool) -> None:
         """An unsigned token is refused, however its algorithm is written, before anything is fetched."""
         token = forged({"alg": alg, "kid": "key-1"}, issuer.claims(), b"x" * 256 if signed else b"")
-        assert refused(verifier, token) == "The bearer token's signature algorithm is not accepted."
+        assert refused(access, token) == "The bearer token's signature algorithm is not accepted."
         assert issuer.requests == 0
 
     @pytest.mark.parametrize("alg", ["HS256", "HS384", "HS512"])
-    def test_public_key_as_secret(self, issuer: OidcIssuer, verifier: OidcVerifier, alg: str) -> None:
+    def test_public_key_as_secret(self, issuer: OidcIssuer, access: OidcAccess, alg: str) -> None:
         """A token that is signed with the public key, as if it were a shared secret, is refused."""
         for secret in (
             issuer.key.public_pem(),
@@ -224,40 +225,40 @@ class TestSignature:
             signing_input = f"{encoded({'alg': alg, 'kid': 'key-1'})}.{encoded(issuer.claims())}"
             digest = {"HS256": hashlib.sha256, "HS384": hashlib.sha384, "HS512": hashlib.sha512}[alg]
             signature = hmac.new(secret, signing_input.encode(), digest).digest()
-            assert refused(verifier, f"{signing_input}.{encoded(signature)}").endswith("not accepted.")
+            assert refused(access, f"{signing_input}.{encoded(signature)}").endswith("not accepted.")
 
-    def test_symmetric_key_published(self, issuer: OidcIssuer, verifier: OidcVerifier) -> None:
-        """Even a shared secret in the key set verifies nothing."""
+    def test_symmetric_key_published(self, issuer: OidcIssuer, access: OidcAccess) -> None:
+        """A symmetric key in the key set verifies nothing."""
         secret = b"s" * 64
         issuer.keys = [{"kty": "oct", "kid": "key-1", "k": encoded(secret)}]
         signing_input = f"{encoded({'alg': 'HS256', 'kid': 'key-1'})}.{encoded(issuer.claims())}"
         signature = hmac.new(secret, signing_input.encode(), hashlib.sha256).digest()
-        assert refused(verifier, f"{signing_input}.{encoded(signature)}").endswith("not accepted.")
-        assert refused(verifier, issuer.token()) == "The bearer token's issuer has no such key."
+        assert refused(access, f"{signing_input}.{encoded(signature)}").endswith("not accepted.")
+        assert refused(access, issuer.token()) == "The bearer token's issuer has no such key."
 
     @pytest.mark.parametrize(
         ("key_for", "claimed"),
         [("RS256", "ES256"), ("ES256", "RS256"), ("ES384", "ES256"), ("ES256K", "ES256"), ("EdDSA", "ES256")],
     )
     def test_algorithm_of_another_key_type(
-        self, issuer: OidcIssuer, verifier: OidcVerifier, key_for: str, claimed: str
+        self, issuer: OidcIssuer, access: OidcAccess, key_for: str, claimed: str
     ) -> None:
         """A key verifies with the algorithms of its own kind and curve only."""
         key = SigningKey.new("key-1", key_for)
         issuer.keys = [key.jwk(alg=None)]
-        refused(verifier, forged({"alg": claimed, "kid": "key-1"}, issuer.claims(), b"x" * 64))
+        refused(access, forged({"alg": claimed, "kid": "key-1"}, issuer.claims(), b"x" * 64))
 
-    def test_algorithm_that_the_key_is_not_for(self, issuer: OidcIssuer, verifier: OidcVerifier) -> None:
+    def test_algorithm_that_the_key_is_not_for(self, issuer: OidcIssuer, access: OidcAccess) -> None:
         """A key that names its algorithm is used for no other."""
         token = issuer.key.sign(issuer.claims(), alg="PS256")
-        assert refused(verifier, token) == "The bearer token's issuer has no such key."
-        assert verifier.claims(issuer.token())
+        assert refused(access, token) == "The bearer token's issuer has no such key."
+        assert access.claims(issuer.token())
 
-    def test_key_in_the_header(self, issuer: OidcIssuer, verifier: OidcVerifier) -> None:
-        """A key that the token brings along is not looked at."""
+    def test_key_in_the_header(self, issuer: OidcIssuer, access: OidcAccess) -> None:
+        """A key inside the token is not used."""
         mine = SigningKey.new("key-1")
         token = mine.sign(issuer.claims(), jwk=mine.jwk(), jku="http://127.0.0.1:1/keys", x5u="http://x.test")
-        assert refused(verifier, token) == "The bearer token's signature is wrong."
+        assert refused(access, token) == "The bearer token's signature is wrong."
 
 
 class TestKeySet:
@@ -269,138 +270,149 @@ class TestKeySet:
             {"alg": 7}, {"kid": None},
         ],
     )  # fmt: skip
-    def test_unusable_entry(
-        self, issuer: OidcIssuer, verifier: OidcVerifier, changes: dict[str, object]
-    ) -> None:
+    def test_unusable_entry(self, issuer: OidcIssuer, access: OidcAccess, changes: dict[str, object]) -> None:
         """An entry for encryption, of an unknown kind or with broken numbers verifies nothing, others do."""
         other = SigningKey.new("key-2")
         issuer.keys = [{**issuer.key.jwk(), **changes}, other.jwk()]
         if changes.get("kid", "") is None:
             del issuer.keys[0]["kid"]
-        assert refused(verifier, issuer.token())
-        assert verifier.claims(other.sign(issuer.claims()))
+        assert refused(access, issuer.token())
+        assert access.claims(other.sign(issuer.claims()))
 
-    def test_other_curve_of_edwards(self, issuer: OidcIssuer, verifier: OidcVerifier) -> None:
+    def test_other_curve_of_edwards(self, issuer: OidcIssuer, access: OidcAccess) -> None:
         """EdDSA is both Ed25519 and Ed448."""
         key = SigningKey("key-448", "EdDSA", ed448.Ed448PrivateKey.generate())
         issuer.keys = [key.jwk()]
-        assert verifier.claims(key.sign(issuer.claims()))
+        assert access.claims(key.sign(issuer.claims()))
 
-    def test_key_too_short(self, issuer: OidcIssuer, verifier: OidcVerifier) -> None:
-        """A key that can be factored is not trusted."""
+    def test_key_too_short(self, issuer: OidcIssuer, access: OidcAccess) -> None:
+        """A key that is too short to be safe is refused."""
         short = rsa.generate_private_key(public_exponent=65_537, key_size=1_024)  # noqa: S505
         key = SigningKey("key-1", "PS256", short)
         issuer.keys = [key.jwk()]
         # PyJWT warns the signer; the issuer would not care.
         with pytest.warns(match="1024"):
             token = key.sign(issuer.claims())
-        assert refused(verifier, token) == "The bearer token is malformed."
+        assert refused(access, token) == "The bearer token is malformed."
 
-    def test_rotation(self, issuer: OidcIssuer, verifier: OidcVerifier, clock: FakeClock) -> None:
-        """A token under a new key is accepted as soon as the issuer may be asked again, without a restart."""
+    def test_rotation(self, issuer: OidcIssuer, access: OidcAccess) -> None:
+        """A token under a new key is accepted at once, even right after a fetch; the old key is not."""
         old = issuer.token()
-        assert verifier.claims(old)
+        assert access.claims(old)
         issuer.rotate("key-2")
-        clock.sleep(SECONDS_BETWEEN_FETCHES)
-        assert verifier.claims(issuer.token())
-        assert refused(verifier, old) == "The bearer token's issuer has no such key."
+        assert access.claims(issuer.token())
+        assert refused(access, old) == "The bearer token's issuer has no such key."
 
-    def test_withdrawn_key(self, issuer: OidcIssuer, verifier: OidcVerifier, clock: FakeClock) -> None:
-        """A key that the issuer withdraws stops working within the hour, with nobody naming a new one."""
-        old = issuer.token()
-        assert verifier.claims(old)
+    def test_rotation_after_made_up_key_ids(self, issuer: OidcIssuer, access: OidcAccess) -> None:
+        """A few made-up key ids do not use up what a rotation needs."""
+        access.claims(issuer.token())
+        for number in range(FETCHES_AT_ONCE - 2):
+            refused(access, made_up(issuer, number))
         issuer.rotate("key-2")
-        clock.sleep(KEYS_LIVE_SECONDS - 1)
-        assert verifier.claims(old)
+        assert access.claims(issuer.token())
+
+    def test_rotation_during_a_storm(self, issuer: OidcIssuer, access: OidcAccess, clock: FakeClock) -> None:
+        """While made-up key ids use up every fetch, a new key is accepted after one interval."""
+        access.claims(issuer.token())
+        for number in range(50):
+            refused(access, made_up(issuer, number))
+        issuer.rotate("key-2")
+        clock.sleep(SECONDS_PER_FETCH)
+        assert access.claims(issuer.token())
+
+    def test_withdrawn_key(self, issuer: OidcIssuer, access: OidcAccess, clock: FakeClock) -> None:
+        """A key that the issuer withdraws stops working within the hour even if no token names a new one."""
+        old = issuer.token()
+        assert access.claims(old)
+        issuer.rotate("key-2")
+        clock.sleep(KEYS_FRESH_SECONDS - 1)
+        assert access.claims(old)
         clock.sleep(1)
-        assert refused(verifier, old) == "The bearer token's issuer has no such key."
+        assert refused(access, old) == "The bearer token's issuer has no such key."
 
-    def test_cached(self, issuer: OidcIssuer, verifier: OidcVerifier) -> None:
-        """However many tokens come in, the keys are fetched once."""
+    def test_cached(self, issuer: OidcIssuer, access: OidcAccess) -> None:
+        """Keys are fetched once for many tokens."""
         for _ in range(50):
-            verifier.claims(issuer.token())
+            access.claims(issuer.token())
         assert (issuer.requests, issuer.fetches) == (2, 1)
 
-    def test_first_requests_at_once(self, issuer: OidcIssuer, verifier: OidcVerifier) -> None:
+    def test_first_requests_at_once(self, issuer: OidcIssuer, access: OidcAccess) -> None:
         """The first tokens of a process all wait for the same fetch."""
         issuer.delay_seconds = 0.3
         with ThreadPoolExecutor(16) as pool:
-            assert all(pool.map(lambda _: verifier.claims(issuer.token()), range(16)))
+            assert all(pool.map(lambda _: access.claims(issuer.token()), range(16)))
         assert issuer.fetches == 1
+
+
+def made_up(issuer: OidcIssuer, number: int) -> str:
+    """A token that names a key which the issuer does not have."""
+    return forged({"alg": "RS256", "kid": f"made-up-{number}"}, issuer.claims(), b"x" * 256)
 
 
 class TestStorm:
-    def test_unknown_key_ids(self, issuer: OidcIssuer, verifier: OidcVerifier, clock: FakeClock) -> None:
-        """A thousand made-up key ids within a minute cost a dozen fetches, and nobody else notices."""
+    def test_unknown_key_ids(self, issuer: OidcIssuer, access: OidcAccess, clock: FakeClock) -> None:
+        """A thousand made-up key ids within a minute cost a handful of fetches; users are not affected."""
         good = issuer.token()
-        forger = SigningKey.new("made-up")
         for number in range(1_000):
-            token = forged({"alg": "RS256", "kid": f"made-up-{number}"}, issuer.claims(), b"x" * 256)
-            assert refused(verifier, token) == "The bearer token's issuer has no such key."
+            assert refused(access, made_up(issuer, number)) == "The bearer token's issuer has no such key."
             clock.sleep(0.06)
-        assert verifier.claims(good)
-        assert refused(verifier, forger.sign(issuer.claims()))
-        assert issuer.fetches <= 60 / SECONDS_BETWEEN_FETCHES + 1
+        assert access.claims(good)
+        assert issuer.fetches <= FETCHES_AT_ONCE + 60 / SECONDS_PER_FETCH
 
-    def test_from_many_threads(self, issuer: OidcIssuer, verifier: OidcVerifier) -> None:
-        """At once, they cost one fetch."""
-
-        def attack(number: int) -> str:
-            return refused(verifier, forged({"alg": "RS256", "kid": str(number)}, {}, b"x"))
-
+    def test_from_many_threads(self, issuer: OidcIssuer, access: OidcAccess) -> None:
+        """At once, from many threads, they cost the fetches of one burst at most."""
         with ThreadPoolExecutor(16) as pool:
-            assert len(list(pool.map(attack, range(200)))) == 200
-        assert issuer.fetches == 1
+            assert (
+                len(list(pool.map(lambda number: refused(access, made_up(issuer, number)), range(200))))
+                == 200
+            )
+        assert issuer.fetches <= FETCHES_AT_ONCE
 
-    def test_while_the_issuer_is_down(
-        self, issuer: OidcIssuer, verifier: OidcVerifier, clock: FakeClock
-    ) -> None:
-        """Nor is an issuer that fails asked more often."""
+    def test_while_the_issuer_is_down(self, issuer: OidcIssuer, access: OidcAccess, clock: FakeClock) -> None:
+        """A failing issuer is asked once in a while, without a burst."""
         issuer.status = 503
         for number in range(300):
-            unavailable(verifier, forged({"alg": "RS256", "kid": str(number)}, {}, b"x"))
+            unavailable(access, made_up(issuer, number))
             clock.sleep(0.1)
-        assert issuer.requests <= 30 / SECONDS_BETWEEN_FETCHES + 1
+        assert issuer.requests <= 30 / SECONDS_AFTER_FAILURE + 1
 
 
 class TestOutage:
     def test_down_from_the_start_and_back(
-        self, issuer: OidcIssuer, verifier: OidcVerifier, clock: FakeClock
+        self, issuer: OidcIssuer, access: OidcAccess, clock: FakeClock
     ) -> None:
-        """Without keys nothing can be said of a token; once the issuer is there it can, without a restart."""
+        """Without keys no token can be checked; once the issuer is back it can, without a restart."""
         token = issuer.token()
         issuer.stop()
-        unavailable(verifier, token)
+        unavailable(access, token)
         issuer.start()
-        unavailable(verifier, token)  # it was asked just now
-        clock.sleep(SECONDS_BETWEEN_FETCHES)
-        assert verifier.claims(token)
+        unavailable(access, token)  # the last try has just failed
+        clock.sleep(SECONDS_AFTER_FAILURE)
+        assert access.claims(token)
 
-    def test_known_keys_last_a_day(
-        self, issuer: OidcIssuer, verifier: OidcVerifier, clock: FakeClock
-    ) -> None:
-        """Users whose key is known sign in while the issuer is down; not with a key of a day ago."""
+    def test_known_keys_last_a_day(self, issuer: OidcIssuer, access: OidcAccess, clock: FakeClock) -> None:
+        """Known keys go on working for a day while the issuer is down."""
         token = issuer.token()
-        assert verifier.claims(token)
+        assert access.claims(token)
         issuer.stop()
-        clock.sleep(KEYS_KEPT_SECONDS - 1)
-        assert verifier.claims(token)
-        unavailable(verifier, SigningKey.new("unknown").sign(issuer.claims()))
-        clock.sleep(SECONDS_BETWEEN_FETCHES)
-        unavailable(verifier, token)
+        clock.sleep(KEYS_USABLE_SECONDS - 1)
+        assert access.claims(token)
+        unavailable(access, SigningKey.new("unknown").sign(issuer.claims()))
+        clock.sleep(SECONDS_AFTER_FAILURE)
+        unavailable(access, token)
         issuer.start()
-        clock.sleep(SECONDS_BETWEEN_FETCHES)
-        assert verifier.claims(token)
+        clock.sleep(SECONDS_AFTER_FAILURE)
+        assert access.claims(token)
 
     def test_old_keys_of_an_idle_process(
-        self, issuer: OidcIssuer, verifier: OidcVerifier, clock: FakeClock
+        self, issuer: OidcIssuer, access: OidcAccess, clock: FakeClock
     ) -> None:
-        """A process that has slept for days trusts nothing that it knew, not even while it asks anew."""
+        """A process that has been idle for days drops its keys before it fetches new ones."""
         token = issuer.token()
-        assert verifier.claims(token)
-        clock.sleep(3 * KEYS_KEPT_SECONDS)
+        assert access.claims(token)
+        clock.sleep(3 * KEYS_USABLE_SECONDS)
         issuer.stop()
-        unavailable(verifier, token)
+        unavailable(access, token)
 
     @pytest.mark.parametrize(
         "body",
@@ -409,28 +421,30 @@ class TestOutage:
             b"[" * 100_000, b'{"keys": [{"kty": []}]}', b'{"jwks_uri": 7}',
         ],
     )  # fmt: skip
-    def test_nonsense(self, issuer: OidcIssuer, verifier: OidcVerifier, body: bytes) -> None:
-        """An issuer that answers nonsense is as good as down."""
+    def test_nonsense(self, issuer: OidcIssuer, access: OidcAccess, body: bytes) -> None:
+        """An issuer that answers nonsense counts as unavailable."""
         token = issuer.token()
         issuer.body = body
-        unavailable(verifier, token)
+        unavailable(access, token)
 
     @pytest.mark.parametrize("body", [b"", b"null", b"[]", b"{}", b'{"keys": 7}', b'{"keys": [7]}'])
     def test_nonsense_for_keys(self, issuer: OidcIssuer, clock: FakeClock, body: bytes) -> None:
-        """So is one whose key set is nonsense."""
+        """So does one whose key set is nonsense."""
         with OidcIssuer() as keys:
             keys.body = body
             issuer.discovery = {"jwks_uri": f"{keys.url}/keys"}
             wanted = OidcSettings(issuer.url, AUDIENCE, "acsMri", "admin")
             with requests.Session() as session:
-                unavailable(OidcVerifier(wanted, JwksKeys(wanted, session, clock.monotonic)), issuer.token())
+                unavailable(
+                    OidcAccess(wanted, JwksKeys(wanted.issuer, session, clock.monotonic)), issuer.token()
+                )
             assert keys.requests == 1
 
     @pytest.mark.parametrize("status", [204, 301, 302, 307, 401, 404, 429, 500, 503])
-    def test_status(self, issuer: OidcIssuer, verifier: OidcVerifier, status: int) -> None:
+    def test_status(self, issuer: OidcIssuer, access: OidcAccess, status: int) -> None:
         """Only a 200 counts; a redirection is not followed."""
         issuer.status = status
-        unavailable(verifier, issuer.token())
+        unavailable(access, issuer.token())
         assert issuer.requests == 1
 
     @pytest.mark.parametrize(
@@ -455,44 +469,44 @@ class TestOutage:
         asked: list[str] = []
 
         class Watched(requests.Session):
-            """Knows whom it has asked."""
+            """Records the URLs."""
 
             def get(self, url: str | bytes, **options: Any) -> requests.Response:
                 asked.append(str(url))
                 return super().get(url, **options)
 
         with Watched() as session:
-            unavailable(OidcVerifier(wanted, JwksKeys(wanted, session, clock.monotonic)), issuer.token())
+            unavailable(OidcAccess(wanted, JwksKeys(wanted.issuer, session, clock.monotonic)), issuer.token())
         assert asked == [f"{issuer.url}/.well-known/openid-configuration"]
 
-    def test_slow(self, issuer: OidcIssuer, verifier: OidcVerifier, clock: FakeClock) -> None:
-        """An issuer that does not answer holds nobody for long, one after the other or all at once."""
+    def test_slow(self, issuer: OidcIssuer, access: OidcAccess, clock: FakeClock) -> None:
+        """A silent issuer holds no request for long, in sequence or at once."""
         token = issuer.token()
         issuer.delay_seconds = PATIENCE
         began = time.monotonic()
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda _: unavailable(verifier, token), range(24)))
+            list(pool.map(lambda _: unavailable(access, token), range(24)))
         assert time.monotonic() - began < READ_TIMEOUT_SECONDS + LONGEST_WAIT_SECONDS
         issuer.delay_seconds = 0
-        clock.sleep(SECONDS_BETWEEN_FETCHES)
-        assert verifier.claims(token)
+        clock.sleep(SECONDS_AFTER_FAILURE)
+        assert access.claims(token)
 
     def test_slow_while_keys_are_known(
-        self, issuer: OidcIssuer, verifier: OidcVerifier, clock: FakeClock
+        self, issuer: OidcIssuer, access: OidcAccess, clock: FakeClock
     ) -> None:
-        """While one thread asks a slow issuer for news, all others go on with the keys that they know."""
+        """While one thread waits for a slow issuer, the others use the known keys."""
         token = issuer.token()
-        verifier.claims(token)
-        clock.sleep(KEYS_LIVE_SECONDS)
+        access.claims(token)
+        clock.sleep(KEYS_FRESH_SECONDS)
         issuer.delay_seconds = 1.0
-        asking = threading.Thread(target=verifier.claims, args=(token,))
+        asking = threading.Thread(target=access.claims, args=(token,))
         before = issuer.requests
         asking.start()
         try:
             while issuer.requests == before:
                 time.sleep(0.01)
             began = time.monotonic()
-            assert verifier.claims(token)
+            assert access.claims(token)
             assert time.monotonic() - began < 0.5
         finally:
             asking.join(PATIENCE)
@@ -506,27 +520,27 @@ class TestMalformed:
             "bnVsbA.e30.eA", "W10.e30.eA", f"{'A' * 30_000}.e30.eA", "e30.e30.e30.e30.e30", SECRET,
         ],
     )  # fmt: skip
-    def test_no_token(self, issuer: OidcIssuer, verifier: OidcVerifier, token: str) -> None:
-        """What is no token is refused, before anything is fetched."""
-        refused(verifier, token)
+    def test_no_token(self, issuer: OidcIssuer, access: OidcAccess, token: str) -> None:
+        """Text that is no token is refused before anything is fetched."""
+        refused(access, token)
         assert issuer.requests == 0
 
-    def test_nested_without_end(self, issuer: OidcIssuer, verifier: OidcVerifier) -> None:
-        """A header of brackets, as deep as it fits, is refused."""
+    def test_nested_without_end(self, issuer: OidcIssuer, access: OidcAccess) -> None:
+        """A deeply nested header is refused."""
         for header in (b"[" * 20_000, b'{"a":' * 5_000, b'{"alg":' + b"[" * 20_000):
-            assert refused(verifier, forged(header, {}, b"x")) == "The bearer token is malformed."
+            assert refused(access, forged(header, {}, b"x")) == "The bearer token is malformed."
         assert issuer.requests == 0
 
     @pytest.mark.parametrize("kid", [7, None, [], {}, "", "ü" * 5_000, True])
-    def test_key_id(self, issuer: OidcIssuer, verifier: OidcVerifier, kid: object) -> None:
+    def test_key_id(self, issuer: OidcIssuer, access: OidcAccess, kid: object) -> None:
         """A key id may be anything."""
         token = forged({"alg": "RS256", "kid": kid}, issuer.claims(), b"x" * 256)
-        refused(verifier, token)
+        refused(access, token)
 
     @pytest.mark.parametrize("extra", [{"crit": ["b64"], "b64": False}, {"crit": ["x"]}, {"zip": "DEF"}])
-    def test_extensions(self, issuer: OidcIssuer, verifier: OidcVerifier, extra: dict[str, object]) -> None:
+    def test_extensions(self, issuer: OidcIssuer, access: OidcAccess, extra: dict[str, object]) -> None:
         """Header extensions that change what is signed are refused with everything unsigned."""
-        refused(verifier, forged({"alg": "RS256", "kid": "key-1", **extra}, issuer.claims(), b"x" * 256))
+        refused(access, forged({"alg": "RS256", "kid": "key-1", **extra}, issuer.claims(), b"x" * 256))
 
     @settings(max_examples=400, deadline=None, derandomize=True, database=None)
     @given(
@@ -550,15 +564,15 @@ class TestMalformed:
         )
     )
     def test_anything(self, token: str) -> None:
-        """Whatever the token, it is refused by our own error."""
+        """Any text is refused by our own error."""
         wanted = OidcSettings("http://127.0.0.1:9", AUDIENCE, "acsMri", "admin")
-        keys = JwksKeys(wanted, _Unreachable(), FakeClock().monotonic)
+        keys = JwksKeys(wanted.issuer, _Unreachable(), FakeClock().monotonic)
         with pytest.raises((UnauthenticatedError, IssuerUnavailableError)):
-            OidcVerifier(wanted, keys).claims(token)
+            OidcAccess(wanted, keys).claims(token)
 
 
 class _Unreachable(requests.Session):
-    """Nobody answers."""
+    """Every request fails."""
 
     def get(self, *_: Any, **__: Any) -> requests.Response:
         raise requests.ConnectionError

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from health.readiness import KEPT_SECONDS, Part, Readiness
+from health.readiness import CACHED_SECONDS, Part, Readiness
 
 
 class Time:
@@ -65,7 +65,7 @@ class TestHowOften:
         for _ in range(100):
             readiness.state()
         assert switch.looks == 1
-        time.seconds = KEPT_SECONDS
+        time.seconds = CACHED_SECONDS
         switch.on = False
         assert readiness.state().failing == "a"
         assert switch.looks == 2
@@ -84,7 +84,7 @@ class TestHowOften:
 
         readiness = Readiness([Part("a", works)], time.monotonic)
         assert readiness.state().failing is None
-        time.seconds = KEPT_SECONDS
+        time.seconds = CACHED_SECONDS
         slow.set()
         with ThreadPoolExecutor(1) as pool:
             first = pool.submit(readiness.state)

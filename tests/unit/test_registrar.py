@@ -7,13 +7,15 @@ from typing import Any
 
 import azure.functions as func
 import pytest
+from pymongo.errors import AutoReconnect
 
 from models.device import Platform
-from models.errors import ConfigurationError, DatabaseUnavailableError
+from models.errors import ConfigurationError
 from registrar.access import KeyAccess
-from registrar.rate import NoChangeLimit
 from registrar.routes import Limits, Registrar, registrar_blueprint
-from tests.fakes import ALICE, BOB, NOW, TEAMS_USER, FakeClock, InMemoryDeviceStore, app_log, registration
+from registrar.store import DeviceStore
+from tests.fakes import ALICE, BOB, NOW, TEAMS_USER, FakeClock, app_log, registration
+from tests.memory_store import FailingCollection, device_store, new_collection, no_change_limit
 
 DEFAULT_TTL = 86_400
 TOKEN = "do-not-quote-this-device-token"
@@ -71,18 +73,23 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def store() -> InMemoryDeviceStore:
-    return InMemoryDeviceStore()
+def collection() -> FailingCollection:
+    return FailingCollection(new_collection())
 
 
 @pytest.fixture
-def service(store: InMemoryDeviceStore, clock: FakeClock) -> Service:
+def store(collection: FailingCollection) -> DeviceStore:
+    return device_store(collection)
+
+
+@pytest.fixture
+def service(store: DeviceStore, clock: FakeClock) -> Service:
     return Service(lambda: registrar(store, clock, DEFAULT_TTL))
 
 
-def registrar(store: InMemoryDeviceStore, clock: FakeClock, default_ttl_seconds: int) -> Registrar:
-    """One that lets everybody in who has a key, as often as they like."""
-    return Registrar(store, KeyAccess(), NoChangeLimit(), clock, Limits(default_ttl_seconds, 20, 65_536))
+def registrar(store: DeviceStore, clock: FakeClock, default_ttl_seconds: int) -> Registrar:
+    """A registrar in the mode `key`, without a limit on changes."""
+    return Registrar(store, KeyAccess(), no_change_limit(), clock, Limits(default_ttl_seconds, 20, 65_536))
 
 
 EVERY_FUNCTION = pytest.mark.parametrize(
@@ -130,7 +137,7 @@ class TestAdd:
         clock.sleep(60)
         assert service.add() == (201, {**expected, "expiresAt": "2100-02-01T12:01:00Z"})
 
-    def test_whole_seconds(self, service: Service, store: InMemoryDeviceStore) -> None:
+    def test_whole_seconds(self, service: Service, store: DeviceStore) -> None:
         """A registration ends at the very second that the app was told."""
         service.add()
         (found,) = store.devices_of(ALICE, NOW)
@@ -152,7 +159,7 @@ class TestAdd:
         clock.sleep(1)
         assert service.get()[0] == 404
 
-    def test_default_life(self, store: InMemoryDeviceStore, clock: FakeClock) -> None:
+    def test_default_life(self, store: DeviceStore, clock: FakeClock) -> None:
         """Otherwise the default counts, as far as the user may have it."""
         service = Service(lambda: registrar(store, clock, 15_552_000))
         assert service.add()[1]["expiresAt"] == "2100-07-30T12:00:00Z"
@@ -181,7 +188,7 @@ class TestAdd:
 
 
 class TestGet:
-    def test_devices(self, service: Service, store: InMemoryDeviceStore) -> None:
+    def test_devices(self, service: Service, store: DeviceStore) -> None:
         """All unexpired devices, with token, format and end."""
         store.register(registration(device_uuid="b", device_token="t-b", platform=Platform.FCM_V1), NOW)
         store.register(registration(device_uuid="a", device_token="t-a"), NOW)
@@ -236,10 +243,15 @@ class TestDelete:
 class TestFailures:
     @EVERY_FUNCTION
     def test_database(
-        self, service: Service, store: InMemoryDeviceStore, name: str, body: bytes, params: dict[str, str]
+        self,
+        service: Service,
+        collection: FailingCollection,
+        name: str,
+        body: bytes,
+        params: dict[str, str],
     ) -> None:
-        """A database that fails is a 503 that says when to come back, and never "no devices"."""
-        store.error = DatabaseUnavailableError("MongoDB cannot be reached in time (AutoReconnect).")
+        """A failing database is a 503 with `Retry-After`, never "no devices"."""
+        collection.error = AutoReconnect("connection closed")
         with app_log() as log:
             response = service.respond(name, body=body, **params)
         assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
@@ -271,8 +283,8 @@ class TestFailures:
             service.get()
         assert log.text == ""
 
-    def test_what_nobody_expected(self, service: Service, store: InMemoryDeviceStore) -> None:
-        """Any other exception is a bug, and reaches the worker as it is."""
-        store.error = RuntimeError("a bug")
+    def test_unexpected_exception(self, service: Service, collection: FailingCollection) -> None:
+        """Any other exception is a bug and reaches the worker unchanged."""
+        collection.error = RuntimeError("a bug")
         with pytest.raises(RuntimeError, match="a bug"):
             service.get()

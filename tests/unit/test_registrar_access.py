@@ -7,12 +7,15 @@ from typing import Any
 
 import azure.functions as func
 import pytest
+from pymongo.errors import AutoReconnect
 
 from models.device import FieldLimits
-from models.errors import DatabaseUnavailableError, TooManyChangesError, UnauthenticatedError
+from models.errors import TooManyChangesError, UnauthenticatedError
 from registrar.access import Access, Caller, KeyAccess, Right
+from registrar.rate import ChangeLimit
 from registrar.routes import Limits, Registrar, answer
-from tests.fakes import ALICE, BOB, NOW, FakeClock, InMemoryDeviceStore, app_log, registration
+from tests.fakes import ALICE, BOB, NOW, FakeClock, app_log, registration
+from tests.memory_store import TIMEOUTS, FailingCollection, device_store, new_collection
 
 TOKEN = "do-not-quote-this-device-token"
 
@@ -37,10 +40,11 @@ class Untouchable:
         raise AssertionError(f"asked the database to {name}")
 
 
-class Counted:
-    """A limit on changes that keeps count."""
+class Counted(ChangeLimit):
+    """A limit on changes that remembers whose were counted."""
 
     def __init__(self, limit: int = 1_000) -> None:
+        super().__init__(new_collection(), TIMEOUTS, limit)
         self.users: list[str] = []
         self._limit = limit
 
@@ -52,9 +56,9 @@ class Counted:
 
 
 LIMITS = Limits(86_400, devices_per_user=2, body_bytes=1_024, fields=FieldLimits(32, 16, 64))
-BACKEND = As(Caller(Right.ANYBODY))
-HERSELF = As(Caller(Right.SELF, ALICE))
-SOMEBODY_ELSE = As(Caller(Right.SELF, BOB))
+BACKEND = As(Caller(Right.FUNCTION_KEY))
+HERSELF = As(Caller(Right.OWN_USER, ALICE))
+SOMEBODY_ELSE = As(Caller(Right.OWN_USER, BOB))
 NOBODY = As(None)
 
 type Work = Callable[[Registrar, str], func.HttpResponse]
@@ -89,7 +93,7 @@ EVERY_FUNCTION = pytest.mark.parametrize("work", [add, get, delete, delete_all])
 
 
 def registrar(access: Access, store: Any = None, changes: Any = None) -> Registrar:
-    return Registrar(store or InMemoryDeviceStore(), access, changes or Counted(), FakeClock(), LIMITS)
+    return Registrar(store or device_store(), access, changes or Counted(), FakeClock(), LIMITS)
 
 
 def read(response: func.HttpResponse) -> dict[str, Any]:
@@ -115,7 +119,7 @@ class TestOrder:
     @EVERY_FUNCTION
     def test_stranger_learns_nothing(self, work: Work) -> None:
         """The whole answer to a stranger is the same for a registered and for an unregistered user."""
-        store = InMemoryDeviceStore()
+        store = device_store()
         without = work(registrar(SOMEBODY_ELSE, store), ALICE)
         store.register(registration(), NOW)
         with_device = work(registrar(SOMEBODY_ELSE, store), ALICE)
@@ -146,7 +150,7 @@ class TestOrder:
 class TestAnswers:
     def test_tokens_are_for_backends(self) -> None:
         """A user who looks himself up gets his devices without their tokens; a backend gets them."""
-        store = InMemoryDeviceStore()
+        store = device_store()
         add(registrar(HERSELF, store), ALICE)
         mine = get(registrar(HERSELF, store), ALICE)
         assert TOKEN.encode() not in mine.get_body()
@@ -157,7 +161,7 @@ class TestAnswers:
 
     def test_given_way(self) -> None:
         """The answer names the devices that gave way, and has no such member where none did."""
-        store = InMemoryDeviceStore()
+        store = device_store()
         service = Registrar(store, HERSELF, Counted(), clock := FakeClock(), LIMITS)
         answers = []
         for name in ("one", "two", "three"):
@@ -169,7 +173,7 @@ class TestAnswers:
 
     def test_all_deleted(self) -> None:
         """The answer says how many there were, again and again."""
-        store = InMemoryDeviceStore()
+        store = device_store()
         add(registrar(HERSELF, store), ALICE)
         for count in (1, 0, 0):
             response = delete_all(registrar(HERSELF, store), ALICE)
@@ -210,8 +214,9 @@ class TestAnswers:
     @EVERY_FUNCTION
     def test_nothing_is_logged_of_a_refusal(self, work: Work) -> None:
         """Neither a refused caller nor a failing database has anything of a request written down."""
-        store = InMemoryDeviceStore()
-        store.error = DatabaseUnavailableError("away")
+        collection = FailingCollection(new_collection())
+        collection.error = AutoReconnect("away")
+        store = device_store(collection)
         with app_log() as log:
             work(registrar(SOMEBODY_ELSE, store), ALICE)
             work(registrar(NOBODY, store), ALICE)

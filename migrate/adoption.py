@@ -1,0 +1,90 @@
+"""Takes registrations over from an older registrar, without overruling any that an app has made here."""
+
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
+from enum import Enum
+
+from pymongo import errors
+from pymongo.collection import Collection
+
+from common import mongodb
+from models.device import DeviceRegistration
+from registrar import document
+from registrar.store import create_indexes
+
+_BEFORE_ANY_REGISTRATION = timedelta(days=36_525)
+"""How far adopted registrations are dated back: a century, so that every registration by an app is newer."""
+
+
+class Adoption(Enum):
+    """What adopting a registration came to."""
+
+    TAKEN_OVER = "taken over"
+    REGISTERED_SINCE = "registered since"
+    """An app has registered the token here, for any user."""
+    DEVICE_REGISTERED_SINCE = "device registered since"
+    """The user's device has registered another token here."""
+
+
+class AdoptionStore:
+    """Writes adopted registrations to the registrar's collection. Safe to share between threads."""
+
+    def __init__(self, collection: Collection[mongodb.Document], timeouts: mongodb.Timeouts) -> None:
+        """Take the registrar's collection, and how long each method may take."""
+        self._collection = collection
+        self._timeouts = timeouts
+        self._indexes_ready = False
+
+    def adopt(self, registration: DeviceRegistration, now: datetime) -> Adoption:
+        """Take over a registration, dated back to before any that was made here.
+
+        A registration by an app wins, whether it is made before, after or during this. Of two adoptions the
+        later one wins.
+
+        Raises:
+            DatabaseUnavailableError, ConfigurationError: the outcome is unknown; adopting again does no harm.
+        """
+        as_of = mongodb.milliseconds(now) - _BEFORE_ANY_REGISTRATION
+        with self._work():
+            self._ensure_indexes()
+            try:
+                # A newer document does not match, so the upsert tries to insert and meets its `_id`.
+                self._collection.update_one(
+                    {"_id": registration.registration_id, "updatedAt": {"$lte": as_of}},
+                    {"$set": document.fields_of(registration, as_of)},
+                    upsert=True,
+                )
+            except errors.DuplicateKeyError:
+                return Adoption.REGISTERED_SINCE
+            others = document.others_of_device(registration)
+            self._collection.delete_many({**others, "updatedAt": {"$lt": as_of}})
+            # Looked up after the insert: an app that registers the device after this look-up deletes what was
+            # inserted before it.
+            if self._collection.find_one({**others, "updatedAt": {"$gt": as_of}}, {"_id": 1}) is None:
+                return Adoption.TAKEN_OVER
+            self._collection.delete_one(
+                {"_id": registration.registration_id, "acsMri": registration.acs_mri, "updatedAt": as_of}
+            )
+            return Adoption.DEVICE_REGISTERED_SINCE
+
+    def foresee(self, registration: DeviceRegistration, now: datetime) -> Adoption:
+        """What `adopt` would come to now; changes nothing.
+
+        Raises:
+            DatabaseUnavailableError, ConfigurationError: nothing is known.
+        """
+        newer = {"updatedAt": {"$gt": mongodb.milliseconds(now) - _BEFORE_ANY_REGISTRATION}}
+        with self._work():
+            if self._collection.find_one({"_id": registration.registration_id, **newer}, {"_id": 1}):
+                return Adoption.REGISTERED_SINCE
+            if self._collection.find_one({**document.others_of_device(registration), **newer}, {"_id": 1}):
+                return Adoption.DEVICE_REGISTERED_SINCE
+        return Adoption.TAKEN_OVER
+
+    def _work(self) -> AbstractContextManager[None]:
+        return mongodb.work(self._collection, self._timeouts)
+
+    def _ensure_indexes(self) -> None:
+        if not self._indexes_ready:
+            create_indexes(self._collection)
+            self._indexes_ready = True
