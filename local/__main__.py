@@ -6,8 +6,9 @@ import sys
 import threading
 from pathlib import Path
 
+from local.page import running_page
 from local.page.host_lines import HostLines
-from local.page.running_page import USUAL_PORT, PageError, RunningPage
+from local.page.running_page import PageError, RunningPage
 from local.process import ChildError
 from local.samples import CALLEE, phones
 from local.stack import Stack, StackOptions
@@ -61,7 +62,7 @@ def main() -> int:
     parser.add_argument(
         "--page-port",
         type=int,
-        help=f"of the page; {USUAL_PORT} or a free one if left out, 0 takes a free one",
+        help=f"of the page; {running_page.DEFAULT_PORT} or a free one if left out, 0 takes a free one",
     )
     parser.add_argument("--storage", type=Path, help="keep the database's files here; thrown away otherwise")
     parser.add_argument("--log-level", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))

@@ -1,4 +1,4 @@
-"""A throw-away certificate authority, and a certificate of the hub simulator by it."""
+"""A temporary certificate authority, and a server certificate that it signed."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,17 +19,17 @@ class Certificates:
     """PEM files."""
 
     authority: Path
-    """The new authority alone."""
+    """The certificate of the new authority only."""
     bundle: Path
-    """The public authorities and the new one: a client loads as many of them as it does in production."""
+    """The public authorities and the new one, so that a client loads as many as in production."""
     certificate: Path
     key: Path
 
 
 def make_certificates(directory: Path, host: str, *, loopback: bool = True) -> Certificates:
-    """Make them for `host` and, unless told otherwise, for this machine, with P-256 keys."""
+    """Make P-256 keys and certificates for `host` and, if `loopback`, for `localhost` and 127.0.0.1."""
     authority_key, server_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    authority_name = _name("throw-away authority")
+    authority_name = _name("temporary authority")
     authority = (
         _certificate(authority_name, authority_name, authority_key.public_key())
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)

@@ -1,7 +1,6 @@
 """The embedded MongoDB for development and tests: SecantusDB, in a process of its own.
 
-SecantusDB is GPL-2.0-only and therefore neither imported nor required by the app; it speaks the MongoDB wire
-protocol.
+It speaks the MongoDB wire protocol. SecantusDB is GPL-2.0-only: the app neither imports nor requires it.
 """
 
 import os
@@ -21,24 +20,23 @@ from pymongo.errors import PyMongoError
 from local.process import Child, ChildError, OnLine
 
 START_TIMEOUT = 30.0
-"""Seconds until the database must answer a ping; it usually takes half of one."""
+"""Seconds until the database must answer a ping; half a second is usual."""
 
-# Below the ports that Linux (32768-60999) and macOS (49152-65535) hand out to outgoing connections: while the
-# database is down for a restart, a client that keeps reconnecting to such a port could be given it for its
-# own end, connect to itself, and keep the database from coming back.
+# Below the ephemeral ports of Linux (32768-60999) and macOS (49152-65535): while the database is down for a
+# restart, a reconnecting client could get such a port for its own end, connect to itself and block the port.
 _PORTS = range(20000, 32768)
 _PORT_ATTEMPTS = 5
 
 
 class DatabaseStartError(Exception):
-    """The database did not start; the message ends with its last lines."""
+    """The database did not start; the message ends with its last output."""
 
 
 class EmbeddedDatabase:
-    """One database on loopback; `with EmbeddedDatabase() as database: MongoClient(database.uri)`.
+    """One database on loopback: `with EmbeddedDatabase() as database: MongoClient(database.uri)`.
 
-    Without `storage` the data lives as long as the process; with a directory it outlives `stop` and, by
-    a synced log, every acknowledged write outlives `kill`. After either, `start` brings it back.
+    Without `storage` the data is lost when the process ends. With a directory, the data survives `stop`, and
+    every acknowledged write survives `kill`. `start` starts it again after either.
     """
 
     def __init__(
@@ -49,13 +47,13 @@ class EmbeddedDatabase:
         options: Sequence[str] = (),
         on_line: OnLine | None = None,
     ) -> None:
-        """Take what differs from the usual.
+        """Take what differs from the default.
 
         Args:
-            storage: a directory that outlives it.
-            test_commands: allows fail points (`configureFailPoint`).
-            options: more of `secantusd-py`.
-            on_line: gets every line of its log.
+            storage: a directory for the data.
+            test_commands: allow fail points (`configureFailPoint`).
+            options: additional options of `secantusd-py`.
+            on_line: is called with every line of its log.
         """
         self._storage = storage
         self._test_commands = test_commands
@@ -67,19 +65,19 @@ class EmbeddedDatabase:
 
     @property
     def uri(self) -> str:
-        """The connection string, the same before and after a restart."""
+        """The connection string; a restart does not change it."""
         if self._port is None:
             raise DatabaseStartError("the database has not been started yet")
-        # Direct: while it shuts down, it answers one `hello` that makes a discovering driver forget it.
+        # Direct: its `hello` during shutdown makes a driver with discovery drop the server for good.
         return f"mongodb://127.0.0.1:{self._port}/?directConnection=true"
 
     @property
     def pid(self) -> int | None:
-        """The process id, `None` while it is down."""
+        """The process id, `None` while it is stopped."""
         return self._child.pid if self._child is not None else None
 
     def start(self) -> None:
-        """Start it and wait until it answers; raises DatabaseStartError. Does nothing while it runs."""
+        """Start it and wait until it answers; raises DatabaseStartError. No effect while it runs."""
         if self._child is not None:
             return
         if self._port is not None:
@@ -90,7 +88,7 @@ class EmbeddedDatabase:
             try:
                 self._launch(port)
             except DatabaseStartError:
-                # Somebody may have taken the port between our look and its bind.
+                # Another process may have taken the port in the meantime.
                 if attempt == _PORT_ATTEMPTS or not _is_taken(port):
                     raise
             else:
@@ -98,19 +96,19 @@ class EmbeddedDatabase:
                 return
 
     def stop(self) -> None:
-        """SIGTERM and wait: it flushes its storage, which takes about four seconds."""
+        """Send SIGTERM and wait; it flushes its storage, which takes about four seconds."""
         if self._child is not None:
             self._child.stop(grace=20.0)
         self._forget()
 
     def kill(self) -> None:
-        """SIGKILL, as if the machine's out-of-memory killer had come."""
+        """Send SIGKILL, as the out-of-memory killer does."""
         if self._child is not None:
             self._child.kill()
         self._forget()
 
     def prune_ttl(self) -> None:
-        """Sweep the expired documents now; by itself it sweeps every 60 seconds, like MongoDB."""
+        """Delete expired documents now; otherwise they are deleted every 60 seconds, as in MongoDB."""
         client = self._client(timeout=10.0)
         try:
             client.admin.command("secantusAdmin.pruneTtl")
@@ -127,7 +125,7 @@ class EmbeddedDatabase:
         self.stop()
 
     def _launch(self, port: int) -> None:
-        # With `:memory:` it keeps its files in a temporary directory, which a killed process cannot remove.
+        # With `:memory:` it uses a temporary directory, which a killed process cannot remove.
         self._scratch = TemporaryDirectory(prefix="embedded-mongodb-", ignore_cleanup_errors=True)
         try:
             self._child = Child.spawn(
@@ -169,7 +167,7 @@ class EmbeddedDatabase:
                 _check_alive(child, deadline)
         finally:
             client.close()
-        # Were the port somebody else's, our own process would have given up on it.
+        # If another process has the port, ours has ended.
         _check_alive(child, deadline)
 
     def _client(self, timeout: float) -> MongoClient[dict[str, Any]]:
@@ -222,7 +220,7 @@ def _free_port() -> int:
 
 
 def _is_taken(port: int) -> bool:
-    """Whether somebody listens on the port."""
+    """A process listens on the port."""
     with socket.socket() as probe:
         probe.settimeout(1.0)
         return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,4 +1,4 @@
-"""`python -m local.demo`: three phones register, two calls come in, and it shows what each phone received."""
+"""`python -m local.demo`: three phones register, two calls arrive, and the pushes of each phone are shown."""
 
 import json
 import sys
@@ -20,7 +20,7 @@ _SECRET_KEYS = frozenset({"cp", "recipientId", "callerId"})
 
 
 class DemoError(Exception):
-    """The app did not do what it should; the message says what."""
+    """The app did not answer as expected; the message says how."""
 
 
 def _expect(response: requests.Response, status: int, what: str) -> None:
@@ -73,7 +73,7 @@ def _call(
         table.add_row(f"{phone.name}\nrang once", rung[0].format, _headers(rung[0]), _masked(rung[0].body))
     console.print(table)
     if len(pushes) != len(devices):
-        raise DemoError(f"The hub took {len(pushes)} pushes for {len(devices)} phones ({schema}).")
+        raise DemoError(f"The hub accepted {len(pushes)} pushes for {len(devices)} phones ({schema}).")
 
 
 def _headers(push: ReceivedPush) -> str:
@@ -83,7 +83,7 @@ def _headers(push: ReceivedPush) -> str:
 
 
 def _masked(body: str) -> str:
-    """The body for a person to read, with what is secret or names a person as fingerprints."""
+    """The body as indented JSON, with secrets and personal data as fingerprints."""
 
     def mask(value: Any, key: str = "") -> Any:  # noqa: ANN401 - any JSON
         if isinstance(value, dict):
@@ -94,7 +94,7 @@ def _masked(body: str) -> str:
 
 
 def main() -> int:
-    """Run the demo; 0 only if every phone rang exactly once a call."""
+    """Run the demo; 0 only if every phone rang exactly once per call."""
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     try:
         with Stack(StackOptions(tell=console.print)) as stack:
@@ -104,12 +104,12 @@ def main() -> int:
             _subscribe(console, stack)
             _call(console, stack, devices, event_grid_event(incoming_call_data()), "the Event Grid schema")
             _call(console, stack, devices, cloud_event(incoming_call_data()), "CloudEvents 1.0")
-            console.print("\n[bold green]Every phone rang exactly once a call.[/]")
+            console.print("\n[bold green]Every phone rang exactly once per call.[/]")
     except (DemoError, ChildError) as error:
         console.print(f"[bold red]The demo failed.[/] {escape(str(error))}")
         return 1
     except requests.RequestException as error:
-        # Its message quotes the URL, and the webhook's has the key in it.
+        # Its message quotes the URL, and the webhook's URL contains the key.
         console.print(f"[bold red]The demo failed.[/] No answer on loopback: {type(error).__name__}")
         return 1
     return 0

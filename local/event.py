@@ -1,4 +1,4 @@
-"""`python -m local.event MRI`: writes an IncomingCall event for that user, ready to be delivered."""
+"""`python -m local.event MRI`: print an IncomingCall event for that user, ready to be delivered."""
 
 import argparse
 import json
@@ -10,9 +10,9 @@ def main() -> None:
     """Print a batch of one event."""
     parser = argparse.ArgumentParser(prog="python -m local.event", description=__doc__)
     parser.add_argument("mri", nargs="?", default=CALLEE)
-    parser.add_argument("--from-name", default="Grace Hopper", help="what the phone shows")
+    parser.add_argument("--from-name", default="Grace Hopper", help="the caller's display name")
     parser.add_argument(
-        "--cloud-event", action="store_true", help="CloudEvents 1.0, not the Event Grid schema"
+        "--cloud-event", action="store_true", help="in CloudEvents 1.0 instead of the Event Grid schema"
     )
     arguments = parser.parse_args()
     data = incoming_call_data(arguments.mri, display_name=arguments.from_name)

@@ -1,4 +1,4 @@
-"""Child processes of the development tools: started, watched, drained, stopped, and never left behind."""
+"""Child processes: started, read, stopped, and ended with their parent."""
 
 import atexit
 import ctypes
@@ -16,16 +16,16 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 OnLine = Callable[[str, str], None]
-"""Called with ("stdout" or "stderr", the line without its end) for every line, from another thread."""
+"""Called from another thread with ("stdout" or "stderr", the line without its line break)."""
 
 KEPT_LINES = 400
-"""How many of the last lines are kept for error messages."""
+"""Number of last lines that are kept for error messages."""
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
 class ChildError(Exception):
-    """The child did not do what was waited for; the message ends with its last lines."""
+    """The child failed or took too long; the message ends with its last lines."""
 
 
 def python_module(module: str, *arguments: str) -> list[str]:
@@ -34,10 +34,10 @@ def python_module(module: str, *arguments: str) -> list[str]:
 
 
 class Child:
-    """A child process; made by `spawn`, ended by `stop`, `kill` or leaving the `with` block.
+    """A child process; `spawn` starts it; `stop`, `kill` or the end of the `with` block ends it.
 
-    Both output pipes are read all the time, so the child never blocks on a full one. If this process dies,
-    whatever the way, the child gets SIGTERM (Linux only; elsewhere only a regular exit stops it).
+    Both output pipes are read all the time, so that the child never blocks on a full pipe. If this process
+    ends in any way, the child gets SIGTERM (Linux only; on other systems only a regular exit stops it).
     """
 
     def __init__(self, name: str, command: Sequence[str], on_line: OnLine | None) -> None:
@@ -61,7 +61,7 @@ class Child:
         directory: Path | None = None,
         on_line: OnLine | None = None,
     ) -> Self:
-        """Start `command`; `environment` is the whole environment, this process's own if left out."""
+        """Start `command`; `environment` is its whole environment, by default that of this process."""
         child = cls(name, command, on_line)
         child._start(environment, directory)
         atexit.register(child.stop)
@@ -78,17 +78,17 @@ class Child:
         return self._running().poll()
 
     def wait_for_ready(self, timeout: float) -> dict[str, Any]:
-        """The child's ready line, a JSON object on stdout with `"ready": true`; raises ChildError."""
+        """Wait for the ready line, a JSON object on stdout with `"ready": true`; raises ChildError."""
         self._wait(lambda: self._ready is not None, "its ready line", timeout)
         return dict(self._ready or {})
 
     def wait_for_line(self, text: str, timeout: float) -> str:
-        """The first kept line, of either stream, that contains `text`; raises ChildError."""
+        """Wait for a line of either stream that contains `text`; raises ChildError."""
         self._wait(lambda: any(text in line for line in self._lines), f"a line with {text!r}", timeout)
         return next(line for line in self.lines() if text in line)
 
     def wait(self, timeout: float) -> int:
-        """The exit status once the child has ended by itself; raises ChildError."""
+        """Wait until the child has ended by itself; returns its exit status, raises ChildError."""
         self._wait(lambda: False, "its end", timeout, or_end=True)
         self._reap()
         return self._running().wait()
@@ -99,7 +99,7 @@ class Child:
             return list(self._lines)
 
     def stop(self, grace: float = 15.0) -> None:
-        """SIGTERM, and SIGKILL after `grace` seconds; nothing if it has ended already."""
+        """Send SIGTERM, and SIGKILL after `grace` seconds; no effect if it has ended."""
         if self.returncode is None:
             self._running().terminate()
             try:
@@ -109,7 +109,7 @@ class Child:
         self._reap()
 
     def kill(self) -> None:
-        """SIGKILL: the child gets no chance to finish anything."""
+        """Send SIGKILL."""
         if self.returncode is None:
             self._running().kill()
         self._reap()
@@ -123,12 +123,12 @@ class Child:
         self.stop()
 
     def __repr__(self) -> str:
-        # Not the command or the environment: both may hold secrets.
+        # Without command and environment: both may contain secrets.
         return f"<Child {self.name} pid={self.pid} returncode={self.returncode}>"
 
     def _start(self, environment: Mapping[str, str] | None, directory: Path | None) -> None:
         # Linux sends the death signal when the *thread* that started the child ends (prctl(2)). The thread
-        # that reads the child's stdout lives as long as the child, so that one starts it.
+        # that reads stdout lives as long as the child, so it starts the child.
         started = threading.Event()
         reader = threading.Thread(
             target=self._launch_and_drain,
@@ -147,7 +147,7 @@ class Child:
     ) -> None:
         try:
             self._process = process = subprocess.Popen(
-                _leashed(self._command),
+                _with_death_signal(self._command),
                 env=None if environment is None else dict(environment),
                 cwd=directory,
                 stdin=subprocess.DEVNULL,
@@ -155,7 +155,7 @@ class Child:
                 stderr=subprocess.PIPE,
                 encoding="utf-8",
                 errors="replace",
-                # A Ctrl-C in the terminal reaches only the parent, which then stops its children in order.
+                # Ctrl-C in the terminal then reaches the parent only, which stops its children in order.
                 start_new_session=True,
             )
             stderr = threading.Thread(
@@ -198,11 +198,11 @@ class Child:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise ChildError(self._explain(f"took more than {timeout:g} s for {awaited}"))
-                # The end itself notifies nobody, only the end of its pipes does: look now and then.
+                # The end of the process sends no notification, only the end of its pipes: poll.
                 self._changed.wait(min(left, 0.1))
 
     def _has_ended(self) -> bool:
-        """Ended, and everything that it wrote has been read."""
+        """The process has ended, and its output has been read."""
         return self.returncode is not None and not any(one.is_alive() for one in self._drains)
 
     def _explain(self, what: str) -> str:
@@ -215,7 +215,7 @@ class Child:
     def _reap(self) -> None:
         self._running().wait()
         for drain in self._drains:
-            # A pipe that a grandchild keeps open has no end to wait for.
+            # A grandchild may keep the pipe open, so the wait is bounded.
             if drain is not threading.current_thread():
                 drain.join(timeout=2.0)
         atexit.unregister(self.stop)
@@ -229,18 +229,18 @@ def _ready_line(line: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) and value.get("ready") is True else None
 
 
-def _leashed(command: Sequence[str]) -> list[str]:
-    """The command that dies with its parent: this file, run as a script, asks for that and becomes it."""
+def _with_death_signal(command: Sequence[str]) -> list[str]:
+    """The command, started through this file as a script, so that it ends with its parent (Linux)."""
     if sys.platform != "linux":
         return list(command)
-    # Between fork and exec a threaded parent should run no Python (`preexec_fn`), so it is done after exec.
+    # A threaded parent must not run Python between fork and exec (`preexec_fn`): done after exec instead.
     return [sys.executable, "-I", "-S", __file__, str(os.getpid()), *command]
 
 
 def _become(parent: int, command: Sequence[str]) -> None:
-    """Ask the kernel for SIGTERM at the parent's death, then turn into `command`; the process id stays."""
+    """Ask the kernel for SIGTERM when the parent ends, then exec `command` in this process."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:  # it died before the kernel knew
+    if os.getppid() != parent:  # the parent ended before the request
         sys.exit(1)
     try:
         os.execvp(command[0], list(command))  # noqa: S606 - the caller's own command, no shell

@@ -1,4 +1,4 @@
-"""Events, phones and users that look like the real ones, for the demo and the tests."""
+"""Events, phones and users in the form of real ones, for the demo and the tests."""
 
 import base64
 import gzip
@@ -20,7 +20,7 @@ SOURCE = (
 
 @dataclass(frozen=True, slots=True)
 class Phone:
-    """A simulated device and what its app sends to register it."""
+    """A simulated device."""
 
     name: str
     device_uuid: str
@@ -34,7 +34,7 @@ class Phone:
 
 
 def phones() -> tuple[Phone, ...]:
-    """An iPhone, an Android phone and a Windows PC, with new tokens shaped as their platforms' are."""
+    """An iPhone, an Android phone and a Windows PC, with random tokens in the form of their platforms."""
     return (
         Phone("iPhone", str(uuid.uuid4()).upper(), uuid.uuid4().hex * 2, "apple"),
         Phone(
@@ -53,13 +53,13 @@ def phones() -> tuple[Phone, ...]:
 
 
 def call_context_cp(call_id: str) -> str:
-    """What the phone gets as `cp`: base64 of gzip JSON."""
+    """The push's `cp`: base64 of gzip JSON."""
     secret = {"callId": call_id, "conversationId": str(uuid.uuid4()), "endpoints": ["conv-euwe-01"] * 4}
     return base64.b64encode(gzip.compress(json.dumps(secret).encode())).decode()
 
 
 def incoming_call_context(cp: str) -> str:
-    """The event's `incomingCallContext` around `cp`, unsigned as the real one is."""
+    """The event's `incomingCallContext` with `cp` in it, unsigned like the real one."""
     header = base64.urlsafe_b64encode(b'{"alg":"none","typ":"JWT"}').decode().rstrip("=")
     claims = json.dumps({"cc": cp, "shrToken": f"share-{uuid.uuid4()}"})
     return f"{header}.{base64.b64encode(claims.encode()).decode().rstrip('=')}."
@@ -109,5 +109,5 @@ def cloud_event(data: dict[str, Any], *, time: datetime | None = None) -> dict[s
 
 
 def event_time(time: datetime | None = None) -> str:
-    """`time`, now by default, with the seven fractional digits that Event Grid writes."""
+    """`time`, by default now, with seven fractional digits as Event Grid writes it."""
     return (time or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%S.%f0Z")

@@ -1,12 +1,12 @@
-"""What aiohttp's server may write about a request that is no HTTP."""
+"""Keeps malformed requests out of aiohttp's log."""
 
 import logging
 
 from aiohttp.http_exceptions import HttpProcessingError
 
 
-class _QuotesNoRequest(logging.Filter):
-    """Leaves out the parser's exception: it quotes the request line or header, and a key in it."""
+class _HideRequest(logging.Filter):
+    """Drops the parser's exception: it quotes the request line or a header, which may contain a key."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
@@ -17,5 +17,5 @@ class _QuotesNoRequest(logging.Filter):
 
 
 def keep_requests_out_of_the_log() -> None:
-    """From now on a request that cannot be parsed is logged by the kind of its fault alone."""
-    logging.getLogger("aiohttp.server").addFilter(_QuotesNoRequest())
+    """Log only the type of the error of a malformed request from now on."""
+    logging.getLogger("aiohttp.server").addFilter(_HideRequest())

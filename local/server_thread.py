@@ -1,48 +1,48 @@
-"""An asyncio server in a thread of its own, from `start` to `stop`, beside code that is not asyncio's."""
+"""An asyncio server in a thread of its own, for callers without an event loop."""
 
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 
-_SECONDS = 10.0
-"""For starting, and for stopping."""
+_TIMEOUT = 10.0
+"""Seconds for starting and for stopping."""
 
 Serve = Callable[[Callable[[int], None], asyncio.Event], Awaitable[None]]
-"""Calls the first with the port once it listens, and serves until the second is set."""
+"""Calls the first argument with the port when it listens; serves until the second one is set."""
 
 
 class ServerThread:
-    """Can be started again after it was stopped."""
+    """Runs a server from `start` to `stop`; it can be started again."""
 
     def __init__(self, name: str, serve: Serve) -> None:
-        """`name` is the thread's."""
+        """`name`: of the thread."""
         self._name = name
         self._serve = serve
         self._thread: threading.Thread | None = None
         self._stop: Callable[[], object] = lambda: None
 
     def start(self) -> int:
-        """The port, once it listens; OSError if it cannot."""
+        """Wait until it listens; returns the port, raises OSError."""
         if self._thread is not None:
-            raise RuntimeError(f"{self._name} is running already")
+            raise RuntimeError(f"{self._name} is already running")
         listening: Future[int] = Future()
         thread = threading.Thread(target=self._run, args=(listening,), name=self._name, daemon=True)
         thread.start()
         try:
-            port = listening.result(_SECONDS)
+            port = listening.result(_TIMEOUT)
         except BaseException:
-            thread.join(_SECONDS)
+            thread.join(_TIMEOUT)
             raise
         self._thread = thread
         return port
 
     def stop(self) -> None:
-        """Returns once it has ended; does nothing to a stopped one."""
+        """Wait until it has ended; no effect if it is not running."""
         if self._thread is None:
             return
         self._stop()
-        self._thread.join(_SECONDS)
+        self._thread.join(_TIMEOUT)
         if self._thread.is_alive():
             raise RuntimeError(f"{self._name} did not stop")
         self._thread = None

@@ -1,4 +1,4 @@
-"""Everything that the app needs, on loopback: embedded MongoDB, hub simulator, Functions hosts."""
+"""Starts what the app needs on loopback: embedded MongoDB, hub simulator, Functions hosts."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -29,32 +29,32 @@ DATABASE_NAME = "calling"
 THREADS = 64
 START_TIMEOUT_SECONDS = 60.0
 REQUEST_TIMEOUT_SECONDS = 40.0
-"""Longer than the 30 s that Event Grid waits, so that a slow answer is seen for what it is."""
+"""Longer than Event Grid's 30 s, so that a slow answer is received and not a time-out here."""
 
 
 @dataclass(frozen=True, slots=True)
 class StackOptions:
-    """What a stack may differ in; the defaults suit a test."""
+    """Options of a stack; the defaults suit a test."""
 
     port: int = 0
-    """Of the first host; 0 takes a free one."""
+    """Port of the first host; 0 takes a free one."""
     hosts: int = 1
-    """Worker processes, each a Functions host of its own."""
+    """Number of Functions hosts, each a worker process."""
     settings: Mapping[str, str] = field(default_factory=dict)
-    """App settings beside those that name the database and the hub; they win."""
+    """Additional app settings; they override those of the database and the hub."""
     storage: Path | None = None
-    """Where the database keeps its files; None for a throw-away one."""
+    """Directory of the database; `None` for a temporary one."""
     log_level: str = "INFO"
     test_commands: bool = False
-    """Let tests order fail points from the database."""
+    """Allow fail points in the database."""
     on_line: OnLine | None = None
-    """Called with every line that a host writes."""
+    """Called with every line of a host's output."""
     tell: Callable[[str], None] = lambda _: None
-    """Told what is being started."""
+    """Called with progress messages."""
 
 
 class Host:
-    """One running Functions host, as its callers see it."""
+    """A running Functions host and a client for it."""
 
     def __init__(self, child: Child, url: str, keys: KeyRing) -> None:
         self.child = child
@@ -70,9 +70,9 @@ class Host:
         *,
         function: str | None = None,
         headers: Mapping[str, str] | None = None,
-        **content: Any,  # noqa: ANN401 - handed on to requests
+        **content: Any,  # noqa: ANN401 - passed on to requests
     ) -> requests.Response:
-        """Call an HTTP function; with the key of `function`, if it is named."""
+        """Call an HTTP function, with the key of `function` if it is given."""
         key = {"x-functions-key": self.keys.functions[function]} if function else {}
         url = f"{self.url}/api/{route}"
         return self._session.request(
@@ -84,7 +84,7 @@ class Host:
         return self.call("POST", "add_device_token", function="AddDeviceToken", json=body)
 
     def get_device_registrations(self, acs_mri: str) -> requests.Response:
-        """Look a user's devices up."""
+        """Look up a user's devices."""
         return self.call(
             "GET", "get_device_registrations", function="GetDeviceRegistrations", params={"acsMri": acs_mri}
         )
@@ -100,7 +100,7 @@ class Host:
 
     @property
     def webhook_url(self) -> str:
-        """Where Event Grid delivers, with the system key."""
+        """The URL for Event Grid, with the system key."""
         key = self.keys.system[EVENT_GRID_SYSTEM_KEY]
         return f"{self.url}/runtime/webhooks/EventGrid?functionName=IncomingCallEventHandler&code={key}"
 
@@ -126,7 +126,7 @@ class Host:
 
 
 class Stack:
-    """Starts everything on entering, stops all of it on leaving."""
+    """Starts everything on entering the `with` block and stops it on leaving."""
 
     def __init__(self, options: StackOptions | None = None) -> None:
         self.options = options or StackOptions()
@@ -168,7 +168,7 @@ class Stack:
         self.hosts.clear()
 
     def start_host(self, port: int = 0) -> Host:
-        """One more worker process over the same database and hub; the caller closes it."""
+        """Start another host over the same database and hub; the caller closes it."""
         command = python_module("local.host", "--port", str(port), "--log-level", self.options.log_level)
         child = Child.spawn(
             "host",
@@ -184,12 +184,12 @@ class Stack:
             raise
 
     def _environment(self) -> dict[str, str]:
-        """The settings, and nothing that the developer's own environment sets of them."""
+        """The app's settings, without those in the developer's own environment."""
         names = {name.lower() for name in setting_names()}
         kept = {name: value for name, value in os.environ.items() if name.lower() not in names}
         return {
             **kept,
-            # A developer's proxy has no business between processes of one machine.
+            # A developer's proxy must not stand between processes of one machine.
             "NO_PROXY": "127.0.0.1",
             "no_proxy": "127.0.0.1",
             "FUNCTIONS_WORKER_RUNTIME": "python",

@@ -1,4 +1,4 @@
-"""The app as the page's backend calls it: the real API and the real webhook, with their keys."""
+"""A client for the app: the real API and the real webhook, with their keys."""
 
 import time
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from local.stack import REQUEST_TIMEOUT_SECONDS, Host
 
 @dataclass(frozen=True, slots=True)
 class AppAnswer:
-    """What the app answered. `status` is None where it did not, and `problem` says why."""
+    """The app's answer. Without one, `status` is `None` and `problem` says why."""
 
     status: int | None
     body: Any
@@ -22,10 +22,10 @@ class AppAnswer:
 
 
 class AppClient:
-    """Cancellable, so that stopping the page waits for no answer. Use it in the loop that entered it."""
+    """Its requests can be cancelled when the page stops. Use it in the event loop that entered it."""
 
     def __init__(self, host: Host) -> None:
-        """`host` says where the app is and which keys open it."""
+        """`host` has the app's address and keys."""
         self._host = host
 
     async def __aenter__(self) -> Self:
@@ -58,7 +58,7 @@ class AppClient:
         headers = {"x-functions-key": self._host.keys.functions[function]}
         return await self._request(method, f"{self._host.url}/api/{route}", headers=headers, **content)
 
-    async def _request(self, method: str, url: str, **content: Any) -> AppAnswer:  # noqa: ANN401 - handed on
+    async def _request(self, method: str, url: str, **content: Any) -> AppAnswer:  # noqa: ANN401 - passed on
         began = time.monotonic()
 
         def took() -> int:
@@ -74,5 +74,5 @@ class AppClient:
         except TimeoutError:
             return AppAnswer(None, None, took(), "the app did not answer in time")
         except (aiohttp.ClientError, ValueError) as error:
-            # Its text may quote the URL, and with it the key.
+            # Its text may quote the URL, which contains the key.
             return AppAnswer(None, None, took(), f"the app could not be reached ({type(error).__name__})")

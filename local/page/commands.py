@@ -1,4 +1,4 @@
-"""What the page may ask for: requests from the browser, validated. What the app judges is not judged here."""
+"""The browser's requests, validated in form. What the app validates itself is not validated here."""
 
 from typing import Annotated, Literal
 
@@ -16,10 +16,10 @@ _Text = Annotated[str, Field(max_length=5_000)]
 
 
 class BadCommandError(ValueError):
-    """The browser asked for something that makes no sense; the message says what."""
+    """The request is malformed or cannot be carried out; the message says why."""
 
 
-class Order(BaseModel):
+class Command(BaseModel):
     """Frozen; camelCase in JSON."""
 
     model_config = ConfigDict(
@@ -27,8 +27,8 @@ class Order(BaseModel):
     )
 
 
-class RegisterPhone(Order):
-    """Without `device_uuid` it is a new phone; with the one of a known phone, that one with a new token."""
+class RegisterPhone(Command):
+    """Without `device_uuid` a new phone; with that of a registered phone, a new token for it."""
 
     acs_mri: _Text
     platform: Literal["apple", "android", "windows"]
@@ -36,15 +36,15 @@ class RegisterPhone(Order):
     ttl_seconds: int | None = None
 
 
-class RemovePhone(Order):
-    """One device of a user."""
+class RemovePhone(Command):
+    """Delete one device of a user."""
 
     acs_mri: _Text
     device_uuid: _Text
 
 
-class PlaceCall(Order):
-    """An IncomingCall event to make and deliver. `age_seconds`: how long ago the call began."""
+class PlaceCall(Command):
+    """Make and deliver an IncomingCall event. `age_seconds`: time since the call began."""
 
     callee: _Text
     caller_name: _Text = ""
@@ -52,36 +52,36 @@ class PlaceCall(Order):
     age_seconds: float = Field(default=0.0, ge=-3_600, le=86_400, allow_inf_nan=False)
 
 
-class Redeliver(Order):
-    """An event that this page has placed; the last one if none is named."""
+class Redeliver(Command):
+    """Deliver again an event of this page: the named one, or else the last one."""
 
     event_id: _Text | None = None
 
 
-class AnswerCall(Order):
-    """What the person at a phone does."""
+class AnswerCall(Command):
+    """The user of a phone accepts, declines or hangs up."""
 
     phone_id: _Text
     call_id: _Text
     answer: Answer
 
 
-class SetHubMode(Order):
-    """How the hub treats the next sends. `times`: None for all; `seconds`: of `slow` and `throttled`."""
+class SetHubMode(Command):
+    """How the hub treats the next sends. `times`: `None` for all; `seconds`: for `slow` and `throttled`."""
 
     mode: HubMode
     times: int | None = Field(default=1, ge=1, le=1_000)
     seconds: float = Field(default=2.0, ge=0.1, le=60, allow_inf_nan=False)
 
     def fault(self) -> Fault | None:
-        """The order for the simulator; None for a healthy hub."""
+        """The fault for the simulator; `None` for a healthy hub."""
         match self.mode:
             case "healthy":
                 return None
             case "slow":
                 return Fault(kind="slow", delay_seconds=self.seconds, times=self.times)
             case "throttled":
-                # RFC 9110 knows whole seconds only.
+                # RFC 9110 allows whole seconds only.
                 wait = str(max(1, round(self.seconds)))
                 return Fault(kind="status", status=429, retry_after=wait, times=self.times)
             case "failing":
@@ -90,8 +90,8 @@ class SetHubMode(Order):
                 return Fault(kind="accept_then_drop", times=self.times)
 
 
-def parse_order[Kind: Order](kind: type[Kind], body: bytes) -> Kind:
-    """Read an order from JSON; raises BadCommandError, which quotes nothing of it."""
+def parse_command[Kind: Command](kind: type[Kind], body: bytes) -> Kind:
+    """Read a command from JSON; raises BadCommandError, which quotes nothing of it."""
     try:
         return kind.model_validate_json(body)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""The app's structured log lines, picked out of everything that a host process writes."""
+"""The app's structured log lines, taken from the output of a host process."""
 
 import json
 import re
@@ -21,7 +21,7 @@ _INVOCATION = re.compile(r"Execut(?:ing|ed) 'Functions\.")
 
 @dataclass(frozen=True, slots=True)
 class StructuredLine:
-    """One line of `telemetry.log`. `at`: unix seconds of its arrival here; `time`: as the host wrote it."""
+    """One line of `telemetry.log`. `at`: Unix seconds when it was read; `time`: as the host wrote it."""
 
     at: float
     time: str
@@ -30,23 +30,23 @@ class StructuredLine:
 
     @property
     def event_id(self) -> str | None:
-        """Of the Event Grid event that it is about."""
+        """The Event Grid event that the line is about, if any."""
         value = self.fields.get("event_id")
         return value if isinstance(value, str) else None
 
 
 class HostLines:
-    """Keeps the last structured lines. Hand it to a stack as `on_line`. Thread-safe."""
+    """Keeps the last structured lines. Pass it to a stack as `on_line`. Thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        """`clock`: unix seconds."""
+        """`clock`: Unix seconds."""
         self._clock = clock
         self._lock = threading.Lock()
         self._lines: deque[StructuredLine] = deque(maxlen=KEPT_LINES)
         self._on_activity: Callable[[], object] | None = None
 
     def __call__(self, _stream: str, line: str) -> None:
-        """Take a line of either stream."""
+        """Read a line of either stream."""
         structured = _parse(line, self._clock())
         with self._lock:
             if structured is not None:
@@ -56,7 +56,7 @@ class HostLines:
             listener()
 
     def listen(self, on_activity: Callable[[], object] | None) -> None:
-        """Call `on_activity`, from another thread, when an invocation begins, ends or says something."""
+        """Call `on_activity`, from another thread, when an invocation begins, ends or writes a line."""
         with self._lock:
             self._on_activity = on_activity
 

@@ -1,7 +1,7 @@
-"""What the page shows of a push: all of it, but device tokens as fingerprints and the call context cut short.
+"""A push as the page shows it: device tokens as fingerprints, the call context shortened.
 
-The tokens and contexts of a development stack are made up. Yet a screen is shared more easily than a log, and
-whoever gets used to seeing secrets here will not start at them elsewhere.
+The tokens and contexts of a development stack are invented. They are masked all the same: screenshots of the
+page are shared, and developers should not get used to seeing secrets.
 """
 
 import json
@@ -12,28 +12,28 @@ from common.telemetry import fingerprint
 
 DEVICE_HANDLE = "servicebusnotification-devicehandle"
 SHOWN_OF_CONTEXT = 12
-"""Characters of `cp` that are shown: enough to see that it is gzip in base64."""
+"""Characters of `cp` that are shown: enough to recognise gzip in base64."""
 
 
-def named(token: str) -> str:
-    """A device token by its fingerprint."""
+def masked_token(token: str) -> str:
+    """The fingerprint of a device token."""
     return f"sha256:{fingerprint(token)}"
 
 
 def masked_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """The headers, sorted by name, with the device token as a fingerprint."""
     return {
-        name: named(value) if name.lower() == DEVICE_HANDLE else value
+        name: masked_token(value) if name.lower() == DEVICE_HANDLE else value
         for name, value in sorted(headers.items())
     }
 
 
 def masked_body(body: str) -> str:
-    """The body as indented JSON with `cp` cut short; only its length where it is no JSON."""
+    """The body as indented JSON with `cp` shortened; only its length if it is not JSON."""
     try:
         return json.dumps(_masked(json.loads(body)), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):
-        return f"(no JSON, {len(body)} characters)"
+        return f"(not JSON, {len(body)} characters)"
 
 
 def _masked(value: Any) -> Any:  # noqa: ANN401 - any JSON

@@ -1,4 +1,4 @@
-"""What a phone makes of a push (pure): who is calling, and until when it may ring."""
+"""What a push tells a phone (pure): the caller, and until when the push is valid."""
 
 import json
 import re
@@ -10,10 +10,10 @@ _SECONDS = re.compile(r"(\d+(?:\.\d+)?)s?", re.ASCII)
 
 
 def expires_at(push: ReceivedPush) -> float | None:
-    """Unix seconds at which the push is worthless, as its platform reads it; None if it says nothing usable.
+    """Unix seconds when the push expires, as its platform reads it; `None` if it does not say.
 
-    APNs: the time in `apns-expiration`. FCM: `message.android.ttl` from the arrival on. WNS: `X-WNS-TTL`
-    seconds from the arrival on.
+    APNs: the time in `apns-expiration`. FCM: `message.android.ttl` after the arrival. WNS: `X-WNS-TTL`
+    seconds after the arrival.
     """
     match push.format:
         case "apple":
@@ -26,14 +26,14 @@ def expires_at(push: ReceivedPush) -> float | None:
 
 
 def caller_name(push: ReceivedPush) -> str | None:
-    """The display name that the phone shows; None if the push has none."""
+    """The display name that the phone shows; `None` if the push has none."""
     data = _inner(push, "message", "data") if push.format == "fcmv1" else _inner(push, "data")
     name = data.get("displayName")
     return name if isinstance(name, str) else None
 
 
 def _inner(push: ReceivedPush, *path: str) -> dict[str, Any]:
-    """The object at `path` in the body; empty where there is none."""
+    """The object at `path` in the body, or an empty one."""
     try:
         value = json.loads(push.body)
         for name in path:

@@ -1,4 +1,4 @@
-"""The page's HTTP side: its files, the stream of snapshots, and the orders that it may give."""
+"""The page's HTTP interface: its files, the stream of snapshots, and its commands."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -9,13 +9,13 @@ from local.page.app_client import AppAnswer
 from local.page.commands import (
     AnswerCall,
     BadCommandError,
-    Order,
+    Command,
     PlaceCall,
     Redeliver,
     RegisterPhone,
     RemovePhone,
     SetHubMode,
-    parse_order,
+    parse_command,
 )
 from local.page.controller import PageController
 from local.page.guard import add_headers, guard
@@ -33,7 +33,7 @@ _CONTENT_TYPES = {
 }
 
 
-def create_app(switchboard: PageController, watcher: Watcher) -> web.Application:
+def create_app(controller: PageController, watcher: Watcher) -> web.Application:
     """The page as an aiohttp application."""
     app = web.Application(middlewares=[guard], client_max_size=MAX_BODY_BYTES)
     app.on_response_prepare.append(add_headers)
@@ -42,12 +42,12 @@ def create_app(switchboard: PageController, watcher: Watcher) -> web.Application
             web.get("/", _file(_FILES / "index.html")),
             *(web.get(f"/{path.name}", _file(path)) for path in sorted(_FILES.iterdir())),
             web.get("/live", _live(watcher)),
-            web.post("/phones", _order(RegisterPhone, _answered(switchboard.register))),
-            web.post("/phones/removal", _order(RemovePhone, _answered(switchboard.remove))),
-            web.post("/calls", _order(PlaceCall, _placed(switchboard))),
-            web.post("/redeliveries", _order(Redeliver, _redelivered(switchboard))),
-            web.post("/answers", _order(AnswerCall, _answer(switchboard))),
-            web.post("/hub", _order(SetHubMode, _disturbed(switchboard))),
+            web.post("/phones", _command(RegisterPhone, _answered(controller.register))),
+            web.post("/phones/removal", _command(RemovePhone, _answered(controller.remove))),
+            web.post("/calls", _command(PlaceCall, _placed(controller))),
+            web.post("/redeliveries", _command(Redeliver, _redelivered(controller))),
+            web.post("/answers", _command(AnswerCall, _answer(controller))),
+            web.post("/hub", _command(SetHubMode, _hub_mode_set(controller))),
         ]
     )
     return app
@@ -66,7 +66,7 @@ def _file(path: Path) -> _Handler:
 
 
 def _live(watcher: Watcher) -> _Handler:
-    """Server-sent events (WHATWG HTML, 9.2); a comment now and then finds out who has gone."""
+    """Server-sent events (WHATWG HTML, 9.2); a regular comment detects closed connections."""
 
     async def stream(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -75,7 +75,7 @@ def _live(watcher: Watcher) -> _Handler:
         try:
             async for snapshot in watcher.snapshots(HEARTBEAT_SECONDS):
                 await response.write(
-                    b": still here\n\n" if snapshot is None else f"data: {snapshot}\n\n".encode()
+                    b": heartbeat\n\n" if snapshot is None else f"data: {snapshot}\n\n".encode()
                 )
         except ConnectionError:
             pass  # the page was closed
@@ -84,59 +84,59 @@ def _live(watcher: Watcher) -> _Handler:
     return stream
 
 
-def _order[Kind: Order](
+def _command[Kind: Command](
     kind: type[Kind], carry_out: Callable[[Kind], Awaitable[dict[str, object]]]
 ) -> _Handler:
-    """Parse, carry out, answer JSON; 400 says what is wrong with the order."""
+    """Parse, carry out, answer JSON; 400 says what is wrong with the command."""
 
     async def handle(request: web.Request) -> web.Response:
         try:
-            return web.json_response(await carry_out(parse_order(kind, await request.read())))
+            return web.json_response(await carry_out(parse_command(kind, await request.read())))
         except BadCommandError as error:
             return web.json_response({"problem": str(error)}, status=400)
 
     return handle
 
 
-def _answered[Kind: Order](
+def _answered[Kind: Command](
     ask: Callable[[Kind], Awaitable[AppAnswer]],
 ) -> Callable[[Kind], Awaitable[dict[str, object]]]:
-    """What the app said, as data: its refusals are not this backend's."""
+    """The app's answer as data: its refusals are not this backend's."""
 
-    async def carry_out(order: Kind) -> dict[str, object]:
-        answer = await ask(order)
+    async def carry_out(command: Kind) -> dict[str, object]:
+        answer = await ask(command)
         return {"status": answer.status, "body": answer.body, "problem": answer.problem}
 
     return carry_out
 
 
-def _placed(switchboard: PageController) -> Callable[[PlaceCall], Awaitable[dict[str, object]]]:
-    async def carry_out(order: PlaceCall) -> dict[str, object]:
-        call = switchboard.place(order)
+def _placed(controller: PageController) -> Callable[[PlaceCall], Awaitable[dict[str, object]]]:
+    async def carry_out(command: PlaceCall) -> dict[str, object]:
+        call = controller.place(command)
         return {"eventId": call.event_id, "callId": call.call_id}
 
     return carry_out
 
 
-def _redelivered(switchboard: PageController) -> Callable[[Redeliver], Awaitable[dict[str, object]]]:
-    async def carry_out(order: Redeliver) -> dict[str, object]:
-        call = switchboard.redeliver(order)
+def _redelivered(controller: PageController) -> Callable[[Redeliver], Awaitable[dict[str, object]]]:
+    async def carry_out(command: Redeliver) -> dict[str, object]:
+        call = controller.redeliver(command)
         return {"eventId": call.event_id, "callId": call.call_id}
 
     return carry_out
 
 
-def _answer(switchboard: PageController) -> Callable[[AnswerCall], Awaitable[dict[str, object]]]:
-    async def carry_out(order: AnswerCall) -> dict[str, object]:
-        switchboard.answer(order)
-        return {"answer": order.answer}
+def _answer(controller: PageController) -> Callable[[AnswerCall], Awaitable[dict[str, object]]]:
+    async def carry_out(command: AnswerCall) -> dict[str, object]:
+        controller.answer(command)
+        return {"answer": command.answer}
 
     return carry_out
 
 
-def _disturbed(switchboard: PageController) -> Callable[[SetHubMode], Awaitable[dict[str, object]]]:
-    async def carry_out(order: SetHubMode) -> dict[str, object]:
-        await switchboard.disturb(order)
-        return {"mode": order.mode}
+def _hub_mode_set(controller: PageController) -> Callable[[SetHubMode], Awaitable[dict[str, object]]]:
+    async def carry_out(command: SetHubMode) -> dict[str, object]:
+        await controller.set_hub_mode(command)
+        return {"mode": command.mode}
 
     return carry_out

@@ -1,4 +1,4 @@
-"""Serves the page on a loopback port of its own, from a thread of its own, beside a running stack."""
+"""Serves the page of a running stack on a loopback port, from a thread of its own."""
 
 import asyncio
 import errno
@@ -20,8 +20,8 @@ from local.server_thread import ServerThread
 from local.stack import DATABASE_NAME, Stack
 
 LOOPBACK = "127.0.0.1"
-USUAL_PORT = 7072
-"""Next to the app's; a free one if somebody has it."""
+DEFAULT_PORT = 7072
+"""Next to the app's; a free port is taken if this one is in use."""
 
 
 class PageError(Exception):
@@ -29,10 +29,10 @@ class PageError(Exception):
 
 
 class RunningPage:
-    """`with RunningPage(stack, lines) as page: … page.url`; enter it inside the stack, leave it before."""
+    """`with RunningPage(stack, lines) as page: … page.url`, inside the `with` block of the stack."""
 
     def __init__(self, stack: Stack, lines: HostLines, *, port: int | None = 0) -> None:
-        """`port`: 0 takes a free one; None the usual one, or a free one if that is taken."""
+        """`port`: 0 takes a free one; `None` the default one, or a free one if that is in use."""
         self._stack = stack
         self._lines = lines
         self._port = port
@@ -57,18 +57,21 @@ class RunningPage:
 
     async def _serve(self, listening: Callable[[int], None], stopping: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
-        with ControlClient(self._stack.hub_url) as orders, ControlClient(self._stack.hub_url) as watched:
-            sources = Sources(self._stack.database.uri, DATABASE_NAME, watched)
+        with (
+            ControlClient(self._stack.hub_url) as for_commands,
+            ControlClient(self._stack.hub_url) as for_sources,
+        ):
+            sources = Sources(self._stack.database.uri, DATABASE_NAME, for_sources)
             watcher = Watcher(sources, self._lines)
             async with AppClient(self._stack.host) as client:
-                switchboard = PageController(client, orders, watcher.wake)
+                controller = PageController(client, for_commands, watcher.wake)
                 self._lines.listen(lambda: _call_in(loop, watcher.wake))
-                watching = asyncio.create_task(watcher.run(switchboard), name="watch")
+                watching = asyncio.create_task(watcher.run(controller), name="watch")
                 try:
-                    await self._listen(create_app(switchboard, watcher), watcher, listening, stopping)
+                    await self._listen(create_app(controller, watcher), watcher, listening, stopping)
                 finally:
                     self._lines.listen(None)
-                    await switchboard.close()
+                    await controller.close()
                     watching.cancel()
                     with suppress(asyncio.CancelledError):
                         await watching
@@ -93,7 +96,7 @@ class RunningPage:
 
 
 async def _start_site(runner: web.AppRunner, port: int | None) -> web.TCPSite:
-    site = web.TCPSite(runner, LOOPBACK, USUAL_PORT if port is None else port)
+    site = web.TCPSite(runner, LOOPBACK, DEFAULT_PORT if port is None else port)
     try:
         await site.start()
     except OSError as error:
@@ -105,6 +108,6 @@ async def _start_site(runner: web.AppRunner, port: int | None) -> web.TCPSite:
 
 
 def _call_in(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
-    """From another thread; a loop that has closed meanwhile needs no call."""
+    """Call from another thread; no effect if the loop has closed."""
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(callback)

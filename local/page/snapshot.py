@@ -1,4 +1,4 @@
-"""Registrations, pushes, attempts, placed calls and log lines → what the page shows (pure)."""
+"""From registrations, pushes, attempts, placed calls and log lines to what the page shows (pure)."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,9 +35,9 @@ def take_snapshot(
     calls: Sequence[PlacedCall],
     answers: Answers,
     lines: Sequence[StructuredLine],
-    trouble: str | None = None,
+    problem: str | None = None,
 ) -> Snapshot:
-    """The page. `calls` and `lines` are oldest first; `answers` by phone id and call id."""
+    """The page's content. `calls` and `lines` are oldest first; `answers` by phone id and call id."""
     pushes: dict[str, list[ReceivedPush]] = defaultdict(list)
     for push in reading.pushes:
         pushes[push.device_handle].append(push)
@@ -55,7 +55,7 @@ def take_snapshot(
         hub=_hub(reading),
         events=_events(calls, lines),
         other_lines=tuple(_line(line) for line in lines if line.event_id is None)[-SHOWN_OTHER_LINES:],
-        trouble=trouble,
+        problem=problem,
     )
 
 
@@ -66,7 +66,7 @@ def _phone(
     answers: Answers,
     began: Mapping[str, float],
 ) -> PhoneView:
-    # A refused request and an event without a correlation id have no call id: they share one place.
+    # Refused requests and events without a correlation id have no call id: they share the empty one.
     last_heard = {attempt.call_id or "": attempt.received_at for attempt in attempts}
     last_heard |= {push.call_id or "": push.received_at for push in pushes}
     newest_first = sorted(last_heard, key=lambda call_id: last_heard[call_id], reverse=True)
@@ -85,7 +85,7 @@ def _phone(
         platform=registration.platform,
         user=registration.acs_mri,
         device_uuid=registration.device_uuid,
-        token=masks.named(registration.device_token),
+        token=masks.masked_token(registration.device_token),
         expires_at=registration.expires_at,
         rings=rings,
     )
@@ -110,7 +110,7 @@ def _ring(
 
 
 def _answer(phone_id: str, call_id: str, answers: Answers) -> Answer | Literal["elsewhere"] | None:
-    """Declining silences one phone; accepting silences the user's others, as the call's signalling does."""
+    """Declining ends ringing on one phone; accepting ends it on all, as the call's signalling does."""
     own = answers.get((phone_id, call_id))
     if own is not None:
         return own
@@ -142,7 +142,7 @@ def _attempt(attempt: Attempt) -> AttemptView:
 
 
 def _hub(reading: Reading) -> HubView:
-    orders = tuple(
+    faults = tuple(
         FaultView(
             kind=fault.kind,
             status=fault.status,
@@ -152,11 +152,11 @@ def _hub(reading: Reading) -> HubView:
         )
         for fault in reading.faults
     )
-    return HubView(delay_seconds=reading.delay_seconds, orders=orders)
+    return HubView(delay_seconds=reading.delay_seconds, faults=faults)
 
 
 def _events(calls: Iterable[PlacedCall], lines: Iterable[StructuredLine]) -> tuple[EventView, ...]:
-    """Newest first: those placed here, and those of which only the app's lines tell."""
+    """Newest first: calls placed by this page, and events known from the app's lines only."""
     by_event: dict[str, list[StructuredLine]] = defaultdict(list)
     for line in lines:
         if line.event_id is not None:
@@ -172,9 +172,9 @@ def _placed_event(call: PlacedCall, lines: Iterable[StructuredLine]) -> EventVie
         id=call.event_id,
         at=call.at,
         call_id=call.call_id,
-        callee=call.order.callee,
-        caller=call.order.caller_name,
-        schema_name=call.order.schema_name,
+        callee=call.command.callee,
+        caller=call.command.caller_name,
+        schema_name=call.command.schema_name,
         event_time=call.event_time,
         deliveries=tuple(call.deliveries),
         lines=tuple(map(_line, lines)),

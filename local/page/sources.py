@@ -1,4 +1,4 @@
-"""What the page reads again and again: registrations in the database, pushes and attempts at the hub."""
+"""What the page polls: registrations in the database, pushes and attempts at the hub simulator."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -22,12 +22,12 @@ _TIMEOUT_MS = 3_000
 
 
 class SourceError(Exception):
-    """A source did not answer; the message says which."""
+    """A source did not answer; the message names it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A device as it stands in the database. `id`: 16 digits of its registration id."""
+    """A registration in the database. `id`: the first 16 digits of its registration id."""
 
     id: str
     platform: str
@@ -39,7 +39,7 @@ class Registration:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the sources said; oldest first."""
+    """The state of the sources; lists are oldest first."""
 
     registrations: Sequence[Registration] = ()
     more_registrations: int = 0
@@ -52,12 +52,12 @@ class Reading:
 class Sources:
     """Reads database and hub, blocking; not thread-safe.
 
-    Phones register from anywhere, so the database is asked, behind the app's back: its API tells only about
-    users that one knows already.
+    The database is read directly: the app's API answers for known users only, and phones may register by
+    other means than the page.
     """
 
     def __init__(self, database_uri: str, database_name: str, hub: ControlClient) -> None:
-        """`hub` stays the caller's to close."""
+        """The caller closes `hub`."""
         self._client: MongoClient[dict[str, Any]] = MongoClient(
             database_uri, tz_aware=True, timeoutMS=_TIMEOUT_MS, serverSelectionTimeoutMS=_TIMEOUT_MS
         )
@@ -66,7 +66,7 @@ class Sources:
         self._pushes: deque[ReceivedPush] = deque(maxlen=KEPT_PUSHES)
 
     def read(self) -> Reading:
-        """Everything, now; raises SourceError."""
+        """The current state; raises SourceError."""
         try:
             registrations, more = self._read_registrations()
         except PyMongoError:
@@ -86,11 +86,11 @@ class Sources:
             raise SourceError("The hub simulator does not answer.") from None
 
     def close(self) -> None:
-        """Give the database's connections back."""
+        """Close the database's connections."""
         self._client.close()
 
     def _read_registrations(self) -> tuple[list[Registration], int]:
-        """The ones refreshed last, in an order that a refresh does not change; how many more there are."""
+        """The most recently refreshed ones, in an order that a refresh keeps, and the number left out."""
         unexpired = {"expiresAt": {"$gt": datetime.now(UTC)}}
         found = list(self._registrations.find(unexpired).sort("updatedAt", -1).limit(SHOWN_PHONES + 1))
         more = 0

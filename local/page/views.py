@@ -1,4 +1,4 @@
-"""Everything that the page shows, as typed values; camelCase in JSON, times in unix seconds."""
+"""Everything that the page shows, as typed values; camelCase in JSON, times in Unix seconds."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 type Answer = Literal["accepted", "declined", "ended"]
-"""What the person at a phone did with a call; `ended`: hung up after accepting."""
+"""What the user of a phone did with a call; `ended`: hung up after accepting."""
 
 
 class View(BaseModel):
@@ -17,7 +17,7 @@ class View(BaseModel):
 
 
 class AttemptView(View):
-    """One request to send that the hub received. `result`: its status, or the fault that left it without."""
+    """One request to send at the hub. `result`: its status, or the fault that suppressed the answer."""
 
     at: float
     result: str
@@ -27,7 +27,7 @@ class AttemptView(View):
 
 
 class PushView(View):
-    """A push that arrived, secrets masked; `body_bytes` is its real size."""
+    """An accepted push, secrets masked; `body_bytes` is the size of the unmasked body."""
 
     sequence: int
     received_at: float
@@ -40,10 +40,10 @@ class PushView(View):
 
 
 class RingView(View):
-    """One call on one phone: its pushes and the attempts at them, oldest first.
+    """One call on one phone: its pushes and the requests to send them, oldest first.
 
-    `answer`: also `elsewhere`, once another phone has accepted; None while nobody did anything.
-    `expires_at`: of the last push; None where none arrived. `began`: the event time, where it is known.
+    `answer`: `elsewhere` if another phone accepted; `None` before any answer. `expires_at`: of the last push;
+    `None` without one. `began`: the event time, if known.
     """
 
     call_id: str
@@ -56,7 +56,7 @@ class RingView(View):
 
 
 class PhoneView(View):
-    """A registered device; `id` is what the app's own lines call `device`. Newest ring first."""
+    """A registered device; `id` is the field `device` of the app's lines. Newest call first."""
 
     id: str
     platform: str
@@ -76,7 +76,7 @@ class LineView(View):
 
 
 class DeliveryView(View):
-    """One delivery to the webhook. `status` is None while it runs, and where `problem` says why."""
+    """One delivery to the webhook. `status` is `None` while it runs, and if `problem` says why."""
 
     at: float
     status: int | None
@@ -85,7 +85,7 @@ class DeliveryView(View):
 
 
 class EventView(View):
-    """An IncomingCall event. Placed elsewhere, only its lines are known, and it cannot be redelivered."""
+    """An IncomingCall event. Of one that this page did not place only the lines are known."""
 
     id: str
     at: float
@@ -99,7 +99,7 @@ class EventView(View):
 
 
 class FaultView(View):
-    """A fault that will still strike; `times` is None for "until it is cleared"."""
+    """An active fault; `times` is `None` for "until it is cleared"."""
 
     kind: str
     status: int | None
@@ -109,18 +109,18 @@ class FaultView(View):
 
 
 class HubView(View):
-    """How the simulated hub is disturbed."""
+    """The faults of the simulated hub."""
 
     delay_seconds: float
-    orders: tuple[FaultView, ...]
+    faults: tuple[FaultView, ...]
 
 
 class Snapshot(View):
-    """The whole page. `more_phones`: registered, but too many to show; `trouble`: what cannot be seen."""
+    """The whole page. `more_phones`: registered but not shown; `problem`: a source that does not answer."""
 
     phones: tuple[PhoneView, ...]
     more_phones: int
     hub: HubView
     events: tuple[EventView, ...]
     other_lines: tuple[LineView, ...]
-    trouble: str | None
+    problem: str | None

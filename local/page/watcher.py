@@ -1,36 +1,27 @@
-"""Keeps a snapshot up to date and tells every open page when it has changed. For one event loop."""
+"""Keeps a snapshot up to date and streams its changes to every open page. For one event loop."""
 
 import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import Protocol
 
 from local.page.controller import PageController
 from local.page.host_lines import HostLines
 from local.page.snapshot import take_snapshot
-from local.page.sources import Reading, SourceError
+from local.page.sources import Reading, SourceError, Sources
 
 BUSY_SECONDS = 0.25
 IDLE_SECONDS = 1.0
-"""Between two looks, while something happens and while nothing does."""
+"""Between two polls, while the state changes and while it does not."""
 _BUSY_FOR_SECONDS = 5.0
 
 
-class Source(Protocol):
-    """What the watcher looks at."""
-
-    def read(self) -> Reading:
-        """Everything, now; may block, and may raise SourceError."""
-        ...
-
-
 class Watcher:
-    """Looks when it is woken, and now and then by itself; `run` it in a task."""
+    """Polls the sources when it is woken and at intervals; `run` it in a task."""
 
-    def __init__(self, source: Source, lines: HostLines) -> None:
-        self._source = source
+    def __init__(self, sources: Sources, lines: HostLines) -> None:
+        self._sources = sources
         self._lines = lines
         self._woken = asyncio.Event()
         self._changed = asyncio.Condition()
@@ -41,17 +32,17 @@ class Watcher:
         self._stopped = False
 
     def wake(self) -> None:
-        """Something may have changed; from the loop's own thread."""
+        """Poll soon, because the state may have changed. Call it in the loop's thread."""
         self._woken.set()
 
-    async def run(self, switchboard: PageController) -> None:
-        """Look until cancelled."""
+    async def run(self, controller: PageController) -> None:
+        """Poll until cancelled."""
         while True:
             self._woken.clear()
             began = time.monotonic()
-            trouble = await self._read()
+            problem = await self._read()
             snapshot = take_snapshot(
-                self._reading, switchboard.calls, switchboard.answers, self._lines.lines(), trouble
+                self._reading, controller.calls, controller.answers, self._lines.lines(), problem
             )
             await self._publish(snapshot.model_dump_json(by_alias=True))
             await self._pause(time.monotonic() - began)
@@ -63,12 +54,12 @@ class Watcher:
             self._changed.notify_all()
 
     async def snapshots(self, heartbeat_seconds: float) -> AsyncIterator[str | None]:
-        """The snapshot as JSON, now and after each change; None when nothing has changed for so long."""
+        """The snapshot as JSON, now and after each change; `None` after `heartbeat_seconds` without one."""
         seen = 0
         while True:
             try:
                 async with asyncio.timeout(heartbeat_seconds), self._changed:
-                    await self._changed.wait_for(partial(self._is_news, seen))
+                    await self._changed.wait_for(partial(self._is_newer, seen))
             except TimeoutError:
                 yield None
                 continue
@@ -77,13 +68,13 @@ class Watcher:
             seen = self._version
             yield f'{{"now":{json.dumps(time.time())},"snapshot":{self._snapshot}}}'
 
-    def _is_news(self, seen: int) -> bool:
+    def _is_newer(self, seen: int) -> bool:
         return self._stopped or self._version > seen
 
     async def _read(self) -> str | None:
-        """What cannot be seen, if anything; the last reading then stays."""
+        """The problem of a source that does not answer, if any; the last reading is then kept."""
         try:
-            self._reading = await asyncio.to_thread(self._source.read)
+            self._reading = await asyncio.to_thread(self._sources.read)
         except SourceError as error:
             return str(error)
         return None
@@ -98,7 +89,7 @@ class Watcher:
             self._changed.notify_all()
 
     async def _pause(self, took: float) -> None:
-        """Wait for the next look; being woken shortens it, but a stack under load is not looked to death."""
+        """Wait for the next poll: longer after a slow one, so that polling does not overload the stack."""
         await asyncio.sleep(min(4 * took, IDLE_SECONDS))
         busy = time.monotonic() - self._last_change < _BUSY_FOR_SECONDS
         try:

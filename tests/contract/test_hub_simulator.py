@@ -1,7 +1,7 @@
-"""The Notification Hubs simulator refuses what the service refuses, and remembers what it accepts.
+"""The Notification Hubs simulator refuses what the service refuses, and records what it accepts.
 
-Every request starts from one that is known to be good, signed by an implementation of this module's own
-(Service Bus: "Shared Access Signature authentication"), and goes over real HTTP.
+Every test changes one thing in a valid request. This module signs it with its own implementation (Service
+Bus: "Shared Access Signature authentication") and sends it over real HTTP.
 """
 
 import base64
@@ -51,7 +51,7 @@ HANDLE = "a1" * 32
 
 
 def sas(uri: str, key_name: str, key: str, expiry: object) -> str:
-    """A SAS token, independent of the app's and of the simulator's code."""
+    """A SAS token, made without the app's and the simulator's code."""
     resource = urllib.parse.quote(uri, safe="")
     digest = hmac.new(key.encode(), f"{resource}\n{expiry}".encode(), hashlib.sha256).digest()
     sig, name = (urllib.parse.quote(each, safe="") for each in (base64.b64encode(digest), key_name))
@@ -59,12 +59,12 @@ def sas(uri: str, key_name: str, key: str, expiry: object) -> str:
 
 
 def good_token(uri: str = AUDIENCE, lifetime: int = 300) -> str:
-    """Signed by the rule that may send."""
+    """A token of the policy with the Send right."""
     return sas(uri, "send only", "c2VuZA==", int(time.time()) + lifetime)
 
 
 def token_with_a_bare_plus() -> str:
-    """A good token but for its signature, which stands there as base64 made it."""
+    """A valid token, except that its base64 signature is not percent-encoded."""
     for lifetime in range(300, 1300):
         token = good_token(lifetime=lifetime)
         if "%2B" in token:
@@ -74,7 +74,7 @@ def token_with_a_bare_plus() -> str:
 
 @dataclass(frozen=True)
 class Send:
-    """A request to send; a header of None is left out."""
+    """A request to send; a header that is `None` is left out."""
 
     headers: dict[str, str | None]
     body: bytes
@@ -83,7 +83,7 @@ class Send:
     method: str = "POST"
 
     def with_headers(self, **changes: str | None) -> "Send":
-        """Underscores stand for hyphens; the service's prefix is written ``SBN_``."""
+        """Underscores stand for hyphens, `SBN_` for the service's prefix."""
         named = {
             name.replace("SBN_", "ServiceBusNotification-").replace("_", "-"): value
             for name, value in changes.items()
@@ -91,11 +91,11 @@ class Send:
         return replace(self, headers=self.headers | named)
 
     def with_json(self, value: object) -> "Send":
-        """Another body."""
+        """With another body."""
         return replace(self, body=json.dumps(value).encode())
 
     def to(self, hub: "RunningHub | HubProcess") -> requests.Response:
-        """Over a connection of its own."""
+        """Send it over a new connection."""
         headers = {name: value for name, value in self.headers.items() if value is not None}
         url = f"{hub.url}{self.path}?{self.query}"
         with requests.Session() as session:
@@ -109,7 +109,7 @@ def _send(platform: str, content_type: str, body: object, **headers: str) -> Sen
 
 
 def apple() -> Send:
-    """A VoIP push as iOS gets it."""
+    """A VoIP push for iOS."""
     return _send(
         "apple",
         "application/json;charset=utf-8",
@@ -123,13 +123,13 @@ def apple() -> Send:
 
 
 def fcm() -> Send:
-    """A data message as Android gets it."""
+    """A data message for Android."""
     message = {"android": {"priority": "high", "ttl": "30s"}, "data": {"callId": "call-1", "eventId": "107"}}
     return _send("fcmv1", "application/json;charset=utf-8", {"message": message})
 
 
 def windows() -> Send:
-    """A raw push as WNS gets it."""
+    """A raw push for Windows."""
     body = {"data": {"callId": "call-1"}}
     return _send("windows", "application/octet-stream", body, X_WNS_Type="wns/raw", X_WNS_TTL="30")
 
@@ -140,26 +140,26 @@ def fcm_message(**message: object) -> Send:
 
 
 def padded(send: Send, size: int) -> Send:
-    """The same JSON, brought to ``size`` bytes by white space."""
+    """The same JSON, padded to `size` bytes with white space."""
     return replace(send, body=send.body.ljust(size))
 
 
 @pytest.fixture(scope="module")
 def shared_hub() -> Iterator[RunningHub]:
-    """One hub for the tests that leave no faults behind."""
+    """One hub for the tests that add no faults."""
     with RunningHub(Simulator(HUB)) as hub:
         yield hub
 
 
 @pytest.fixture
 def hub(shared_hub: RunningHub) -> RunningHub:
-    """A hub that remembers nothing."""
+    """A hub without records."""
     shared_hub.simulator.forget()
     return shared_hub
 
 
 def reason(answer: requests.Response) -> str:
-    """The detail of an error answer, which must be well-formed XML in the service's shape."""
+    """The detail of an error answer, which must be XML in the service's form."""
     assert answer.headers["Content-Type"] == "application/xml;charset=utf-8"
     error = ET.fromstring(answer.text)  # noqa: S314 - our own simulator's
     assert [child.tag for child in error] == ["Code", "Detail"]
@@ -262,7 +262,7 @@ REFUSALS: dict[str, Wrong] = {
     "no device handle": (lambda: apple().with_headers(SBN_DeviceHandle=None), 400, "DeviceHandle"),
     "empty device handle": (lambda: apple().with_headers(SBN_DeviceHandle=""), 400, "DeviceHandle"),
     "tags": (lambda: apple().with_headers(SBN_Tags="a"), 400, "Tags"),
-    "a header that nobody knows": (
+    "an unknown service header": (
         lambda: apple().with_headers(SBN_Type="apple"),
         400,
         "unknown ServiceBusNotification header",
@@ -347,7 +347,7 @@ REFUSALS: dict[str, Wrong] = {
 
 @pytest.mark.parametrize(("make", "status", "words"), REFUSALS.values(), ids=REFUSALS.keys())
 def test_refuses(hub: RunningHub, make: Callable[[], Send], status: int, words: str) -> None:
-    """One thing wrong with a good request: the service's status, the cause in words, nothing accepted."""
+    """One error in a valid request: the service's status, the reason in words, no push accepted."""
     answer = make().to(hub)
     assert (answer.status_code, words in reason(answer)) == (status, True), reason(answer)
     [attempt] = hub.simulator.attempts()
@@ -393,15 +393,15 @@ ACCEPTED: dict[str, Callable[[], Send]] = {
 
 @pytest.mark.parametrize("make", ACCEPTED.values(), ids=ACCEPTED.keys())
 def test_accepts(hub: RunningHub, make: Callable[[], Send]) -> None:
-    """What the service takes is answered 201 with nothing in the body, and recorded once."""
+    """A valid request is answered 201 without a body and recorded once."""
     answer = make().to(hub)
     assert (answer.status_code, answer.content) == (201, b"")
     assert len(hub.simulator.pushes()) == 1
     assert [each.result for each in hub.simulator.attempts(HANDLE)] == ["201"]
 
 
-def test_records_what_the_phone_gets(hub: RunningHub) -> None:
-    """The recorded push has the body, the headers that matter and the ids of the answer."""
+def test_recorded_push(hub: RunningHub) -> None:
+    """The recorded push has the body, the relevant headers and the ids of the answer."""
     tracking = str(uuid.uuid4())
     before = time.time()
     answer = apple().with_headers(TrackingId=tracking).to(hub)
@@ -418,8 +418,8 @@ def test_records_what_the_phone_gets(hub: RunningHub) -> None:
     )
 
 
-def test_never_records_or_answers_a_secret(hub: RunningHub) -> None:
-    """Neither the SAS token nor a key appears in what is kept, answered or printed."""
+def test_no_secret_is_recorded_or_answered(hub: RunningHub) -> None:
+    """Neither the SAS token nor a key is recorded, answered or printed."""
     refused = apple().with_headers(Authorization=good_token(AUDIENCE + "2")).to(hub)
     accepted = apple().to(hub)
     kept = f"{hub.simulator.pushes()} {hub.simulator.attempts()} {hub.simulator.summary()} {HUB!r}"
@@ -429,22 +429,22 @@ def test_never_records_or_answers_a_secret(hub: RunningHub) -> None:
         assert secret not in shown
 
 
-def test_makes_a_tracking_id_if_none_is_sent(hub: RunningHub) -> None:
-    """Accepted and refused answers alike carry a TrackingId of the hub's own."""
+def test_generated_tracking_id(hub: RunningHub) -> None:
+    """Without a TrackingId in the request, every answer has a generated one."""
     for answer in (apple().to(hub), apple().with_headers(SBN_Tags="a").to(hub)):
         assert uuid.UUID(answer.headers["TrackingId"])
 
 
-def test_refuses_a_body_beyond_what_it_would_read(hub: RunningHub) -> None:
-    """Megabytes of body get the service's 413 as well, and count as an attempt."""
+def test_very_large_body(hub: RunningHub) -> None:
+    """A body of megabytes is a 413 and an attempt."""
     answer = padded(apple(), 3_000_000).to(hub)
     assert answer.status_code == 413
     assert "larger" in reason(answer)
     assert [each.result for each in hub.simulator.attempts(HANDLE)] == ["413"]
 
 
-def test_reads_headers_that_are_not_utf_8(hub: RunningHub) -> None:
-    """A device handle in odd bytes is refused and still recorded as JSON can hold it."""
+def test_headers_that_are_not_utf_8(hub: RunningHub) -> None:
+    """A device handle that is not UTF-8 is refused and recorded with replacement characters."""
     apple_like = b"POST /ring/messages/?direct&api-version=2020-06 HTTP/1.1\r\nHost: x\r\nAuthorization: "
     rest = b"\r\nServiceBusNotification-Format: apple\r\nServiceBusNotification-DeviceHandle: \xff\xfe\r\n"
     with socket.create_connection(("127.0.0.1", hub.port), timeout=5) as connection:
@@ -455,15 +455,15 @@ def test_reads_headers_that_are_not_utf_8(hub: RunningHub) -> None:
 
 
 def test_signature_known_vectors() -> None:
-    """HMAC-SHA256 in base64, the key taken as UTF-8 and not decoded."""
+    """HMAC-SHA256 in base64, the key used as UTF-8 and not decoded."""
     expected = urllib.parse.unquote("u0JTQtSbhCo8r7%2BYr%2FRNiJOs7%2FVwDireHAXovvLBbXo%3D")
     assert signature("mysecretkey", "mydata") == expected
     text = urllib.parse.quote("https://testhub-ns.servicebus.windows.net", safe="") + "\n123"
     assert signature("testAccessKey", text) == "cy3Y21BlsAw8slr5TnmSM3pilYBC8T7k3oNqOUKvE2g="
 
 
-def test_known_token_is_accepted_until_its_second() -> None:
-    """The known-good namespace token opens the hub before its expiry, and not at it."""
+def test_token_expires_at_its_second() -> None:
+    """The known namespace token is accepted before its expiry and refused at it."""
     hub = HubConfig("testhub-ns", "ring", {"k": AccessRule(key="testAccessKey", rights=frozenset({"Send"}))})
     sig = urllib.parse.quote("cy3Y21BlsAw8slr5TnmSM3pilYBC8T7k3oNqOUKvE2g=", safe="")
     token = f"SharedAccessSignature sr=https%3A%2F%2Ftesthub-ns.servicebus.windows.net&sig={sig}&se=123&skn=k"
@@ -474,8 +474,8 @@ def test_known_token_is_accepted_until_its_second() -> None:
     assert not isinstance(check_direct_send(request, hub, now=123.0), DirectSend)
 
 
-def test_connection_string_opens_the_hub() -> None:
-    """The connection string and URL that the development hub hands out are enough to send."""
+def test_connection_string() -> None:
+    """The connection string and the URL of the development hub are enough to send."""
     with RunningHub() as hub:
         parts = dict(part.split("=", 1) for part in hub.connection_string.split(";"))
         uri = parts["Endpoint"].replace("sb://", "https://") + hub.hub_name
@@ -485,7 +485,7 @@ def test_connection_string_opens_the_hub() -> None:
 
 
 def test_counts_by_call_and_device(hub: RunningHub) -> None:
-    """The summary tells how often each call rang each device, whatever the platform's payload."""
+    """The summary counts pushes by call and device, for every platform."""
     for send in (apple(), apple(), fcm(), windows().with_headers(SBN_DeviceHandle="pc")):
         assert send.to(hub).status_code == 201
     summary = hub.simulator.summary()
@@ -495,7 +495,7 @@ def test_counts_by_call_and_device(hub: RunningHub) -> None:
 
 
 def test_counts_connections_and_keeps_them_alive() -> None:
-    """Sends over one session share one connection; connections of the control API do not count."""
+    """Sends of one session share a connection; connections of the control API are not counted."""
     with RunningHub(Simulator(HUB)) as hub, ControlClient(hub.url) as control:
         send = apple()
         headers = {name: value for name, value in send.headers.items() if value is not None}
@@ -511,7 +511,7 @@ def test_counts_connections_and_keeps_them_alive() -> None:
 
 
 def test_memory_is_bounded_and_counts_are_not() -> None:
-    """Only the newest bodies and attempts are kept, while every push stays counted."""
+    """Only the newest pushes and attempts are kept; the counts are complete."""
     simulator = Simulator(HUB, keep=2)
     push = DirectSend(device_handle="d", format="apple", headers={}, body="{}", call_id="c")
     request = HubRequest("GET", "/ring/messages/", "", {"servicebusnotification-devicehandle": "d"}, b"")
@@ -524,8 +524,8 @@ def test_memory_is_bounded_and_counts_are_not() -> None:
     assert simulator.summary().attempts == {"d": {"405": 100}}
 
 
-def test_comes_back_on_the_same_port() -> None:
-    """A stopped hub is unreachable; started again it answers at the same place and has its memory."""
+def test_restart() -> None:
+    """A stopped hub is unreachable; after a start it has the same port and its records."""
     with RunningHub(Simulator(HUB)) as hub:
         url = hub.url
         assert apple().to(hub).status_code == 201
@@ -538,8 +538,8 @@ def test_comes_back_on_the_same_port() -> None:
         assert [push.sequence for push in hub.simulator.pushes()] == [1, 2]
 
 
-def test_a_stop_closes_idle_connections() -> None:
-    """A client's kept connection does not survive the hub, and no connection stays counted as open."""
+def test_stop_closes_idle_connections() -> None:
+    """A stop closes idle connections, and none is counted as open afterwards."""
     with RunningHub(Simulator(HUB)) as hub, socket.create_connection(("127.0.0.1", hub.port)) as connection:
         connection.settimeout(5)
         connection.sendall(b"POST /ring/messages/ HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
@@ -549,8 +549,8 @@ def test_a_stop_closes_idle_connections() -> None:
         assert hub.simulator.summary().connections.open == 0
 
 
-def test_a_stop_does_not_wait_for_half_a_request() -> None:
-    """A client that never finishes its request cannot keep the hub from stopping."""
+def test_stop_does_not_wait_for_an_incomplete_request() -> None:
+    """A client that never completes its request does not delay the stop."""
     with RunningHub(Simulator(HUB)) as hub, socket.create_connection(("127.0.0.1", hub.port)) as connection:
         connection.settimeout(5)
         connection.sendall(b"POST /ring/messages/ HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf")
@@ -560,16 +560,16 @@ def test_a_stop_does_not_wait_for_half_a_request() -> None:
         assert hub.simulator.attempts() == []
 
 
-def test_a_taken_port_is_an_error_of_the_caller(hub: RunningHub) -> None:
-    """A second hub on the same port raises where it is started, and leaves nothing running."""
+def test_port_in_use(hub: RunningHub) -> None:
+    """The start of a second hub on the same port raises, and no thread remains."""
     second = RunningHub(Simulator(HUB), port=hub.port)
     with pytest.raises(OSError, match="address already in use"):
         second.start()
     second.stop()
 
 
-def test_a_client_that_breaks_off_is_no_attempt(hub: RunningHub, caplog: pytest.LogCaptureFixture) -> None:
-    """Half a request is none: the hub never saw its body, and goes on serving."""
+def test_incomplete_request_is_not_an_attempt(hub: RunningHub, caplog: pytest.LogCaptureFixture) -> None:
+    """An incomplete request is not recorded as an attempt, and the hub goes on serving."""
     with socket.create_connection(("127.0.0.1", hub.port)) as connection:
         connection.sendall(b"POST /ring/messages/ HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf")
         hub.simulator.wait_until(lambda simulator: simulator.summary().connections.open == 1)
@@ -579,8 +579,8 @@ def test_a_client_that_breaks_off_is_no_attempt(hub: RunningHub, caplog: pytest.
     assert [record.getMessage() for record in caplog.records if record.name.startswith("aiohttp")] == []
 
 
-def test_latency_is_taken_over_every_answer() -> None:
-    """A hub told to take its time does, for pushes and refusals."""
+def test_latency() -> None:
+    """The latency delays accepted and refused requests."""
     with RunningHub(Simulator(HUB, delay_seconds=0.05)) as hub:
         for send in (apple(), apple().with_headers(SBN_Tags="a")):
             started = time.monotonic()
@@ -591,7 +591,7 @@ def test_latency_is_taken_over_every_answer() -> None:
 
 
 def test_control_api_over_http(hub: RunningHub) -> None:
-    """Pushes, attempts and counts read over HTTP are what the simulator holds; forgetting empties them."""
+    """Pushes, attempts and counts are the same over HTTP; `forget` deletes them."""
     with ControlClient(hub.url) as control:
         apple().to(hub)
         fcm().with_headers(SBN_DeviceHandle="other").to(hub)
@@ -608,7 +608,7 @@ def test_control_api_over_http(hub: RunningHub) -> None:
 
 
 def test_control_api_sets_latency(hub: RunningHub) -> None:
-    """The latency is an order like any other, and a senseless one is refused with its reason."""
+    """The latency is set through the control API; an invalid one is refused with a reason."""
     with ControlClient(hub.url) as control:
         control.set_latency(0.05)
         started = time.monotonic()
@@ -630,15 +630,15 @@ def test_control_api_sets_latency(hub: RunningHub) -> None:
     ],
 )
 def test_control_api_refuses(hub: RunningHub, method: str, path: str, status: int) -> None:
-    """A wrong use of the control API is answered with a reason in JSON, and is no attempt to send."""
+    """Invalid use of the control API is answered with a reason in JSON, and is not an attempt."""
     answer = requests.request(method, f"{hub.url}/simulator/{path}", timeout=5)
     assert answer.status_code == status
     assert answer.json()["error"]
     assert hub.simulator.attempts() == []
 
 
-def test_waiting_ends_with_an_error_if_nothing_comes(hub: RunningHub) -> None:
-    """A push that never comes is a TimeoutError, in the process and over HTTP."""
+def test_waiting_has_a_timeout(hub: RunningHub) -> None:
+    """Waiting for a push that does not arrive ends with TimeoutError, in the process and over HTTP."""
     with pytest.raises(TimeoutError):
         hub.simulator.wait_for_pushes(1, timeout=0.01)
     with ControlClient(hub.url) as control, pytest.raises(TimeoutError, match="0 of 1"):
@@ -659,8 +659,8 @@ def certificate(tmp_path: Path) -> tuple[Path, Path]:
     return pem, key
 
 
-def test_speaks_tls(certificate: tuple[Path, Path]) -> None:
-    """With a certificate the hub is reached over https, and stops as cleanly as without."""
+def test_tls(certificate: tuple[Path, Path]) -> None:
+    """With a certificate the hub is reached over https, and a stop closes its connections."""
     tls: ssl.SSLContext = server_tls(*certificate)
     with (
         RunningHub(Simulator(HUB), tls=tls) as hub,
@@ -681,19 +681,19 @@ def test_speaks_tls(certificate: tuple[Path, Path]) -> None:
 
 @dataclass
 class HubProcess:
-    """``python -m local.hub`` with these rules in its environment."""
+    """`python -m local.hub` with these policies in its environment."""
 
     process: subprocess.Popen[str]
     url: str
 
     def command_line(self) -> str:
-        """As every other process of this machine can read it."""
+        """The command line, as other processes can read it."""
         return Path(f"/proc/{self.process.pid}/cmdline").read_text()
 
 
 @pytest.fixture
 def hub_process() -> Iterator[HubProcess]:
-    """The process form, ready; killed if a test leaves it running."""
+    """The simulator in a process, ready; killed if a test leaves it running."""
     rules = {"send only": {"key": "c2VuZA==", "rights": ["Send"]}}
     command = [sys.executable, "-m", "local.hub", "--namespace", "contoso-ns", "--hub-name", "ring"]
     environment = os.environ | {RULES_VARIABLE: json.dumps(rules)}
@@ -708,8 +708,8 @@ def hub_process() -> Iterator[HubProcess]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_process_serves_until_it_is_told_to_stop(hub_process: HubProcess, number: signal.Signals) -> None:
-    """The process prints one ready line, serves sends and control on loopback, and stops cleanly."""
+def test_process_serves_until_a_signal(hub_process: HubProcess, number: signal.Signals) -> None:
+    """The process prints one ready line, serves sends and the control API, and stops with status 0."""
     assert hub_process.url.startswith("http://127.0.0.1:")
     with ControlClient(hub_process.url) as control:
         control.add_fault(Fault(kind="status", status=500, device_handle="pc"))
@@ -723,7 +723,7 @@ def test_process_serves_until_it_is_told_to_stop(hub_process: HubProcess, number
 
 
 def test_process_shows_no_key_on_its_command_line(hub_process: HubProcess) -> None:
-    """The keys come by the environment, so that no process list shows them."""
+    """The keys are in the environment and not on the command line."""
     if not Path("/proc/self/cmdline").exists():
         pytest.skip("this system has no /proc to read command lines from")
     assert "local.hub" in hub_process.command_line()
@@ -732,7 +732,7 @@ def test_process_shows_no_key_on_its_command_line(hub_process: HubProcess) -> No
 
 @pytest.mark.parametrize("rules", ["{", '{"k": {"key": 12345}}', '{"k": {"key": "12345"}}', "[12345]"])
 def test_process_refuses_wrong_rules_without_showing_them(rules: str) -> None:
-    """Rules that cannot be read end the process with the variable's name and no part of its value."""
+    """Malformed policies end the process; the message has the variable's name and no part of its value."""
     command = [sys.executable, "-m", "local.hub"]
     ended = subprocess.run(
         command,
@@ -748,6 +748,6 @@ def test_process_refuses_wrong_rules_without_showing_them(rules: str) -> None:
     assert "12345" not in ended.stderr + ended.stdout
 
 
-def test_development_hub_may_be_printed() -> None:
-    """Not even the development keys show in a repr."""
+def test_repr_shows_no_key() -> None:
+    """The representation of a hub shows no key."""
     assert "for-development-only" not in repr(DEVELOPMENT_HUB)

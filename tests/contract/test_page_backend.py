@@ -1,4 +1,4 @@
-"""The page's backend over real HTTP: who may talk to it, what it orders, and what it streams."""
+"""The page's backend over real HTTP: its guard, its commands and its stream."""
 
 import asyncio
 import json
@@ -13,20 +13,20 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from local.hub.control_client import ControlClient
 from local.hub.running_hub import RunningHub
-from local.page.app_client import AppAnswer
+from local.page.app_client import AppAnswer, AppClient
 from local.page.controller import DELIVERIES_AT_ONCE, PageController
 from local.page.host_lines import HostLines
 from local.page.routes import create_app
-from local.page.sources import Reading, Registration, SourceError
+from local.page.sources import Reading, Registration, SourceError, Sources
 from local.page.watcher import Watcher
 
 SECONDS = 10.0
-ORDERS = ("/phones", "/phones/removal", "/calls", "/redeliveries", "/answers", "/hub")
+COMMANDS = ("/phones", "/phones/removal", "/calls", "/redeliveries", "/answers", "/hub")
 CALL = {"callee": "8:acs:callee", "callerName": "Ada"}
 
 
 @dataclass
-class FakeApp:
+class FakeApp(AppClient):
     """Answers every request with `answer`; deliveries wait while `held`."""
 
     answer: AppAnswer = field(default_factory=lambda: AppAnswer(201, {"expiresAt": "later"}, 1))
@@ -36,17 +36,17 @@ class FakeApp:
     delivered: list[Mapping[str, Any]] = field(default_factory=list)
 
     async def register(self, registration: Mapping[str, Any]) -> AppAnswer:
-        """Note it."""
+        """Record it."""
         self.registered.append(registration)
         return self.answer
 
     async def remove(self, acs_mri: str, device_uuid: str) -> AppAnswer:
-        """Note it."""
+        """Record it."""
         self.removed.append((acs_mri, device_uuid))
         return self.answer
 
     async def deliver(self, event: Mapping[str, Any]) -> AppAnswer:
-        """Note it, and wait."""
+        """Record it, and wait."""
         self.delivered.append(event)
         if self.held is not None:
             await self.held.wait()
@@ -54,56 +54,56 @@ class FakeApp:
 
 
 @dataclass
-class FakeSource:
-    """Reads what a test put there."""
+class FakeSources(Sources):
+    """Returns the reading that a test has set."""
 
     reading: Reading = field(default_factory=Reading)
-    trouble: str | None = None
+    problem: str | None = None
 
     def read(self) -> Reading:
-        """Or raise."""
-        if self.trouble:
-            raise SourceError(self.trouble)
+        """The reading; raises if a test has set `problem`."""
+        if self.problem:
+            raise SourceError(self.problem)
         return self.reading
 
 
 @dataclass
 class Backend:
-    """A running backend and what is around it."""
+    """A running backend with its collaborators."""
 
     client: "TestClient[Any, Any]"
     app: FakeApp
-    source: FakeSource
-    switchboard: PageController
+    source: FakeSources
+    controller: PageController
     watcher: Watcher
     hub: RunningHub
 
     @property
     def origin(self) -> str:
-        """What a browser sends with the page's own requests."""
+        """The `Origin` of the page's own requests."""
         return str(self.client.make_url("/")).rstrip("/")
 
     async def send(self, path: str, body: object, **headers: str) -> ClientResponse:
-        """An order as the page sends it."""
+        """Send a command as the page does."""
         return await self.client.post(path, json=body, headers={"Origin": self.origin, **headers})
 
-    async def told(self, path: str, body: object) -> Any:
-        """The JSON that an order is answered with."""
+    async def answer_to(self, path: str, body: object) -> Any:
+        """The JSON answer to a command."""
         return await (await self.send(path, body)).json()
 
 
 @asynccontextmanager
 async def backend(app: FakeApp | None = None) -> AsyncIterator[Backend]:
-    fake, source = app or FakeApp(), FakeSource()
+    fake, source = app or FakeApp(), FakeSources()
     with RunningHub() as hub, ControlClient(hub.url) as control:
         watcher = Watcher(source, HostLines())
-        switchboard = PageController(fake, control, watcher.wake)
-        watching = asyncio.create_task(watcher.run(switchboard))
-        async with TestClient(TestServer(create_app(switchboard, watcher))) as client:
+        controller = PageController(fake, control, watcher.wake)
+        watching = asyncio.create_task(watcher.run(controller))
+        async with TestClient(TestServer(create_app(controller, watcher))) as client:
             async with asyncio.timeout(SECONDS):
-                yield Backend(client, fake, source, switchboard, watcher, hub)
+                yield Backend(client, fake, source, controller, watcher, hub)
             await watcher.stop()
-        await switchboard.close()
+        await controller.close()
         watching.cancel()
         with suppress(asyncio.CancelledError):
             await watching
@@ -117,7 +117,7 @@ async def next_snapshot(stream: ClientResponse) -> Any:
 
 
 class TestGuard:
-    @pytest.mark.parametrize("path", ORDERS)
+    @pytest.mark.parametrize("path", COMMANDS)
     @pytest.mark.parametrize(
         "headers",
         [
@@ -130,8 +130,8 @@ class TestGuard:
             {"Sec-Fetch-Site": "same-site"},
         ],
     )
-    def test_foreign_orders(self, path: str, headers: dict[str, str]) -> None:
-        """An order from another origin, or under another host's name, is a 403 and is not carried out."""
+    def test_commands_of_other_origins(self, path: str, headers: dict[str, str]) -> None:
+        """A command from another origin, or with another Host, is a 403 and is not carried out."""
 
         async def scenario() -> None:
             async with backend() as running:
@@ -140,8 +140,8 @@ class TestGuard:
 
         asyncio.run(scenario())
 
-    def test_order_without_an_origin(self) -> None:
-        """Every browser sends an Origin with a POST, so one without is refused."""
+    def test_command_without_origin(self) -> None:
+        """A POST without Origin is refused: every browser sends one."""
 
         async def scenario() -> None:
             async with backend() as running:
@@ -149,8 +149,8 @@ class TestGuard:
 
         asyncio.run(scenario())
 
-    def test_order_that_needs_no_preflight(self) -> None:
-        """A body that a foreign page could send without asking first is a 415."""
+    def test_command_without_preflight(self) -> None:
+        """A content type that needs no preflight request is a 415."""
 
         async def scenario() -> None:
             async with backend() as running:
@@ -164,8 +164,8 @@ class TestGuard:
         "headers",
         [{"Origin": "https://attacker.test"}, {"Host": "attacker.test"}, {"Sec-Fetch-Site": "cross-site"}],
     )
-    def test_foreign_readers(self, headers: dict[str, str]) -> None:
-        """The stream is not for other origins."""
+    def test_stream_for_other_origins(self, headers: dict[str, str]) -> None:
+        """Another origin cannot read the stream."""
 
         async def scenario() -> None:
             async with backend() as running:
@@ -173,8 +173,8 @@ class TestGuard:
 
         asyncio.run(scenario())
 
-    def test_link_from_elsewhere(self) -> None:
-        """A link to the start page may be followed from anywhere."""
+    def test_link_from_another_site(self) -> None:
+        """A link on another site to the start page works."""
 
         async def scenario() -> None:
             async with backend() as running:
@@ -183,8 +183,8 @@ class TestGuard:
 
         asyncio.run(scenario())
 
-    def test_localhost_is_itself(self) -> None:
-        """The page works under the name localhost as well."""
+    def test_localhost(self) -> None:
+        """The page works under the name localhost too."""
 
         async def scenario() -> None:
             async with backend() as running:
@@ -196,7 +196,7 @@ class TestGuard:
 
     @pytest.mark.parametrize("path", ["/", "/main.js", "/base.css", "/nothing"])
     def test_policy_on_every_answer(self, path: str) -> None:
-        """Every answer forbids scripts, styles and connections from elsewhere, inline ones, and framing."""
+        """Every answer forbids inline and external scripts, styles and connections, and framing."""
 
         async def scenario() -> None:
             async with backend() as running:
@@ -213,8 +213,8 @@ class TestGuard:
 
 
 class TestFiles:
-    def test_only_its_own(self) -> None:
-        """What is no file of the page is a 404, whatever the path looks like."""
+    def test_other_paths(self) -> None:
+        """A path that is not a file of the page is a 404."""
 
         async def scenario() -> None:
             async with backend() as running:
@@ -223,8 +223,8 @@ class TestFiles:
 
         asyncio.run(scenario())
 
-    def test_nothing_from_elsewhere(self) -> None:
-        """No file of the page names another host, has an inline handler or an inline style."""
+    def test_no_external_resources(self) -> None:
+        """The page names no other host and has no inline script, handler or style."""
 
         async def scenario() -> None:
             async with backend() as running:
@@ -236,15 +236,15 @@ class TestFiles:
         asyncio.run(scenario())
 
 
-class TestOrders:
+class TestCommands:
     def test_registers_through_the_api(self) -> None:
-        """A phone gets a made-up token; what the app says comes back as data, whatever its status."""
+        """A phone gets a random token; the app's answer is returned as data, with any status."""
 
         async def scenario() -> None:
             refusing = FakeApp(AppAnswer(400, {"title": "Bad"}, 1))
             async with backend(refusing) as running:
                 body = {"acsMri": "4:+1", "platform": "android", "deviceUuid": "known", "ttlSeconds": 300}
-                told = await running.told("/phones", body)
+                told = await running.answer_to("/phones", body)
                 assert told == {"status": 400, "body": {"title": "Bad"}, "problem": None}
                 (sent,) = running.app.registered
                 (device,) = sent["deviceInfos"]
@@ -259,43 +259,43 @@ class TestOrders:
 
         async def scenario() -> None:
             async with backend() as running:
-                await running.told("/phones/removal", {"acsMri": "8:acs:a", "deviceUuid": "u"})
+                await running.answer_to("/phones/removal", {"acsMri": "8:acs:a", "deviceUuid": "u"})
                 assert running.app.removed == [("8:acs:a", "u")]
 
         asyncio.run(scenario())
 
     @pytest.mark.parametrize(("schema", "key"), [("eventGrid", "eventType"), ("cloudEvents", "specversion")])
     def test_places_a_call(self, schema: str, key: str) -> None:
-        """An event is made in the schema that was asked for, and delivered."""
+        """An event is made in the given schema and delivered."""
 
         async def scenario() -> None:
             async with backend() as running:
-                told = await running.told("/calls", {**CALL, "schemaName": schema})
-                await asyncio.gather(*running.switchboard._running)
+                told = await running.answer_to("/calls", {**CALL, "schemaName": schema})
+                await asyncio.gather(*running.controller._running)
                 (event,) = running.app.delivered
                 assert key in event
                 assert (event["id"], event["data"]["correlationId"]) == (told["eventId"], told["callId"])
-                assert running.switchboard.calls[0].deliveries[0].status == 202
+                assert running.controller.calls[0].deliveries[0].status == 202
 
         asyncio.run(scenario())
 
     def test_redelivers_the_same_event(self) -> None:
-        """A redelivery is the very same event, the last one if none is named."""
+        """A redelivery is the same event: the named one, or else the last one."""
 
         async def scenario() -> None:
             async with backend() as running:
-                first = await running.told("/calls", CALL)
-                await running.told("/calls", CALL)
-                await running.told("/redeliveries", {})
-                await running.told("/redeliveries", {"eventId": first["eventId"]})
-                await asyncio.gather(*running.switchboard._running)
+                first = await running.answer_to("/calls", CALL)
+                await running.answer_to("/calls", CALL)
+                await running.answer_to("/redeliveries", {})
+                await running.answer_to("/redeliveries", {"eventId": first["eventId"]})
+                await asyncio.gather(*running.controller._running)
                 one, two, *again = running.app.delivered
                 assert again == [two, one]
 
         asyncio.run(scenario())
 
     def test_nothing_to_redeliver(self) -> None:
-        """Without an event there is nothing to redeliver, and the answer says so."""
+        """Without an event a redelivery is refused with a reason."""
 
         async def scenario() -> None:
             async with backend() as running:
@@ -305,8 +305,8 @@ class TestOrders:
 
         asyncio.run(scenario())
 
-    def test_not_too_many_at_once(self) -> None:
-        """Deliveries that wait for their answer are bounded."""
+    def test_deliveries_are_bounded(self) -> None:
+        """The number of deliveries without an answer is bounded."""
 
         async def scenario() -> None:
             async with backend(FakeApp(held=asyncio.Event())) as running:
@@ -315,17 +315,17 @@ class TestOrders:
 
         asyncio.run(scenario())
 
-    def test_stopping_waits_for_no_answer(self) -> None:
-        """A delivery that nobody answers does not hold the page up when it is stopped."""
+    def test_stop_does_not_wait_for_answers(self) -> None:
+        """A delivery without an answer does not delay the stop."""
 
         async def scenario() -> None:
             async with asyncio.timeout(SECONDS), backend(FakeApp(held=asyncio.Event())) as running:
-                await running.told("/calls", CALL)
+                await running.answer_to("/calls", CALL)
 
         asyncio.run(scenario())
 
-    def test_answers_once(self) -> None:
-        """A call is accepted once and hung up once; anything else is a 400."""
+    def test_answers(self) -> None:
+        """A call is accepted once, then ended once; every other order is a 400."""
 
         async def scenario() -> None:
             async with backend() as running:
@@ -337,26 +337,26 @@ class TestOrders:
 
         asyncio.run(scenario())
 
-    def test_disturbs_the_hub(self) -> None:
-        """A switch replaces what the simulator was ordered before; healthy clears it."""
+    def test_hub_mode(self) -> None:
+        """A mode replaces the simulator's faults; `healthy` removes them."""
 
         async def scenario() -> None:
             async with backend() as running:
                 running.hub.simulator.set_latency(0.01)
-                await running.told("/hub", {"mode": "failing", "times": 2})
-                await running.told("/hub", {"mode": "throttled", "times": None, "seconds": 1})
+                await running.answer_to("/hub", {"mode": "failing", "times": 2})
+                await running.answer_to("/hub", {"mode": "throttled", "times": None, "seconds": 1})
                 (fault,) = running.hub.simulator.faults()
                 assert (fault.status, fault.retry_after, fault.times) == (429, "1", None)
                 assert running.hub.simulator.latency() == 0
-                await running.told("/hub", {"mode": "healthy"})
+                await running.answer_to("/hub", {"mode": "healthy"})
                 assert running.hub.simulator.faults() == []
 
         asyncio.run(scenario())
 
-    @pytest.mark.parametrize("path", ORDERS)
+    @pytest.mark.parametrize("path", COMMANDS)
     @pytest.mark.parametrize("body", ["", "{", "[]", '{"unknown": 1}', '"text"'])
-    def test_senseless_orders(self, path: str, body: str) -> None:
-        """A body that is no order is a 400 that says what is wrong."""
+    def test_malformed_commands(self, path: str, body: str) -> None:
+        """A malformed command is a 400 that says what is wrong."""
 
         async def scenario() -> None:
             async with backend() as running:
@@ -367,8 +367,8 @@ class TestOrders:
 
         asyncio.run(scenario())
 
-    def test_overlong_order(self) -> None:
-        """A body that is far too long is not read."""
+    def test_overlong_command(self) -> None:
+        """An overlong body is a 413."""
 
         async def scenario() -> None:
             async with backend() as running:
@@ -381,8 +381,8 @@ class TestOrders:
 class TestStream:
     PHONE = Registration("id", "apple", "8:acs:a", "uuid", "token", 1_900_000_000.0)
 
-    def test_every_reader_sees_every_change(self) -> None:
-        """Two open pages get the state at once, and both get what changes."""
+    def test_every_stream_gets_every_change(self) -> None:
+        """Two streams get the state at once, and both get every change."""
 
         async def scenario() -> None:
             async with backend() as running:
@@ -396,8 +396,8 @@ class TestStream:
 
         asyncio.run(scenario())
 
-    def test_trouble_is_told(self) -> None:
-        """A source that does not answer is named, and what was seen before stays."""
+    def test_problem_is_shown(self) -> None:
+        """A source that does not answer is named, and the last reading is kept."""
 
         async def scenario() -> None:
             async with backend() as running:
@@ -406,15 +406,15 @@ class TestStream:
                 running.watcher.wake()
                 while not (await next_snapshot(stream))["phones"]:
                     pass
-                running.source.trouble = "The database does not answer."
+                running.source.problem = "The database does not answer."
                 running.watcher.wake()
                 shown = await next_snapshot(stream)
-                assert (shown["trouble"], len(shown["phones"])) == ("The database does not answer.", 1)
+                assert (shown["problem"], len(shown["phones"])) == ("The database does not answer.", 1)
 
         asyncio.run(scenario())
 
     def test_ends_when_the_page_stops(self) -> None:
-        """Stopping ends the streams, so that nothing waits for open pages."""
+        """A stop ends the streams."""
 
         async def scenario() -> None:
             async with backend() as running:

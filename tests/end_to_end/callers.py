@@ -1,4 +1,4 @@
-"""The registrar as different callers find it: with a key, with a token, with neither."""
+"""Calls of the registrar with a key, with a bearer token, or without either."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,14 +18,14 @@ DEVICE = "phone-1"
 
 
 def device_token(acs_mri: str) -> str:
-    """A token to be found again in a log, one a user."""
+    """A token per user that can be searched for in a log."""
     return f"secret-device-token-{acs_mri[-12:]}"
 
 
 def call(
     host: Host, function: str, acs_mri: str, headers: Mapping[str, str], device_uuid: str = DEVICE
 ) -> requests.Response:
-    """Call a function about a user."""
+    """Call a function for a user."""
     method, route = FUNCTIONS[function]
     if method == "POST":
         device = {"deviceUUID": device_uuid, "deviceToken": device_token(acs_mri), "platform": "apple"}
@@ -36,12 +36,12 @@ def call(
 
 
 def bearer(token: str) -> dict[str, str]:
-    """The header of a token."""
+    """The header with a bearer token."""
     return {"Authorization": f"Bearer {token}"}
 
 
 def problem(response: requests.Response, status: int, code: str) -> dict[str, Any]:
-    """The problem document of an answer (RFC 9457)."""
+    """The problem document of an answer (RFC 9457), checked for status and code."""
     assert response.status_code == status, response.text
     assert response.headers["Content-Type"].split(";")[0] == "application/problem+json"
     document: dict[str, Any] = response.json()

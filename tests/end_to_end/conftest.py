@@ -1,4 +1,4 @@
-"""One stack for all tests; they keep out of each other's way by users of their own."""
+"""One stack for all tests; each test uses users of its own."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +13,7 @@ from tests.end_to_end.hosts import Documents, new_user
 
 @pytest.fixture(scope="session")
 def log() -> HostLog:
-    """What the stack's host writes."""
+    """The output of the stack's host."""
     return HostLog()
 
 
@@ -32,7 +32,7 @@ def host(stack: Stack) -> Host:
 
 @pytest.fixture(scope="session")
 def registrations(stack: Stack) -> Iterator[Documents]:
-    """The collection of device registrations, behind the app's back."""
+    """The collection of device registrations, read directly."""
     client: MongoClient[dict[str, Any]] = MongoClient(stack.database.uri, tz_aware=True)
     with client:
         yield client["calling"]["DeviceRegistrations"]
@@ -40,5 +40,5 @@ def registrations(stack: Stack) -> Iterator[Documents]:
 
 @pytest.fixture
 def user() -> str:
-    """A user whom no other test knows."""
+    """The MRI of a new user."""
     return new_user()

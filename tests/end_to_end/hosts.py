@@ -1,4 +1,4 @@
-"""Users, registrations and further hosts for the tests."""
+"""Users, registrations and additional hosts for the tests."""
 
 import uuid
 from collections.abc import Iterator, Mapping
@@ -26,7 +26,7 @@ def another_host(
     hub_url: str | None = None,
     log_level: str = "INFO",
 ) -> Iterator[Host]:
-    """One more host with settings of its own: over the stack's database and hub, and with its keys."""
+    """Another host with settings of its own, over the stack's database and hub, with the stack's keys."""
     options = replace(StackOptions(), settings=settings, on_line=log, log_level=log_level)
     twin = Stack(options)
     twin.keys = stack.keys
@@ -40,7 +40,7 @@ def another_host(
 
 
 def new_user(prefix: str = "8:acs:") -> str:
-    """The MRI of a user whom no other test knows."""
+    """The MRI of a new user."""
     return f"{prefix}{uuid.uuid4()}_{uuid.uuid4()}"
 
 

@@ -1,4 +1,4 @@
-"""An event through the webhook and the real worker, to the pushes that the hub gets."""
+"""From an event at the webhook, through the real worker, to the pushes at the hub."""
 
 import base64
 import hashlib
@@ -40,7 +40,7 @@ Event = dict[str, Any]
 
 
 def pushes_of(stack: Stack, call_id: str) -> dict[str, ReceivedPush]:
-    """Device token → its one push for the call."""
+    """The pushes of a call by device token; fails if a token got more than one."""
     received = [push for push in stack.hub.pushes() if push.call_id == call_id]
     by_token = {push.device_handle: push for push in received}
     assert len(by_token) == len(received), "a phone rang twice"
@@ -48,7 +48,7 @@ def pushes_of(stack: Stack, call_id: str) -> dict[str, ReceivedPush]:
 
 
 def attempted(stack: Stack, devices: tuple[Phone, ...]) -> list[int | None]:
-    """The answers that the hub gave to sends to these devices."""
+    """The hub's answers to sends to these devices."""
     tokens = {phone.device_token for phone in devices}
     return [attempt.status for attempt in stack.hub.attempts() if attempt.device_handle in tokens]
 
@@ -58,14 +58,14 @@ def compact(value: object) -> str:
 
 
 def post(host: Host, body: bytes) -> requests.Response:
-    """A notification with a body of any kind."""
+    """Deliver a notification with any body."""
     return requests.post(host.webhook_url, data=body, headers={"aeg-event-type": "Notification"}, timeout=30)
 
 
 class TestThePushes:
     @pytest.mark.parametrize("schema", [event_grid_event, cloud_event], ids=["Event Grid", "CloudEvents"])
     def test_exactly(self, stack: Stack, host: Host, log: HostLog, user: str, schema: Schema) -> None:
-        """Each platform gets its bytes and its headers, once, in either schema; the event answers 202."""
+        """Each device gets the body and headers of its platform once, in either schema; the answer is 202."""
         iphone, android, windows = devices = register_phones(host, user)
         call_id, happened = str(uuid.uuid4()), datetime.now(UTC)
         data = incoming_call_data(user, call_id=call_id, display_name="Zoë „Z“ 🦊 Müller")
@@ -131,18 +131,18 @@ class TestThePushes:
         assert (entry.fields["devices"], entry.fields["accepted"]) == (3, 3)
 
     def headers(self, push: ReceivedPush) -> dict[str, str]:
-        """What was sent to the hub on purpose; the TrackingId is a GUID of ours."""
+        """The headers without User-Agent and TrackingId, which must be a GUID."""
         headers = dict(push.headers)
         assert UUID.fullmatch(headers.pop("trackingid"))
         headers.pop("user-agent", None)
         return headers
 
     def check_left(self, seconds: str) -> None:
-        """What is left of the ring time: whole seconds, rounded down."""
+        """The rest of the ring time in whole seconds, rounded down."""
         assert 50 <= int(seconds) <= 59
 
-    def test_only_what_is_known(self, stack: Stack, host: Host, user: str) -> None:
-        """What the event leaves out is left out of the push, never null; a callee's id is enough."""
+    def test_missing_properties(self, stack: Stack, host: Host, user: str) -> None:
+        """A property that the event lacks is absent from the push, not null; the callee's id is enough."""
         iphone, android, windows = register_phones(host, user)
         cp = call_context_cp("any")
         data = {"to": {"communicationUser": {"id": user}}, "incomingCallContext": incoming_call_context(cp)}
@@ -155,7 +155,7 @@ class TestThePushes:
         assert message["data"] == {"eventId": "107", **told}
 
     def test_a_batch(self, stack: Stack, host: Host) -> None:
-        """A batch may mix schemas and callees: each callee's phones ring for its own call, 202 for all."""
+        """A batch may mix schemas and callees: each callee's phones ring for their own call."""
         users = [new_user(), new_user("8:orgid:"), new_user("8:gcch-acs:")]
         devices = [register_phones(host, user) for user in users]
         data = [incoming_call_data(user) for user in users]
@@ -167,8 +167,8 @@ class TestThePushes:
             assert rung.keys() == {phone.device_token for phone in mine}
             assert attempted(stack, mine) == [201, 201, 201]
 
-    def test_one_bad_event_of_a_batch(self, stack: Stack, host: Host, user: str) -> None:
-        """An event that cannot be understood fails its batch, but the good ones have rung."""
+    def test_invalid_event_in_a_batch(self, stack: Stack, host: Host, user: str) -> None:
+        """An invalid event fails its batch; the valid event has rung."""
         devices = register_phones(host, user)
         good = event_grid_event(incoming_call_data(user))
         bad = event_grid_event({**incoming_call_data(user), "to": None})
@@ -176,7 +176,7 @@ class TestThePushes:
         assert attempted(stack, devices) == [201, 201, 201]
 
     def test_only_unexpired_phones_of_the_callee(self, stack: Stack, host: Host, user: str) -> None:
-        """A phone that was deleted, or that another user has signed in on, does not ring."""
+        """A deleted phone, and one on which another user has signed in, do not ring."""
         iphone, android, windows = register_phones(host, user)
         host.delete_device_registration(user, windows.device_uuid)
         host.add_device_token(android.registration(new_user()))
@@ -189,14 +189,14 @@ class TestTheWire:
     @pytest.fixture(scope="module")
     @staticmethod
     def tap(stack: Stack) -> Iterator[WireTap]:
-        """A listener in front of the hub."""
+        """A recording proxy in front of the hub."""
         with wire_tap(stack.hub_url) as running:
             yield running
 
     @pytest.fixture(scope="module")
     @staticmethod
     def tapped(stack: Stack, tap: WireTap) -> Iterator[Host]:
-        """A host whose settings are spelled as the tutorial has them, and which sends through the tap."""
+        """A host with the tutorial's spelling of the settings that sends through the proxy."""
         sample = ("ANHHubConnectionString", "ANHHubName", "ANHHubUrl", "ANHHubApiVersion")
         settings = {
             **dict.fromkeys(sample, ""),
@@ -208,7 +208,7 @@ class TestTheWire:
             yield running
 
     def test_request_line_and_token(self, tap: WireTap, tapped: Host, user: str) -> None:
-        """Direct Send: POST …/messages/?direct&api-version=2020-06 with one good SAS token for all sends."""
+        """Direct Send: POST …/messages/?direct&api-version=2020-06, one valid SAS token for all sends."""
         devices = register_phones(tapped, user)
         for schema in (event_grid_event, cloud_event):
             assert tapped.deliver(schema(incoming_call_data(user))).status_code == 202
@@ -226,7 +226,7 @@ class TestTheWire:
         self.check_token(tokens.pop())
 
     def check_token(self, token: str) -> None:
-        """Signed as the service has it, made out to the hub, and good for longer than a call rings."""
+        """Signed as the service requires, for the hub, and valid for longer than a call rings."""
         scheme, _, pairs = token.partition(" ")
         raw = dict(pair.split("=", 1) for pair in pairs.split("&"))
         fields = dict(parse_qsl(pairs))
@@ -239,7 +239,7 @@ class TestTheWire:
         assert 600 <= int(fields["se"]) - time.time() <= 3_600
 
 
-class TestNobodyToRing:
+class TestNoDevices:
     @pytest.mark.parametrize("schema", [event_grid_event, cloud_event], ids=["Event Grid", "CloudEvents"])
     @pytest.mark.parametrize(
         ("callee", "reason"),
@@ -262,7 +262,7 @@ class TestNobodyToRing:
     def test_acknowledged(
         self, host: Host, log: HostLog, schema: Schema, callee: Mapping[str, Any], reason: str
     ) -> None:
-        """A callee without devices: 202, and the event's line says why nothing rang."""
+        """A callee without devices: 202, and the log line says why no phone rang."""
         event = schema({**incoming_call_data(), "to": callee})
         assert host.deliver(event).status_code == 202
         entry = log.entry(event_id=event["id"])
@@ -273,7 +273,7 @@ class TestNobodyToRing:
     def test_another_event_type(
         self, stack: Stack, host: Host, log: HostLog, user: str, schema: Schema
     ) -> None:
-        """Another type of event is acknowledged with its type in the log, whatever its data."""
+        """Another type of event is acknowledged with any data, and the log has its type."""
         devices = register_phones(host, user)
         other = "Microsoft.Communication.CallEnded"
         for data in (incoming_call_data(user), {}, None):
@@ -287,7 +287,7 @@ class TestNobodyToRing:
 
 
 def context(claims: object) -> str:
-    """An incomingCallContext around any JSON."""
+    """An incomingCallContext with any JSON in its middle part."""
     middle = base64.b64encode(json.dumps(claims).encode()).decode().rstrip("=")
     return f"eyJhbGciOiJub25lIn0.{middle}."
 
@@ -330,12 +330,12 @@ BAD_ENVELOPES = {
 
 
 def changed(value: Event, changes: Mapping[str, Any]) -> Event:
-    """The members replaced, or dropped where the change is `...`; members of the other schema stay away."""
+    """The members replaced, or removed if the change is `...`; no member is added."""
     kept = {name: changes.get(name, old) for name, old in value.items()}
     return {name: new for name, new in kept.items() if new is not ...}
 
 
-class TestEventsThatCannotBeUnderstood:
+class TestInvalidEvents:
     def check(self, host: Host, log: HostLog, event: Event, said: str) -> None:
         mark = log.mark()
         assert host.deliver(event).status_code == 500
@@ -349,7 +349,7 @@ class TestEventsThatCannotBeUnderstood:
     @pytest.mark.parametrize("schema", [event_grid_event, cloud_event], ids=["Event Grid", "CloudEvents"])
     @pytest.mark.parametrize(("changes", "said"), BAD_DATA.values(), ids=BAD_DATA)
     def test_data(self, host: Host, log: HostLog, schema: Schema, changes: object, said: str) -> None:
-        """Data without a callee or a usable context: 500 by our own error, which says what is wrong."""
+        """Data without a callee or a usable context: 500, and the error says what is wrong."""
         whole = incoming_call_data()
         data = changed(whole, changes) if isinstance(changes, dict) and changes else changes
         self.check(host, log, schema(data), said)
@@ -359,19 +359,19 @@ class TestEventsThatCannotBeUnderstood:
     def test_envelope(
         self, host: Host, log: HostLog, schema: Schema, changes: Mapping[str, Any], said: str
     ) -> None:
-        """An envelope without an id, a type or a time that is one: 500 by our own error."""
+        """An envelope without a valid id, type or time: 500, and the error says what is wrong."""
         self.check(host, log, changed(schema(incoming_call_data()), changes), said)
 
     @pytest.mark.parametrize("body", [b"", b"{", b"5", b"[5]", b'"event"', b"null"])
     def test_no_events(self, host: Host, log: HostLog, body: bytes) -> None:
-        """What holds no JSON objects is refused by the webhook itself; the host lives on."""
+        """The webhook refuses a body without JSON objects; the host goes on."""
         mark = log.mark()
         assert post(host, body).status_code == 400
         assert host.deliver(event_grid_event(incoming_call_data(new_user()))).status_code == 202
         assert log.exceptions(mark) == []
 
-    def test_it_can_be_read_without_a_time(self, stack: Stack, host: Host, user: str) -> None:
-        """An event that does not say when it happened rings from now on, and so does one from the future."""
+    def test_event_without_a_time(self, stack: Stack, host: Host, user: str) -> None:
+        """An event without a time, or from the future, has the full ring time from now on."""
         devices = register_phones(host, user)
         timeless = changed(event_grid_event(incoming_call_data(user)), {"eventTime": ...})
         future = cloud_event(incoming_call_data(user), time=datetime.now(UTC) + timedelta(hours=1))
@@ -385,7 +385,7 @@ class TestEventsThatCannotBeUnderstood:
 class TestLateEvents:
     @pytest.mark.parametrize("schema", [event_grid_event, cloud_event], ids=["Event Grid", "CloudEvents"])
     def test_never_pushed(self, stack: Stack, host: Host, log: HostLog, user: str, schema: Schema) -> None:
-        """A call that has stopped ringing is acknowledged with how late it came, and rings nowhere."""
+        """A call that has stopped ringing is acknowledged and not pushed; the log says how late it was."""
         devices = register_phones(host, user)
         event = schema(incoming_call_data(user), time=datetime.now(UTC) - RING - timedelta(seconds=5))
         assert host.deliver(event).status_code == 202
@@ -395,7 +395,7 @@ class TestLateEvents:
         assert attempted(stack, devices) == []
 
     def test_nearly_late(self, stack: Stack, host: Host, user: str) -> None:
-        """A call that still rings for some seconds is pushed with those."""
+        """A call that still rings for some seconds is pushed with these seconds."""
         devices = register_phones(host, user)
         event = event_grid_event(
             incoming_call_data(user), time=datetime.now(UTC) - RING + timedelta(seconds=20)
@@ -427,13 +427,13 @@ class TestMisconfigured:
     @pytest.fixture(scope="module")
     @staticmethod
     def bare_log() -> HostLog:
-        """What the host without settings writes."""
+        """The output of the host without settings."""
         return HostLog()
 
     @pytest.fixture(scope="module")
     @staticmethod
     def bare(stack: Stack, bare_log: HostLog) -> Iterator[Host]:
-        """A host that starts although every setting that must be there is missing."""
+        """A host without any required setting."""
         missing = dict.fromkeys(
             ("ANHHubConnectionString", "ANHHubName", "MongoDbConnectionString", "DbName"), ""
         )
@@ -450,7 +450,7 @@ class TestMisconfigured:
     def test_registrar_without_settings(
         self, bare: Host, bare_log: HostLog, user: str, function: str
     ) -> None:
-        """The caller hears 503 and no setting's name; the log has one line with all that are missing."""
+        """The answer is 503 without a setting's name; one log line names all missing settings."""
         mark = bare_log.mark()
         response = {
             "AddDeviceToken": lambda: bare.add_device_token(phones()[0].registration(user)),
@@ -467,7 +467,7 @@ class TestMisconfigured:
         self.check_names_all(entry.fields["detail"])
 
     def test_event_without_settings(self, bare: Host, bare_log: HostLog, user: str) -> None:
-        """The event is acknowledged, since no redelivery mends it; one CRITICAL line names all settings."""
+        """The event is acknowledged; one CRITICAL line names all missing settings."""
         mark = bare_log.mark()
         assert bare.deliver(event_grid_event(incoming_call_data(user))).status_code == 202
         entry = bare_log.entry(mark, event="misconfigured")

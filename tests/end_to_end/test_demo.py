@@ -1,4 +1,4 @@
-"""`python -m local.demo`: what a newcomer sees first."""
+"""`python -m local.demo`."""
 
 import re
 import subprocess
@@ -16,8 +16,8 @@ from tests.end_to_end.processes import linux_only, marked_environment, marked_pr
 
 
 @linux_only
-def test_it_shows_what_each_phone_received() -> None:
-    """Exit 0, every phone rang once in each schema, nothing secret is shown, no process stays behind."""
+def test_output() -> None:
+    """Exit 0; every phone rang once in each schema; no secret is shown; no process remains."""
     environment, mark = marked_environment()
     demo = subprocess.run(
         [sys.executable, "-m", "local.demo"],
@@ -39,7 +39,7 @@ def test_it_shows_what_each_phone_received() -> None:
     assert "A call in CloudEvents 1.0, acknowledged with 202" in shown
     for detail in ('"eventId": 107', '"eventId": "107"', "apns-push-type: voip", "x-wns-type: wns/raw"):
         assert shown.count(detail) >= 2, detail
-    assert "Every phone rang exactly once a call." in shown
+    assert "Every phone rang exactly once per call." in shown
     secrets = (CALLEE, "APA91b", "?token=", "H4sI", "shrToken", "SharedAccess", "sig=")
     assert not [secret for secret in secrets if secret in shown + demo.stderr]
     # No run of hexadecimal digits as long as a device token; a fingerprint has 16.
@@ -47,13 +47,13 @@ def test_it_shows_what_each_phone_received() -> None:
     assert marked_processes(mark) == []
 
 
-class Borrowed:
-    """Stands in for `Stack`: the one that runs already, and stays."""
+class SharedStack:
+    """Takes the place of `Stack` and gives the running one."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
 
-    def __call__(self, _options: StackOptions) -> "Borrowed":
+    def __call__(self, _options: StackOptions) -> "SharedStack":
         return self
 
     def __enter__(self) -> Stack:
@@ -68,21 +68,21 @@ class Borrowed:
 
 
 @pytest.fixture
-def borrowed(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The demo runs on the stack that is there."""
-    monkeypatch.setattr(local.demo, "Stack", Borrowed(stack))
+def shared_stack(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demo uses the session's stack."""
+    monkeypatch.setattr(local.demo, "Stack", SharedStack(stack))
 
 
-@pytest.mark.usefixtures("borrowed")
-def test_it_succeeds_only_without_a_fault(capsys: pytest.CaptureFixture[str]) -> None:
-    """On the borrowed stack, too, the demo succeeds: its failure below is the fault's doing."""
+@pytest.mark.usefixtures("shared_stack")
+def test_shared_stack(capsys: pytest.CaptureFixture[str]) -> None:
+    """The demo succeeds on the shared stack, so the failures below are caused by the faults."""
     assert local.demo.main() == 0
-    assert "Every phone rang exactly once a call." in capsys.readouterr().out
+    assert "Every phone rang exactly once per call." in capsys.readouterr().out
 
 
-@pytest.mark.usefixtures("borrowed")
+@pytest.mark.usefixtures("shared_stack")
 def test_a_phone_that_does_not_ring(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
-    """One phone that the hub refuses: exit 1, and a line that names it."""
+    """A phone that the hub refuses: exit 1, and a line that names the phone."""
     stack.hub.add_fault(Fault(kind="status", status=400, times=1))
     assert local.demo.main() == 1
     shown = " ".join(capsys.readouterr().out.split())
@@ -90,17 +90,17 @@ def test_a_phone_that_does_not_ring(stack: Stack, capsys: pytest.CaptureFixture[
     assert "Every phone rang" not in shown
 
 
-@pytest.mark.usefixtures("borrowed")
+@pytest.mark.usefixtures("shared_stack")
 def test_a_phone_that_rings_twice(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
-    """A ring whose answer is lost is tried again: the phone rings twice, and that is no success either."""
+    """A push whose answer is lost is sent again: the phone rings twice, and the demo fails."""
     stack.hub.add_fault(Fault(kind="accept_then_drop", times=1))
     assert local.demo.main() == 1
     assert "rang 2 times" in " ".join(capsys.readouterr().out.split())
 
 
-@pytest.mark.usefixtures("borrowed")
+@pytest.mark.usefixtures("shared_stack")
 def test_no_answer(stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """A host that cannot be reached is no success, and the line about it does not quote the webhook's key."""
+    """A host that cannot be reached: exit 1, and the line does not quote the webhook's key."""
 
     def unreachable(_host: Host, *_events: object, **_options: object) -> requests.Response:
         raise requests.ConnectionError(f"Max retries exceeded with url: {stack.host.webhook_url}")

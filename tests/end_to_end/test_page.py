@@ -26,10 +26,12 @@ MARKUP = "<img src=/nothing onerror=\"document.title='caught'\"><b>Ada</b>"
 
 @pytest.fixture(scope="module")
 def chromium() -> str:
-    """Where Chromium is. CI has to have one; elsewhere the tests are skipped without it."""
+    """The path of Chromium. Without one the tests fail in CI and are skipped elsewhere."""
     path = find_chromium()
     if path is None:
-        reason = f"there is no Chromium (none of {', '.join(NAMES)}); on Debian: apt-get install chromium"
+        reason = (
+            f"Chromium is not installed (none of {', '.join(NAMES)}); on Debian: apt-get install chromium"
+        )
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
@@ -38,7 +40,7 @@ def chromium() -> str:
 
 @pytest.fixture(scope="module")
 def playwright(chromium: str) -> Iterator[Playwright]:
-    """Before the stack: starting the browser's driver takes no lock on anything."""
+    """The driver of the browser, started before the stack."""
     assert chromium
     with sync_playwright() as driver:
         yield driver
@@ -46,7 +48,7 @@ def playwright(chromium: str) -> Iterator[Playwright]:
 
 @pytest.fixture(scope="module")
 def browser(playwright: Playwright, chromium: str) -> Iterator[Browser]:
-    """One browser; each test has a profile of its own."""
+    """One browser for all tests."""
     running = launch(playwright, chromium)
     yield running
     running.close()
@@ -69,14 +71,14 @@ class Site:
         assert self.host.add_device_token(phone.registration(user)).status_code == 201
 
     def call(self, user: str, name: str = "Ada Lovelace") -> int:
-        """Place a call from outside the page; what the webhook answered."""
+        """Place a call from outside the page; returns the webhook's status."""
         data = incoming_call_data(user, display_name=name)
         return self.host.deliver(event_grid_event(data)).status_code
 
 
 @pytest.fixture(scope="module")
 def running_site(browser: Browser) -> Iterator[Site]:
-    """One stack for all tests of the page; the browser comes first, since without one there is no need."""
+    """One stack for all tests of the page; it needs the browser, so that no stack starts without one."""
     assert browser.is_connected()
     lines = HostLines()
     with Stack(StackOptions(on_line=lines)) as stack, RunningPage(stack, lines) as served:
@@ -85,13 +87,13 @@ def running_site(browser: Browser) -> Iterator[Site]:
 
 @pytest.fixture
 def user() -> str:
-    """A user whom no other test knows."""
+    """The MRI of a new user."""
     return f"8:acs:{uuid.uuid4()}_{uuid.uuid4()}"
 
 
 @pytest.fixture
 def site(running_site: Site, user: str) -> Iterator[Site]:
-    """The site; afterwards its hub is healthy and the user's phones are gone."""
+    """The site; afterwards the hub has no faults and the user's phones are deleted."""
     yield running_site
     running_site.stack.hub.clear_faults()
     running_site.stack.hub.set_latency(0)
@@ -105,23 +107,23 @@ def site(running_site: Site, user: str) -> Iterator[Site]:
 
 @dataclass
 class Tab:
-    """One open page, and what it did behind the scenes."""
+    """One open page, with its errors and its requests."""
 
     page: Page
     errors: list[str]
     requested: list[str]
 
     def load(self, url: str) -> None:
-        """Open the page there and wait until it is live."""
+        """Open the page and wait until it is live."""
         self.page.goto(url)
         expect(self.page.get_by_text("Live", exact=True)).to_be_visible()
 
     def phone(self, device_uuid: str) -> Locator:
-        """A phone's card."""
+        """The card of a phone."""
         return self.page.locator(f"article.phone[data-device='{device_uuid}']")
 
     def event(self, name: str) -> Locator:
-        """A call's card, by the caller's name."""
+        """The card of a call, by the caller's name."""
         return self.page.locator("article.event").filter(has=self.page.get_by_role("heading", name=name))
 
     def place_call(self, user: str, name: str, **fields: str) -> None:
@@ -134,7 +136,7 @@ class Tab:
         form.get_by_role("button", name="Place the call").click()
 
     def switch(self, name: str, how_many: str = "the next") -> None:
-        """Press a switch of the hub and wait until the hub says that it is on."""
+        """Press a switch of the hub and wait until it is on."""
         self.page.get_by_label("How many sends").select_option(how_many)
         self.hub_switch(name).click()
         expect(self.hub_switch(name)).to_have_attribute("aria-pressed", "true")
@@ -145,7 +147,7 @@ class Tab:
 
 
 def open_tab(browser: Browser, url: str, **context: Any) -> Tab:
-    # Drawing animations without a graphics card takes most of a core.
+    # Rendering animations without a graphics card takes most of a core.
     page = browser.new_context(**{"reduced_motion": "reduce", **context}).new_page()
     tab = Tab(page, [], [])
     page.on("console", lambda message: tab.errors.append(message.text) if message.type == "error" else None)
@@ -157,13 +159,13 @@ def open_tab(browser: Browser, url: str, **context: Any) -> Tab:
 
 @pytest.fixture(scope="module")
 def shared_tab(browser: Browser, running_site: Site) -> Tab:
-    """A tab that is loaded anew for each test: making one takes longer than most tests."""
+    """One tab, reloaded for each test: making a tab takes longer than most tests."""
     return open_tab(browser, running_site.url)
 
 
 @pytest.fixture
 def tab(shared_tab: Tab, site: Site) -> Iterator[Tab]:
-    """An open page, which in no test may log an error or ask another host for anything."""
+    """An open page. The test fails if it logs an error or sends a request to another host."""
     shared_tab.errors.clear()
     shared_tab.requested.clear()
     shared_tab.page.emulate_media(reduced_motion="reduce")
@@ -180,13 +182,15 @@ def iphone() -> Phone:
 
 
 def ringing(phone: Locator) -> Locator:
-    """The Accept button, which is there only while the phone rings."""
+    """The Accept button, which exists only while the phone rings."""
     return phone.get_by_role("button", name="Accept")
 
 
 class TestPhones:
-    def test_appears_and_goes(self, site: Site, tab: Tab, user: str, iphone: Phone) -> None:
-        """A phone that registers anywhere appears by itself, and goes when it is deleted anywhere."""
+    def test_registered_and_deleted_outside_the_page(
+        self, site: Site, tab: Tab, user: str, iphone: Phone
+    ) -> None:
+        """A phone that registers outside the page appears, and disappears when it is deleted there."""
         site.register(user, iphone)
         card = tab.phone(iphone.device_uuid)
         expect(card).to_be_visible()
@@ -196,7 +200,7 @@ class TestPhones:
         expect(card).to_have_count(0)
 
     def test_removed_by_its_button(self, site: Site, tab: Tab, user: str, iphone: Phone) -> None:
-        """Remove deletes the phone through the real API, and keyboard focus is not lost with it."""
+        """Remove deletes the phone through the real API, and the keyboard focus moves to the heading."""
         site.register(user, iphone)
         tab.phone(iphone.device_uuid).get_by_role("button", name="Remove").click()
         expect(tab.phone(iphone.device_uuid)).to_have_count(0)
@@ -204,9 +208,9 @@ class TestPhones:
         expect(tab.page.get_by_role("heading", name="Phones")).to_be_focused()
 
     def test_one_of_each(self, site: Site, tab: Tab, user: str) -> None:
-        """The form registers an iPhone, an Android phone and a Windows PC, with the life asked for."""
+        """The form registers an iPhone, an Android phone and a Windows PC, with the given time to live."""
         tab.page.get_by_label("User (MRI)").fill(user)
-        tab.page.get_by_label("Lives for").fill("600")
+        tab.page.get_by_label("Time to live").fill("600")
         tab.page.get_by_role("button", name="Register", exact=True).click()
         expect(tab.page.get_by_text(re.compile("^3 . 201"))).to_be_visible()
         known = site.host.get_device_registrations(user).json()["deviceInfos"]
@@ -215,7 +219,7 @@ class TestPhones:
             expect(tab.phone(device["deviceUUID"])).to_be_visible()
 
     def test_refusals_are_shown(self, tab: Tab) -> None:
-        """What the API says against a registration stands below the form, field by field."""
+        """The API's refusal of a registration is shown below the form, field by field."""
         tab.page.get_by_label("User (MRI)").fill("4:+15551234567")
         tab.page.get_by_label("Platform").select_option("apple")
         tab.page.get_by_role("button", name="Register", exact=True).click()
@@ -224,7 +228,7 @@ class TestPhones:
 
 class TestRinging:
     def test_accept(self, site: Site, tab: Tab, user: str) -> None:
-        """All phones ring for a call from anywhere; accepting on one silences the others."""
+        """All phones ring for a call from outside the page; accepting on one ends it on the others."""
         devices = phones()
         for phone in devices:
             site.register(user, phone)
@@ -242,7 +246,7 @@ class TestRinging:
         expect(cards[0]).to_contain_text("Call ended")
 
     def test_decline(self, site: Site, tab: Tab, user: str) -> None:
-        """Declining stops one phone; the other goes on ringing."""
+        """Declining ends ringing on one phone; the other goes on."""
         one, other = phones()[:2]
         for phone in (one, other):
             site.register(user, phone)
@@ -252,33 +256,33 @@ class TestRinging:
         expect(ringing(tab.phone(other.device_uuid))).to_be_visible()
 
     def test_expiry(self, site: Site, tab: Tab, user: str, iphone: Phone) -> None:
-        """A phone stops ringing by itself when the push is worthless."""
+        """A phone stops ringing when its push has expired."""
         site.register(user, iphone)
         card = tab.phone(iphone.device_uuid)
         tab.place_call(user, "Late Caller", began="56")
         expect(ringing(card)).to_be_visible()
         expect(ringing(card)).to_have_count(0)
-        expect(card).to_contain_text("missed: it stopped ringing")
+        expect(card).to_contain_text("missed: the push has expired")
 
-    def test_call_that_is_over(self, site: Site, tab: Tab, user: str, iphone: Phone) -> None:
-        """An event that comes too late rings nothing, and the app's line says so."""
+    def test_late_event(self, site: Site, tab: Tab, user: str, iphone: Phone) -> None:
+        """A late event rings no phone, and the app's log line says so."""
         site.register(user, iphone)
         tab.place_call(user, "Too Late", began="3600", schema="cloudEvents")
         expect(tab.event("Too Late")).to_contain_text("late_seconds")
         expect(tab.event("Too Late").get_by_text("missed", exact=True)).to_be_visible()
         expect(tab.phone(iphone.device_uuid)).to_contain_text("Waiting for a call")
 
-    def test_said_aloud(self, site: Site, tab: Tab, user: str, iphone: Phone) -> None:
-        """Ringing is announced to a screen reader, once, and so is its end."""
+    def test_screen_reader(self, site: Site, tab: Tab, user: str, iphone: Phone) -> None:
+        """The start and the end of ringing are announced to screen readers, once."""
         site.register(user, iphone)
-        site.call(user, "Said Aloud")
+        site.call(user, "Ada Byron")
         announcer = tab.page.locator("#announcer[role=alert]")
-        expect(announcer).to_have_text("iPhone is ringing: Said Aloud.")
+        expect(announcer).to_have_text("iPhone is ringing: Ada Byron.")
         tab.phone(iphone.device_uuid).get_by_role("button", name="Decline").click()
         expect(announcer).to_have_text("iPhone: declined.")
 
     def test_two_tabs(self, browser: Browser, site: Site, tab: Tab, user: str, iphone: Phone) -> None:
-        """What is done in one tab is seen in the other."""
+        """An action in one tab is shown in the other."""
         second = open_tab(browser, site.url)
         site.register(user, iphone)
         site.call(user)
@@ -289,7 +293,7 @@ class TestRinging:
         assert second.errors == []
 
     def test_markup_is_text(self, site: Site, tab: Tab, user: str, iphone: Phone) -> None:
-        """A caller's name with markup is shown as it is written and does nothing."""
+        """A caller's name with markup is shown as text."""
         site.register(user, iphone)
         tab.place_call(user, MARKUP)
         card = tab.phone(iphone.device_uuid)
@@ -301,14 +305,14 @@ class TestRinging:
 
 class TestPush:
     def test_exact_push(self, site: Site, tab: Tab, user: str, iphone: Phone) -> None:
-        """Headers, body, ages, life and the hub's word are shown, and neither token nor context in full."""
+        """Headers, body, ages, expiry and answers are shown, but neither token nor context in full."""
         site.register(user, iphone)
         site.call(user, "Exact Push")
         (push,) = [one for one in site.stack.hub.pushes() if one.device_handle == iphone.device_token]
         ring = tab.phone(iphone.device_uuid).locator(".ring")
         expect(ring).to_contain_text("201 (1 attempt)")
         expect(ring).to_contain_text("rung once")
-        for name in ("Push age", "Lives for"):
+        for name in ("Push age", "Expires in"):
             expect(ring.locator("div", has_text=name).last).to_have_text(re.compile(r"[\d.]+ s$"))
         ring.get_by_text("Push and answers").click()
         headers = ring.locator(".push-headers")
@@ -324,7 +328,7 @@ class TestPush:
         assert not any(key in tab.page.content() for key in site.stack.keys.functions.values())
 
     def test_failing_once(self, site: Site, tab: Tab, user: str, iphone: Phone) -> None:
-        """The hub fails once: the app tries again, and the phone rings once."""
+        """The hub fails once: the app retries, and the phone rings once."""
         site.register(user, iphone)
         tab.switch("Failing")
         tab.place_call(user, "Failing Once")
@@ -333,10 +337,10 @@ class TestPush:
         expect(ring).to_contain_text("rung once")
         expect(tab.event("Failing Once").locator("div", has_text="retried").last).to_have_text("retried1")
         expect(tab.hub_switch("Failing")).to_have_attribute("aria-pressed", "false")
-        expect(tab.page.get_by_text("The hub is healthy.")).to_be_visible()
+        expect(tab.page.get_by_text("The hub has no faults.")).to_be_visible()
 
     def test_throttled(self, site: Site, tab: Tab, user: str, iphone: Phone) -> None:
-        """The hub throttles: the app waits as long as asked and then rings the phone once."""
+        """The hub throttles: the app waits for Retry-After, and the phone rings once."""
         site.register(user, iphone)
         tab.page.get_by_label("Seconds").fill("1")
         tab.switch("Throttled")
@@ -347,37 +351,37 @@ class TestPush:
         expect(ring).to_contain_text("rung once")
 
     def test_slow(self, site: Site, tab: Tab, user: str, iphone: Phone) -> None:
-        """While the hub is slow the delivery waits, and the page shows that it does."""
+        """While the hub is slow, the page shows a delivery without an answer."""
         site.register(user, iphone)
         tab.page.get_by_label("Seconds").fill("2.5")
         tab.switch("Slow")
         tab.place_call(user, "Slow Hub")
-        expect(tab.event("Slow Hub")).to_contain_text("waiting for the answer")
+        expect(tab.event("Slow Hub")).to_contain_text("no answer yet")
         expect(tab.event("Slow Hub")).to_contain_text(re.compile(r"→ 202 after \d{4} ms"))
 
     def test_lost_answer(self, site: Site, tab: Tab, user: str, iphone: Phone) -> None:
-        """The one case in which a phone may ring twice is seen for what it is."""
+        """A lost answer rings the phone twice, and the page shows why."""
         site.register(user, iphone)
         tab.switch("Answer lost")
         tab.place_call(user, "Lost Answer")
         ring = tab.phone(iphone.device_uuid).locator(".ring")
-        expect(ring).to_contain_text("taken, answer lost, 201 (2 attempts)")
+        expect(ring).to_contain_text("accepted, answer lost, 201 (2 attempts)")
         expect(ring).to_contain_text("rung 2 times")
 
-    def test_a_switch_goes_off(self, tab: Tab) -> None:
-        """A second press of a switch heals the hub."""
+    def test_switch_off(self, tab: Tab) -> None:
+        """A second press of a switch removes the faults."""
         tab.switch("Failing", "all")
         expect(tab.page.get_by_text("All sends: 503.")).to_be_visible()
         tab.hub_switch("Failing").click()
-        expect(tab.page.get_by_text("The hub is healthy.")).to_be_visible()
+        expect(tab.page.get_by_text("The hub has no faults.")).to_be_visible()
 
-    def test_orders_from_elsewhere(self, site: Site, tab: Tab) -> None:
-        """What the hub was ordered from a shell is seen on the page."""
+    def test_fault_added_outside_the_page(self, site: Site, tab: Tab) -> None:
+        """A fault that was added through the control API is shown."""
         site.stack.hub.add_fault(Fault(kind="black_hole", times=2))
         expect(tab.page.get_by_text("Next 2 sends: black hole.")).to_be_visible()
 
     def test_redelivery(self, site: Site, tab: Tab, user: str, iphone: Phone) -> None:
-        """The same event once more is acknowledged as a duplicate, and the phone has rung once."""
+        """A redelivered event is acknowledged as a duplicate, and the phone has rung once."""
         site.register(user, iphone)
         tab.place_call(user, "Twice Delivered")
         event = tab.event("Twice Delivered")
@@ -391,19 +395,19 @@ class TestPush:
         rung = [one for one in site.stack.hub.pushes() if one.device_handle == iphone.device_token]
         assert len(rung) == 1
 
-    def test_call_from_elsewhere(self, site: Site, tab: Tab, user: str, iphone: Phone) -> None:
-        """A call placed from a shell has its line on the page too."""
+    def test_call_placed_outside_the_page(self, site: Site, tab: Tab, user: str, iphone: Phone) -> None:
+        """The log line of a call that was placed outside the page is shown."""
         site.register(user, iphone)
         site.call(user)
         newest = tab.page.locator("article.event").first
-        expect(newest.get_by_role("heading", name="A call from elsewhere")).to_be_visible()
+        expect(newest.get_by_role("heading", name="A call not placed here")).to_be_visible()
         expect(newest.get_by_text("delivered", exact=True)).to_be_visible()
 
 
-class TestAnybodyCanUseIt:
+class TestAccessibility:
     @pytest.mark.parametrize("width", [360, 820])
     def test_narrow(self, browser: Browser, site: Site, user: str, width: int) -> None:
-        """On a narrow screen nothing sticks out at the side, not even an open push."""
+        """On a narrow screen nothing overflows to the side, not even an open push."""
         for phone in phones():
             site.register(user, phone)
         narrow = open_tab(browser, site.url, viewport={"width": width, "height": 740})
@@ -415,7 +419,7 @@ class TestAnybodyCanUseIt:
         narrow.page.context.close()
 
     def test_keyboard_alone(self, site: Site, tab: Tab, user: str) -> None:
-        """A phone is registered, called and answered without a pointer."""
+        """A phone is registered, called and answered with the keyboard only."""
         page = tab.page
         tab_to(page, page.get_by_label("User (MRI)"))
         page.keyboard.press("Control+A")
@@ -442,7 +446,7 @@ class TestAnybodyCanUseIt:
         expect(card.get_by_role("heading").first).to_be_focused()
 
     def test_focus_stays(self, site: Site, tab: Tab, user: str, iphone: Phone) -> None:
-        """What happens elsewhere on the page takes neither focus nor an open push away."""
+        """A change of another card keeps the focus and an open push."""
         site.register(user, iphone)
         site.call(user)
         card = tab.phone(iphone.device_uuid)
@@ -455,7 +459,7 @@ class TestAnybodyCanUseIt:
         expect(card.locator(".push-body")).to_be_visible()
 
     def test_everything_has_a_name(self, site: Site, tab: Tab, user: str, iphone: Phone) -> None:
-        """Every control has a name for those who do not see it, and a phone's buttons name the phone."""
+        """Every control has an accessible name; a phone's buttons name the phone."""
         site.register(user, iphone)
         site.call(user)
         expect(ringing(tab.phone(iphone.device_uuid))).to_have_accessible_name(
@@ -465,7 +469,7 @@ class TestAnybodyCanUseIt:
             expect(control).to_have_accessible_name(re.compile(r"\w"))
 
     def test_reduced_motion(self, site: Site, tab: Tab, user: str, iphone: Phone) -> None:
-        """Who asks for less motion gets none, and still sees which phone rings."""
+        """With reduced motion there is no animation, and a ringing phone is still marked."""
         site.register(user, iphone)
         site.call(user)
         card = tab.phone(iphone.device_uuid)
@@ -479,7 +483,7 @@ class TestAnybodyCanUseIt:
 
     @pytest.mark.parametrize("scheme", ["light", "dark"])
     def test_contrast(self, browser: Browser, site: Site, user: str, iphone: Phone, scheme: str) -> None:
-        """Every text stands out from its ground by 4.5 to 1 (WCAG 2.2, 1.4.3), in both colour schemes."""
+        """Every text has a contrast of at least 4.5 to 1 (WCAG 2.2, 1.4.3), in both colour schemes."""
         site.register(user, iphone)
         site.call(user)
         shown = open_tab(browser, site.url, color_scheme=scheme)
@@ -491,7 +495,7 @@ class TestAnybodyCanUseIt:
 
 class TestPort:
     def test_port_in_use(self, site: Site) -> None:
-        """A port that was asked for and is taken is an error that names it."""
+        """An explicit port that is in use is an error that names it."""
         taken = urlsplit(site.url).port
         with (
             pytest.raises(PageError, match=rf"port {taken}: "),
@@ -499,17 +503,17 @@ class TestPort:
         ):
             pass
 
-    def test_usual_port_in_use(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Where none was asked for, a second page takes a free one."""
-        monkeypatch.setattr("local.page.running_page.USUAL_PORT", urlsplit(site.url).port)
+    def test_default_port_in_use(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Without an explicit port, a second page takes a free one."""
+        monkeypatch.setattr("local.page.running_page.DEFAULT_PORT", urlsplit(site.url).port)
         with RunningPage(site.stack, HostLines(), port=None) as second:
             assert second.url != site.url
             assert requests.get(second.url, timeout=5).status_code == 200
 
 
-class TestItKeepsToItself:
+class TestIsolation:
     def test_inline_script_is_blocked(self, site: Site, browser: Browser) -> None:
-        """The policy stops a script that is written into the page, and one in an attribute."""
+        """The policy blocks a script that is written into the page, and one in an attribute."""
         attacked = open_tab(browser, site.url)
         attacked.page.evaluate(INJECT)
         blocked = attacked.page.evaluate("Promise.race([window.violated, new Promise(() => {})])")
@@ -518,7 +522,7 @@ class TestItKeepsToItself:
         attacked.page.context.close()
 
     def test_other_origin_in_the_same_browser(self, browser: Browser, site: Site) -> None:
-        """Another site that is open in the same browser can neither order nor read anything."""
+        """Another site in the same browser can neither send commands nor read anything."""
         attacker = browser.new_context().new_page()
         attacker.goto(site.host.url)
         outcome = attacker.evaluate(ATTACK, site.url)
@@ -538,7 +542,7 @@ def tab_to(page: Page, target: Locator) -> None:
         if target.evaluate("node => node === document.activeElement"):
             return
         page.keyboard.press("Tab")
-    raise AssertionError("it cannot be reached with Tab")
+    raise AssertionError("the control cannot be reached with Tab")
 
 
 INJECT = """() => {

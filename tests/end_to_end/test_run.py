@@ -1,4 +1,4 @@
-"""`python -m local`: the stack that stays up, and the lines that it says to try."""
+"""`python -m local`: its printed commands and its end."""
 
 import json
 import os
@@ -34,14 +34,14 @@ class Run:
     mark: str
 
     def port(self) -> str:
-        """Where the app listens."""
+        """The port of the app."""
         line = self.child.wait_for_line("The app listens on", START_SECONDS)
         found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
         assert found
         return found[1]
 
     def commands(self) -> dict[str, str]:
-        """What each command is for → the command, as it would be pasted."""
+        """The printed commands by their headings."""
         self.port()
 
         def complete() -> bool:
@@ -55,7 +55,7 @@ class Run:
         return {title: command for title, command in found if "curl" in command}
 
     def end(self, number: signal.Signals) -> int:
-        """Its exit status after a signal."""
+        """Send a signal; returns the exit status."""
         os.kill(self.child.pid, number)
         return self.child.wait(STOP_SECONDS)
 
@@ -64,7 +64,7 @@ class Run:
 def run(*arguments: str) -> Iterator[Run]:
     environment, mark = marked_environment()
     printed = HostLog()
-    # One that is killed cannot remove its temporary files.
+    # A killed process cannot remove its temporary files.
     with TemporaryDirectory() as scratch:
         child = Child.spawn(
             "python -m local",
@@ -78,7 +78,7 @@ def run(*arguments: str) -> Iterator[Run]:
 
 
 def paste(command: str) -> str:
-    """Run a command as a person would who pastes it into a shell; what it prints."""
+    """Run a command in a shell; returns its output."""
     done = subprocess.run(
         ["/bin/bash", "-o", "pipefail", "-c", command],
         cwd=APP_DIRECTORY,
@@ -95,9 +95,9 @@ def status(answer: str) -> int:
     return int(answer.split(maxsplit=2)[1])
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl to paste its lines into")
-def test_the_lines_work_and_sigint_stops_it() -> None:
-    """Every printed line does what its heading says; Ctrl-C then stops all of it."""
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_printed_commands_and_sigint() -> None:
+    """Every printed command does what its heading says; SIGINT then stops everything."""
     with run("--port", "0") as running:
         commands = running.commands()
         answers = {title.split()[0]: paste(command) for title, command in commands.items()}
@@ -108,9 +108,9 @@ def test_the_lines_work_and_sigint_stops_it() -> None:
         assert status(answers["Delete"]) == 200
         (push,) = json.loads(answers["See"])["pushes"]
         assert push["format"] == "apple"
-        orders = re.findall(r"HTTP/1.1 (\d+)", answers["Have"])
-        assert len(orders) == 2
-        assert all(order.startswith("2") for order in orders)
+        statuses = re.findall(r"HTTP/1.1 (\d+)", answers["Have"])
+        assert len(statuses) == 2
+        assert all(status.startswith("2") for status in statuses)
         check_port_in_use(running.port())
         assert len(marked_processes(running.mark)) == 4
         assert running.end(signal.SIGINT) == 0
@@ -119,7 +119,7 @@ def test_the_lines_work_and_sigint_stops_it() -> None:
 
 
 def check_port_in_use(port: str) -> None:
-    """A port that somebody has: exit 1 with a line that says so, and nothing left behind."""
+    """A port in use: exit 1 with a line that says so, and no process remains."""
     with run("--port", port) as second:
         assert second.child.wait(START_SECONDS) == 1
         said = "\n".join(second.printed.lines())
@@ -129,16 +129,16 @@ def check_port_in_use(port: str) -> None:
         assert marked_processes(second.mark) == []
 
 
-def test_sigterm_stops_it() -> None:
-    """SIGTERM, as from a process manager, stops everything with exit 0, even while it still starts."""
+def test_sigterm_during_the_start() -> None:
+    """SIGTERM during the start stops everything with exit 0."""
     with run("--port", "0") as running:
         running.child.wait_for_line("Starting the Functions host", START_SECONDS)
         assert running.end(signal.SIGTERM) == 0
         assert marked_processes(running.mark) == []
 
 
-def test_its_death_stops_it() -> None:
-    """Killed outright, it takes database, simulator and host with it."""
+def test_sigkill() -> None:
+    """After SIGKILL, database, simulator and host end too."""
     with run("--port", "0") as running:
         running.port()
         assert len(marked_processes(running.mark)) == 4

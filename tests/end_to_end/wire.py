@@ -1,4 +1,4 @@
-"""A listener between the app and the hub: what exactly goes over the wire, both ways."""
+"""An HTTP proxy between the app and the hub that records requests and answers."""
 
 import http.client
 import threading
@@ -13,11 +13,11 @@ _OWN_HEADERS = {"connection", "content-length", "transfer-encoding", "date", "se
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One request, byte for byte where it matters, and what the hub answered."""
+    """One request and the hub's answer."""
 
     method: str
     target: str
-    """Path and query as they stood in the request line."""
+    """Path and query of the request line."""
     headers: tuple[tuple[str, str], ...]
     body: bytes
     status: int
@@ -25,12 +25,12 @@ class Exchange:
     answer: bytes
 
     def header(self, name: str) -> list[str]:
-        """Every value of a header, by its name in any case."""
+        """Every value of a header; its name in any case."""
         return [value for given, value in self.headers if given.lower() == name.lower()]
 
 
 class WireTap:
-    """Passes requests on to the hub and remembers them."""
+    """Passes requests on to the hub and records them."""
 
     def __init__(self, hub_url: str) -> None:
         hub = urlsplit(hub_url).netloc
@@ -40,7 +40,7 @@ class WireTap:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
-            # Answers at once: head and body are two writes.
+            # Head and body are two writes; without this the second would wait for an acknowledgement.
             disable_nagle_algorithm = True
 
             def do_POST(self) -> None:
@@ -61,7 +61,7 @@ class WireTap:
                     tuple(response.getheaders()),
                     answer,
                 )
-                tap._remember(exchange)
+                tap._record(exchange)
                 self.send_response(response.status)
                 for name, value in response.getheaders():
                     if name.lower() not in _OWN_HEADERS:
@@ -71,34 +71,34 @@ class WireTap:
                 self.wfile.write(answer)
 
             def log_message(self, *_: object) -> None:
-                """Say nothing."""
+                """Write no log."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = False
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def exchanges(self) -> list[Exchange]:
-        """All so far, in the order of their answers."""
+        """All exchanges, in the order of their answers."""
         with self._lock:
             return list(self._exchanges)
 
-    def _remember(self, exchange: Exchange) -> None:
+    def _record(self, exchange: Exchange) -> None:
         with self._lock:
             self._exchanges.append(exchange)
 
     def serve(self) -> None:
-        """Until `close`."""
+        """Serve until `close`."""
         self._server.serve_forever(poll_interval=0.05)
 
     def close(self) -> None:
-        """Wait for the connections, which end with the host that opened them."""
+        """Stop and wait for the connections, which end with the host that opened them."""
         self._server.shutdown()
         self._server.server_close()
 
 
 @contextmanager
 def wire_tap(hub_url: str) -> Iterator[WireTap]:
-    """A listener in front of the hub; the hosts behind it have to be closed first."""
+    """A recording proxy in front of the hub; close the hosts that use it first."""
     tap = WireTap(hub_url)
     thread = threading.Thread(target=tap.serve, name="wire-tap")
     thread.start()

@@ -1,4 +1,4 @@
-"""The embedded database and child processes: started, restarted, killed, and never left behind."""
+"""The embedded database and child processes: started, restarted, killed, ended with their parent."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ from local.process import Child, ChildError, python_module
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 20.0  # seconds, for anything that a test waits for
 
-# A child that says when it is there and then waits for its end.
+# A child that prints a line and then waits.
 WAITS = "import time; print('here', flush=True); time.sleep(60)"
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + WAITS
 
@@ -30,7 +30,7 @@ def python(code: str) -> list[str]:
 
 
 def eventually(condition: Callable[[], bool]) -> bool:
-    """Whether the condition comes true within TIMEOUT."""
+    """The condition becomes true within TIMEOUT."""
     deadline = time.monotonic() + TIMEOUT
     while not condition():
         if time.monotonic() > deadline:
@@ -40,7 +40,7 @@ def eventually(condition: Callable[[], bool]) -> bool:
 
 
 def is_gone(pid: int) -> bool:
-    """Whether no such process runs; one that ended and that nobody has waited for yet counts as gone."""
+    """No such process runs; a zombie counts as gone."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
@@ -69,16 +69,16 @@ def database() -> Iterator[EmbeddedDatabase]:
         yield running
 
 
-class TestThrowAway:
+class TestTemporary:
     def test_answers(self, database: EmbeddedDatabase) -> None:
-        """It listens on loopback and answers as a standalone server."""
+        """It listens on loopback as a standalone server."""
         assert database.uri.startswith("mongodb://127.0.0.1:")
         with connect(database) as client:
             assert client.admin.command("ping")["ok"] == 1
             assert "setName" not in client.admin.command("hello")
 
     def test_ttl_sweep(self, database: EmbeddedDatabase) -> None:
-        """A sweep removes what has expired and leaves the rest."""
+        """A sweep deletes expired documents only."""
         now = datetime.now(UTC)
         with connect(database) as client:
             things(client).create_index("expiresAt", expireAfterSeconds=0)
@@ -104,7 +104,7 @@ class TestThrowAway:
                 things(client).insert_one({"_id": "lost"})
 
     def test_second_start_does_nothing(self, database: EmbeddedDatabase) -> None:
-        """Starting what runs already leaves it alone."""
+        """A second start has no effect."""
         pid = database.pid
         database.start()
         assert database.pid == pid
@@ -112,7 +112,7 @@ class TestThrowAway:
 
 class TestRestart:
     def test_stop_and_kill_keep_the_data(self, tmp_path: Path) -> None:
-        """With a directory, data outlives a stop and acknowledged writes outlive kill -9, at one URI."""
+        """With a directory, data survives a stop, and acknowledged writes survive SIGKILL; the URI stays."""
         with EmbeddedDatabase(tmp_path / "data") as database:
             uri, first_pid = database.uri, database.pid
             with connect(database) as client:
@@ -129,7 +129,7 @@ class TestRestart:
             database.kill()
 
     def test_nothing_is_left_behind(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """After a kill of a throw-away database neither its process nor its files remain."""
+        """After a kill of a temporary database neither its process nor its files remain."""
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
         database = EmbeddedDatabase()
         database.start()
@@ -142,7 +142,7 @@ class TestRestart:
         assert database.pid is None
 
     def test_directory_in_use(self, tmp_path: Path) -> None:
-        """A second database on the same directory is an error that shows what the process said."""
+        """A second database on the same directory is an error with the output of the process."""
         with (
             EmbeddedDatabase(tmp_path / "data"),
             pytest.raises(DatabaseStartError, match="ended with status"),
@@ -163,7 +163,7 @@ class TestChild:
             assert child.wait_for_ready(TIMEOUT) == {"ready": True, "url": "u"}
 
     def test_end_before_ready(self) -> None:
-        """A child that ends first is an error with its status and its last lines."""
+        """A child that ends before its ready line is an error with its status and last lines."""
         code = "import sys; print('to stdout'); sys.exit('to stderr')"
         with Child.spawn("child", python(code)) as child, pytest.raises(ChildError) as failed:
             child.wait_for_ready(TIMEOUT)
@@ -172,7 +172,7 @@ class TestChild:
         assert "to stderr" in str(failed.value)
 
     def test_too_late(self) -> None:
-        """A child that is silent for too long is an error that names the limit."""
+        """A child that takes too long is an error that names the limit."""
         with (
             Child.spawn("child", python(WAITS)) as child,
             pytest.raises(ChildError, match=r"took more than 0\.1 s for its ready line"),
@@ -180,7 +180,7 @@ class TestChild:
             child.wait_for_ready(0.1)
 
     def test_much_output(self) -> None:
-        """A child that writes more than any pipe holds is not blocked; only the last lines are kept."""
+        """A child that writes more than a pipe can hold is not blocked; the last lines are kept."""
         seen: list[tuple[str, str]] = []
         code = "import sys\nfor n in range(20000): print('out', n); print('err', n, file=sys.stderr)"
         with Child.spawn("child", python(code), on_line=lambda *line: seen.append(line)) as child:
@@ -191,7 +191,7 @@ class TestChild:
         assert ("stderr", "err 19999") in seen
 
     def test_environment_and_directory(self, tmp_path: Path) -> None:
-        """The child gets exactly the environment and the directory that it is given."""
+        """The child has exactly the given environment and directory."""
         code = "import os; print(os.environ['GIVEN'], 'HOME' in os.environ, os.getcwd())"
         with Child.spawn("child", python(code), environment={"GIVEN": "yes"}, directory=tmp_path) as child:
             assert child.wait(TIMEOUT) == 0
@@ -204,7 +204,7 @@ class TestChild:
             assert "--app-directory" in "\n".join(child.lines())
 
     def test_unknown_command(self, tmp_path: Path) -> None:
-        """A command that does not exist is an error, not a silent child."""
+        """A command that does not exist is an error."""
         with (
             pytest.raises(ChildError, match=r"cannot run|could not be started"),
             Child.spawn("child", [str(tmp_path / "nothing")]) as child,
@@ -213,7 +213,7 @@ class TestChild:
 
     @pytest.mark.parametrize(("code", "status"), [(WAITS, -signal.SIGTERM), (STUBBORN, -signal.SIGKILL)])
     def test_stop(self, code: str, status: int) -> None:
-        """A stop is SIGTERM, and SIGKILL for a child that does not heed it; a second stop does nothing."""
+        """A stop sends SIGTERM, then SIGKILL; a second stop has no effect."""
         child = Child.spawn("child", python(code))
         child.wait_for_line("here", TIMEOUT)
         child.stop(grace=0.2 if code is STUBBORN else TIMEOUT)
@@ -221,14 +221,14 @@ class TestChild:
         child.stop()
 
     def test_repr_shows_no_secret(self) -> None:
-        """Neither the command line nor the environment shows in the representation."""
+        """The representation shows neither the command line nor the environment."""
         with Child.spawn("child", python("print('sesame')"), environment={"KEY": "sesame"}) as child:
             assert repr(child).startswith(f"<Child child pid={child.pid} ")
             assert "sesame" not in repr(child)
 
-    @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's death")
+    @pytest.mark.skipif(sys.platform != "linux", reason="the death signal exists on Linux only")
     def test_dies_with_the_parent(self) -> None:
-        """When the parent is killed with SIGKILL, its child ends too, whichever thread started it."""
+        """When the parent is killed with SIGKILL, its child ends too, from any thread that started it."""
         code = f"""
 import sys, threading, time
 from local.process import Child
@@ -247,8 +247,8 @@ time.sleep(60)
             os.kill(parent.pid, signal.SIGKILL)
             assert eventually(lambda: is_gone(grandchild))
 
-    def test_ends_with_a_parent_that_just_exits(self) -> None:
-        """A parent that exits without stopping its child stops it on the way out."""
+    def test_ends_with_a_parent_that_exits(self) -> None:
+        """A parent that exits without stopping its child ends it."""
         code = f"""
 import sys
 from local.process import Child

@@ -115,18 +115,18 @@ class TestReadiness:
         assert host.keys.master not in json.dumps(host.ready)
 
     def test_start_page(self, host: Host) -> None:
-        """The start page is open to everybody."""
+        """The start page needs no key."""
         assert host.request("GET", "/").status_code == 200
 
     def test_status_needs_the_master_key(self, host: Host) -> None:
-        """The status document says Running, to the holder of the master key."""
+        """The status document needs the master key and says Running."""
         answer = host.request("GET", "/admin/host/status", headers={"x-functions-key": host.keys.master})
         assert answer.json()["state"] == "Running"
         refused = host.request("GET", "/admin/host/status", headers={"x-functions-key": host.keys.host})
         assert (refused.status_code, refused.content) == (401, b"")
 
-    def test_what_the_app_prints_is_logged(self, host: Host) -> None:
-        """The app's own prints do not mix with the ready line."""
+    def test_prints_of_the_app_are_logged(self, host: Host) -> None:
+        """What the app prints goes to the log, not to stdout with the ready line."""
         assert host.child.wait_for_line("printed while importing", TIMEOUT)
 
 
@@ -147,7 +147,7 @@ class TestRouting:
         ],
     )
     def test_unknown_route_or_method(self, host: Host, method: str, path: str) -> None:
-        """An unknown route and a method that was not declared are both a bare 404, key or no key."""
+        """An unknown route and an undeclared method are a 404 without a body, even with the master key."""
         answer = host.request(method, path, headers={"x-functions-key": host.keys.master})
         assert (answer.status_code, answer.content) == (404, b"")
 
@@ -156,19 +156,19 @@ class TestRouting:
         assert host.request("GET", "/Sample/ITEMS/all/").text == "all of them, by GET"
 
     def test_route_parameter(self, host: Host) -> None:
-        """A route parameter arrives decoded, and keeps its letter case."""
+        """A route parameter arrives decoded, in its own case."""
         assert host.request("GET", "/sample/items/8%3Aacs%3AÄ").text == "8:acs:Ä"
 
     @pytest.mark.parametrize("method", ["GET", "PUT", "HEAD", "OPTIONS"])
     def test_trigger_without_methods(self, host: Host, method: str) -> None:
-        """A trigger that names no methods takes all of them."""
+        """A trigger without methods accepts every method."""
         assert host.request(method, "/sample/any").headers["X-Method"] == method
 
 
 class TestKeys:
     @pytest.mark.parametrize("kind", ["function", "host", "master"])
-    def test_keys_that_open_a_function(self, host: Host, kind: str) -> None:
-        """A function's own key, the host key and the master key open it, in the header or the query."""
+    def test_accepted_keys(self, host: Host, kind: str) -> None:
+        """The function's key, the host key and the master key are accepted, in the header or the query."""
         key = {
             "function": host.keys.functions["Echo"],
             "host": host.keys.host,
@@ -189,12 +189,12 @@ class TestKeys:
         ],
     )
     def test_missing_or_wrong_key(self, host: Host, options: dict[str, Any]) -> None:
-        """A missing, empty or wrong key is a bare 401."""
+        """A missing, empty or wrong key is a 401 without a body."""
         answer = host.request("GET", "/sample/echo", **options)
         assert (answer.status_code, answer.content) == (401, b"")
 
-    def test_header_beats_query(self, host: Host) -> None:
-        """The header's key is the one that counts, even where only the query's is right."""
+    def test_header_takes_precedence(self, host: Host) -> None:
+        """The header's key decides, even if only the query's is correct."""
         right, wrong = host.keys.functions["Echo"], "wrong"
         by_header = host.request(
             "GET", "/sample/echo", headers={"x-functions-key": right}, params={"code": wrong}
@@ -204,14 +204,14 @@ class TestKeys:
         )
         assert (by_header.status_code, by_query.status_code) == (200, 401)
 
-    def test_another_functions_key(self, host: Host) -> None:
-        """A function's key does not open a function of the level admin, nor does the host key."""
+    def test_admin_level(self, host: Host) -> None:
+        """A function of the level admin accepts the master key only."""
         for key in (host.keys.functions["Echo"], host.keys.host):
             assert host.request("GET", "/sample/administer", params={"code": key}).status_code == 401
         assert host.request("GET", "/sample/administer", params={"code": host.keys.master}).status_code == 200
 
     def test_anonymous(self, host: Host) -> None:
-        """An anonymous function asks for nothing, and a wrong key does no harm."""
+        """An anonymous function needs no key and ignores a wrong one."""
         assert host.request("GET", "/sample/items/1", params={"code": "wrong"}).status_code == 200
 
 
@@ -235,7 +235,7 @@ class TestRequestAndAnswer:
         assert self.echo(host, headers={"X-MiXed-Case": "Value"})["headers"]["x-mixed-case"] == "Value"
 
     def test_repeated_and_empty_query_values(self, host: Host) -> None:
-        """A repeated query name arrives comma-joined under its first spelling, an empty one not at all."""
+        """A repeated query name arrives comma-joined under its first spelling; an empty value is dropped."""
         assert self.echo(host, "GET", "?a=1&A=2&b=&c")["params"] == {"a": "1,2"}
 
     def test_chunked_body(self, host: Host) -> None:
@@ -243,12 +243,12 @@ class TestRequestAndAnswer:
         assert self.echo(host, data=iter([b"some", b"thing"]))["body"] == ""
 
     def test_compressed_body(self, host: Host) -> None:
-        """A compressed body is passed on as it came."""
+        """A compressed body is passed on unchanged."""
         seen = self.echo(host, data=b"not even gzip", headers={"Content-Encoding": "gzip"})
         assert seen["body"] == "not even gzip"
 
     def test_long_header(self, host: Host) -> None:
-        """A header of 20 kB, say a large bearer token, is taken."""
+        """A header of 20 kB, such as a large bearer token, is accepted."""
         token = "t" * 20_000
         assert self.echo(host, headers={"Authorization": token})["headers"]["authorization"] == token
 
@@ -270,12 +270,12 @@ class TestRequestAndAnswer:
         assert set(parts[1:]) == {"HttpOnly", "Max-Age=60", "Path=/", "SameSite=Lax", "Secure"}
 
     def test_returned_text(self, host: Host) -> None:
-        """A function that returns text answers it as plain text."""
+        """Returned text is answered as plain text."""
         answer = host.request("GET", "/sample/items/1")
         assert (answer.text, answer.headers["Content-Type"]) == ("1", "text/plain; charset=utf-8")
 
     def test_exception(self, host: Host) -> None:
-        """A function that raises is a bare 500, and its whole stack is on the log."""
+        """An exception is a 500 without a body; the log has the whole stack trace."""
         answer = host.request("GET", "/sample/raise")
         assert (answer.status_code, answer.content) == (500, b"")
         host.child.wait_for_line("RuntimeError: the sample failed on GET", TIMEOUT)
@@ -283,12 +283,12 @@ class TestRequestAndAnswer:
         host.child.wait_for_line("Executed 'Functions.Raise' (Failed", TIMEOUT)
 
     def test_impossible_status(self, host: Host) -> None:
-        """An answer that cannot be sent is a bare 500 too."""
+        """An impossible status is a 500 without a body."""
         answer = host.request("GET", "/sample/odd")
         assert (answer.status_code, answer.content) == (500, b"")
 
     def test_log_records(self, host: Host) -> None:
-        """The app's log records reach stderr as one line with level and logger; no line holds a key."""
+        """Log records appear on stderr as one line with level and logger; no line contains a key."""
         self.echo(host)
         assert "INFO    sample: echo was called" in host.child.wait_for_line("echo was called", TIMEOUT)
         log = "\n".join(host.child.lines())
@@ -298,7 +298,7 @@ class TestRequestAndAnswer:
 class TestEventGrid:
     @pytest.mark.parametrize("kind", ["SubscriptionValidation", "subscriptionvalidation"])
     def test_validation_handshake(self, host: Host, kind: str) -> None:
-        """The Event Grid schema's handshake answers the code that came."""
+        """The Event Grid schema's handshake answers with the received code."""
         event = {**EVENT, "data": {"validationCode": "512d38b6", "validationUrl": "https://example.test"}}
         answer = host.send_events([event], kind=kind)
         assert (answer.status_code, answer.json()) == (200, {"validationResponse": "512d38b6"})
@@ -317,7 +317,7 @@ class TestEventGrid:
         ],
     )
     def test_cloud_events_handshake(self, host: Host, origin: str, allowed: str) -> None:
-        """The CloudEvents handshake allows the origins of Event Grid, and no other."""
+        """The CloudEvents handshake allows the origins of Event Grid only."""
         answer = host.request(
             "OPTIONS",
             "/runtime/webhooks/EventGrid?functionName=OnEvent",
@@ -339,7 +339,7 @@ class TestEventGrid:
         host.child.wait_for_line("EventGridEvent event event-2", TIMEOUT)
 
     def test_cloud_events_schema(self, host: Host) -> None:
-        """CloudEvents arrive as such, one alone or a batch of them."""
+        """CloudEvents arrive as such, a single one or a batch."""
         assert host.send_events(CLOUD_EVENT).status_code == 202
         batch = [{**CLOUD_EVENT, "id": "cloud-2"}, {**CLOUD_EVENT, "id": "cloud-3"}]
         assert host.send_events(batch).status_code == 202
@@ -347,7 +347,7 @@ class TestEventGrid:
             host.child.wait_for_line(f"CloudEvent event cloud-{number}", TIMEOUT)
 
     def test_one_failure_fails_the_batch(self, host: Host) -> None:
-        """One failed event makes the delivery a 500, and the others run all the same."""
+        """One failed event makes the delivery a 500; the others are processed."""
         events = [
             {**EVENT, "id": "first"},
             {**EVENT, "id": "second", "data": {"fail": True}},
@@ -359,7 +359,7 @@ class TestEventGrid:
 
     @pytest.mark.parametrize("function", ["", "Unknown", "onevent", "Echo"])
     def test_unknown_function(self, host: Host, function: str) -> None:
-        """A function that is unknown or not triggered by Event Grid is a 404."""
+        """An unknown function, and one without an Event Grid trigger, is a 404."""
         assert host.send_events([EVENT], function).status_code == 404
 
     @pytest.mark.parametrize("kind", ["", "Unknown"])
@@ -369,20 +369,20 @@ class TestEventGrid:
         assert host.send_events(CLOUD_EVENT, kind=kind).status_code == 400
 
     @pytest.mark.parametrize("body", [b"", b"no JSON", b"\xff", "text", 1, None, ["text"]])
-    def test_body_that_holds_no_events(self, host: Host, body: object) -> None:
+    def test_body_without_events(self, host: Host, body: object) -> None:
         """A body that is not an object or an array of objects is a 400."""
         assert host.send_events(body).status_code == 400
 
     def test_empty_batch(self, host: Host) -> None:
-        """No event is no failure."""
+        """An empty batch is a success."""
         assert host.send_events([]).status_code == 202
 
     def test_unsubscribe(self, host: Host) -> None:
-        """Unsubscribing is accepted, whatever the body."""
+        """Unsubscribing is accepted with any body."""
         assert host.send_events(b"", kind="Unsubscribe").status_code == 202
 
     def test_system_key(self, guarded: Host) -> None:
-        """With a system key set, it or the master key opens the webhook, in the query or the header."""
+        """If a system key is set, the webhook accepts it and the master key, in the query or the header."""
         system = guarded.keys.system["eventgrid_extension"]
         for key in (system, guarded.keys.master):
             assert guarded.send_events([EVENT], code=key).status_code == 202
@@ -391,7 +391,7 @@ class TestEventGrid:
         assert handshake.status_code == 200
 
     def test_wrong_system_key(self, guarded: Host) -> None:
-        """Without it, whatever is asked is a bare 401, be the function known or not."""
+        """A missing or wrong system key is a 401 without a body, also for an unknown function."""
         webhook = "/runtime/webhooks/EventGrid?functionName=OnEvent"
         answers = [
             guarded.send_events([EVENT]),
@@ -405,7 +405,7 @@ class TestEventGrid:
 
 class TestProcess:
     def meet(self, host: Host) -> list[int]:
-        """The answers to two requests at once to the function that waits for the other one."""
+        """The statuses of two concurrent requests to a function that waits for the other request."""
 
         def ask(_: int) -> int:
             return requests.get(host.url + "/sample/meet", timeout=TIMEOUT).status_code
@@ -413,17 +413,17 @@ class TestProcess:
         with ThreadPoolExecutor(2) as pool:
             return list(pool.map(ask, range(2)))
 
-    def test_invocations_run_side_by_side(self, host: Host) -> None:
-        """Synchronous functions run at once on the worker's thread pool."""
+    def test_invocations_run_concurrently(self, host: Host) -> None:
+        """Synchronous functions run concurrently on the worker's thread pool."""
         assert self.meet(host) == [200, 200]
 
     def test_thread_count(self, guarded: Host) -> None:
-        """`PYTHON_THREADPOOL_THREAD_COUNT` bounds how many run at once."""
+        """`PYTHON_THREADPOOL_THREAD_COUNT` limits the concurrent invocations."""
         assert 408 in self.meet(guarded)
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-    def test_stop_waits_for_what_runs(self, number: signal.Signals) -> None:
-        """On SIGTERM or SIGINT the running invocation is answered and the host ends with status 0."""
+    def test_stop_waits_for_invocations(self, number: signal.Signals) -> None:
+        """After SIGTERM or SIGINT a running invocation is answered, and the host ends with status 0."""
         with Host(KeyRing.generate()) as host, ThreadPoolExecutor(1) as pool:
             running = pool.submit(host.request, "GET", "/sample/meet")
             host.child.wait_for_line("meeting by GET", TIMEOUT)
@@ -441,7 +441,7 @@ class TestProcess:
         ],
     )
     def test_app_that_cannot_start(self, tmp_path: Path, source: str | None, message: str) -> None:
-        """An app that cannot be loaded ends the host with status 1 and says why in the last line."""
+        """An app that cannot be loaded ends the host with status 1; the last line says why."""
         if source is not None:
             (tmp_path / "function_app.py").write_text(source)
         host = Host(KeyRing.generate(), tmp_path)
@@ -451,7 +451,7 @@ class TestProcess:
         assert message in host.child.lines()[-1]
 
     def test_broken_host_json(self, tmp_path: Path) -> None:
-        """A host.json that is no JSON is named as the reason."""
+        """A malformed host.json is named as the reason."""
         (tmp_path / "host.json").write_text("{")
         host = Host(KeyRing.generate(), tmp_path)
         with pytest.raises(ChildError, match=r"host\.json cannot be read"), host:
@@ -460,17 +460,17 @@ class TestProcess:
 
 class TestKeyRing:
     def test_repr_is_masked(self) -> None:
-        """No key shows in the representation."""
+        """The representation shows no key."""
         keys = KeyRing.generate(functions=["Echo"], system=["eventgrid_extension"])
         assert repr(keys) == "KeyRing()"
 
     def test_round_trip(self) -> None:
-        """What is written as JSON reads as the same keys."""
+        """Keys written as JSON are read as the same keys."""
         keys = KeyRing.generate(functions=["Echo"], system=["eventgrid_extension"])
         assert KeyRing.from_json(keys.to_json()) == keys
 
     def test_missing_keys_are_generated(self) -> None:
-        """A host and a master key are made up where none is given, and a key for each function without."""
+        """A missing host, master or function key is generated."""
         first, second = (KeyRing.from_json("{}").completed(["Echo"]) for _ in range(2))
         made = [first.host, first.master, first.functions["Echo"], second.host, second.master]
         assert len(set(made)) == 5
@@ -488,7 +488,7 @@ class TestKeyRing:
         ],
     )
     def test_malformed_keys(self, text: str) -> None:
-        """Malformed keys are refused without being quoted."""
+        """The error about malformed keys does not quote them."""
         with pytest.raises(KeyRingError) as refused:
             KeyRing.from_json(text)
         assert "sesame" not in str(refused.value)

@@ -1,4 +1,4 @@
-"""The soak in short."""
+"""A short soak, and the rules of its report."""
 
 from collections import Counter
 

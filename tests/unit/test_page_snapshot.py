@@ -1,4 +1,4 @@
-"""What the development page makes of registrations, pushes, attempts, calls and log lines."""
+"""The page's snapshot of registrations, pushes, attempts, calls and log lines."""
 
 import json
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 from local.hub.faults import Fault
 from local.hub.records import Attempt, ReceivedPush
 from local.page import masks, ringing
-from local.page.commands import BadCommandError, PlaceCall, RegisterPhone, SetHubMode, parse_order
+from local.page.commands import BadCommandError, PlaceCall, RegisterPhone, SetHubMode, parse_command
 from local.page.controller import PlacedCall
 from local.page.host_lines import HostLines, StructuredLine
 from local.page.snapshot import Answers, take_snapshot
@@ -68,13 +68,13 @@ def only_ring(shown: Snapshot, phone: int = 0) -> RingView:
 
 class TestMasks:
     def test_no_token_and_no_context(self) -> None:
-        """Nothing of a snapshot holds a device token or a whole call context."""
+        """A snapshot contains neither a device token nor a whole call context."""
         text = snapshot(pushes=(push(),), attempts=(attempt(),)).model_dump_json()
         assert TOKEN not in text
         assert CONTEXT not in text
 
-    def test_context_is_cut_short(self) -> None:
-        """The context's beginning and length are told, and every other field as it is."""
+    def test_context_is_shortened(self) -> None:
+        """The start and the length of the context are shown, every other field unchanged."""
         shown = json.loads(masks.masked_body(push().body))
         assert shown["data"] == {
             "callId": "call",
@@ -83,15 +83,15 @@ class TestMasks:
         }
 
     def test_context_in_a_list(self) -> None:
-        """However deep it stands."""
+        """A nested context is shortened too."""
         assert CONTEXT not in masks.masked_body(json.dumps([{"a": [{"cp": CONTEXT}]}]))
 
-    def test_body_that_is_no_json(self) -> None:
-        """A body that cannot be read cannot be masked either, so only its length is told."""
-        assert masks.masked_body(f"cp={CONTEXT}") == "(no JSON, 403 characters)"
+    def test_body_that_is_not_json(self) -> None:
+        """A body that cannot be parsed cannot be masked: only its length is shown."""
+        assert masks.masked_body(f"cp={CONTEXT}") == "(not JSON, 403 characters)"
 
     def test_body_size_is_the_real_one(self) -> None:
-        """The size is that of the body as it came."""
+        """The size is that of the received body."""
         assert only_ring(snapshot(pushes=(push(),))).pushes[0].body_bytes == len(push().body)
 
 
@@ -113,7 +113,7 @@ class TestExpiry:
     def test_by_platform(
         self, platform: str, headers: dict[str, str], body: object, expected: float | None
     ) -> None:
-        """Each platform's own way of saying how long a push lives is understood."""
+        """The expiry is read from each platform's own field."""
         received = push().model_copy(
             update={"format": platform, "headers": headers, "body": json.dumps(body)}
         )
@@ -122,14 +122,14 @@ class TestExpiry:
     @pytest.mark.parametrize(
         "body", ["", "no JSON", "[]", '{"data": 1}', '{"data": {"displayName": 1}}', "{}"]
     )
-    def test_nameless_push(self, body: str) -> None:
-        """A push that names no caller has none."""
+    def test_push_without_a_name(self, body: str) -> None:
+        """A push without a display name has no caller name."""
         assert ringing.caller_name(push().model_copy(update={"body": body})) is None
 
 
 class TestRings:
     def test_attempts_before_the_push(self) -> None:
-        """Failed attempts and the accepted one belong to one ring of the call."""
+        """Failed attempts and the accepted one are shown as one call."""
         ring = only_ring(snapshot(pushes=(push(),), attempts=(attempt(503), attempt(429), attempt(201))))
         assert [(one.result, one.accepted) for one in ring.attempts] == [
             ("503", False), ("429", False), ("201", True),
@@ -137,43 +137,43 @@ class TestRings:
         assert (ring.caller, ring.expires_at, len(ring.pushes)) == ("Ada", 1_800_000_060, 1)
 
     def test_only_attempts(self) -> None:
-        """A call that no attempt got through for is shown without a push."""
+        """A call without an accepted attempt is shown without a push."""
         ring = only_ring(snapshot(attempts=(attempt(503),)))
         assert (ring.pushes, ring.expires_at, ring.caller) == ((), None, None)
 
-    def test_lost_answer_counts_as_taken(self) -> None:
-        """Where the hub took the push and lost its answer, the attempt was one that rings."""
+    def test_lost_answer_counts_as_accepted(self) -> None:
+        """An attempt whose push was accepted and whose answer was lost counts as accepted."""
         lost = attempt(None, fault="accept_then_drop")
         (shown,) = only_ring(snapshot(attempts=(lost,))).attempts
         assert (shown.result, shown.accepted) == ("accept_then_drop", True)
 
     def test_two_pushes_of_one_call(self) -> None:
-        """Two pushes of one call are one ring that says so."""
+        """Two pushes of one call are shown as one call with two pushes."""
         assert len(only_ring(snapshot(pushes=(push(), push(sequence=2)))).pushes) == 2
 
     def test_without_a_call_id(self) -> None:
-        """A push without a call id is shown all the same."""
+        """A push without a call id is shown too."""
         assert only_ring(snapshot(pushes=(push(None),))).call_id == ""
 
-    def test_newest_first_and_not_too_many(self) -> None:
-        """The newest calls come first, and old ones are left out."""
+    def test_newest_calls(self) -> None:
+        """The newest calls are first, and old ones are left out."""
         pushes = tuple(push(f"call-{number}", sequence=number, at=NOW + number) for number in range(1, 9))
         calls = [ring.call_id for ring in snapshot(pushes=pushes).phones[0].rings]
         assert calls == ["call-8", "call-7", "call-6", "call-5", "call-4"]
 
     def test_other_phones_pushes(self) -> None:
-        """A push to another phone is not this one's."""
+        """A push to another phone is not shown at this one."""
         assert snapshot(pushes=(push(token="another"),)).phones[0].rings == ()
 
-    def test_accepting_silences_the_others(self) -> None:
-        """Where one phone accepts, the call is answered elsewhere for the other."""
+    def test_accepting_ends_ringing_on_others(self) -> None:
+        """If one phone accepts, the other shows the call as answered elsewhere."""
         two = (registration(1), registration(2, "c8" * 32))
         pushes = (push(), push(sequence=2, token="c8" * 32))
         shown = snapshot(registrations=two, pushes=pushes, answers={("phone-1", "call"): "accepted"})
         assert [only_ring(shown, number).answer for number in (0, 1)] == ["accepted", "elsewhere"]
 
-    def test_declining_does_not(self) -> None:
-        """Where one phone declines, the other goes on ringing."""
+    def test_declining_does_not_end_ringing_on_others(self) -> None:
+        """If one phone declines, the other goes on ringing."""
         two = (registration(1), registration(2, "c8" * 32))
         pushes = (push(), push(sequence=2, token="c8" * 32))
         shown = snapshot(registrations=two, pushes=pushes, answers={("phone-1", "call"): "declined"})
@@ -192,32 +192,32 @@ class TestEvents:
         event = {"id": event_id, "data": {"correlationId": f"call of {event_id}"}}
         return PlacedCall(event, PlaceCall(callee="8:acs:callee", caller_name="Ada"), at, at - 5)
 
-    def test_line_beside_its_event(self) -> None:
-        """A line stands beside the event that it names."""
+    def test_line_of_an_event(self) -> None:
+        """A line belongs to the event that it names."""
         told = self.line(event="incoming_call", event_id="one", result="delivered")
         (event,) = snapshot(calls=(self.placed("one", NOW),), lines=(told,)).events
         assert [line.fields["result"] for line in event.lines] == ["delivered"]
         assert (event.lines[0].time, event.lines[0].level) == ("12:00:00,123", "WARNING")
 
-    def test_event_from_elsewhere(self) -> None:
-        """An event that was not placed here is known by its line."""
+    def test_event_not_placed_here(self) -> None:
+        """An event that the page did not place is known by its line."""
         told = self.line(event="incoming_call", event_id="foreign", call_id="call")
         (event,) = snapshot(lines=(told,)).events
         assert (event.id, event.call_id, event.deliveries) == ("foreign", "call", ())
 
-    def test_line_of_no_event(self) -> None:
-        """A line that names no event stands apart."""
+    def test_line_without_an_event(self) -> None:
+        """A line without an event is listed apart."""
         shown = snapshot(lines=(self.line(event="request_failed"),))
         assert [line.fields["event"] for line in shown.other_lines] == ["request_failed"]
         assert shown.events == ()
 
     def test_newest_first(self) -> None:
-        """The newest event comes first."""
+        """The newest event is first."""
         shown = snapshot(calls=(self.placed("old", NOW), self.placed("new", NOW + 1)))
         assert [event.id for event in shown.events] == ["new", "old"]
 
     def test_call_age_from_the_event(self) -> None:
-        """A ring of a call that was placed here knows when the call began."""
+        """A call that the page placed has the time when it began."""
         ring = only_ring(snapshot(calls=(self.placed("one", NOW),), pushes=(push("call of one"),)))
         assert ring.began == NOW - 5
 
@@ -234,13 +234,13 @@ class TestHostLines:
         ],
     )
     def test_other_lines_are_left_out(self, line: str) -> None:
-        """What is no structured line of the app is not kept."""
+        """Lines that are not structured lines of the app are dropped."""
         lines = HostLines()
         lines("stderr", line)
         assert lines.lines() == []
 
-    def test_listener_hears_of_invocations(self) -> None:
-        """The beginning and the end of an invocation and every structured line are told on."""
+    def test_listener(self) -> None:
+        """The start and the end of an invocation and every structured line call the listener."""
         lines, heard = HostLines(), []
         lines.listen(lambda: heard.append(1))
         lines("stderr", "… local.host: Executing 'Functions.AddDeviceToken' (Id=1)")
@@ -249,8 +249,8 @@ class TestHostLines:
         lines("stderr", "Stopping")
         assert len(heard) == 3
 
-    def test_no_listener_any_more(self) -> None:
-        """A listener that was taken away hears nothing."""
+    def test_removed_listener(self) -> None:
+        """A removed listener is not called."""
         lines, heard = HostLines(), []
         lines.listen(lambda: heard.append(1))
         lines.listen(None)
@@ -258,7 +258,7 @@ class TestHostLines:
         assert heard == []
 
 
-class TestOrders:
+class TestCommands:
     @pytest.mark.parametrize(
         ("mode", "expected"),
         [
@@ -270,9 +270,9 @@ class TestOrders:
         ],
     )
     def test_modes(self, mode: str, expected: Fault | None) -> None:
-        """Each switch is one order to the simulator."""
-        order = parse_order(SetHubMode, json.dumps({"mode": mode, "times": 2, "seconds": 2.6}).encode())
-        assert order.fault() == expected
+        """Each mode is one fault of the simulator."""
+        command = parse_command(SetHubMode, json.dumps({"mode": mode, "times": 2, "seconds": 2.6}).encode())
+        assert command.fault() == expected
 
     @pytest.mark.parametrize(
         "body",
@@ -282,13 +282,13 @@ class TestOrders:
             b'{"callee": "a", "schemaName": "other"}',
         ],
     )  # fmt: skip
-    def test_senseless_call(self, body: bytes) -> None:
-        """A call that cannot be placed is refused."""
+    def test_malformed_call(self, body: bytes) -> None:
+        """A malformed call is refused."""
         with pytest.raises(BadCommandError):
-            parse_order(PlaceCall, body)
+            parse_command(PlaceCall, body)
 
     def test_refusal_quotes_nothing(self) -> None:
-        """A refusal names the field and does not repeat what was sent."""
+        """A refusal names the field and does not quote the value."""
         with pytest.raises(BadCommandError, match="platform") as refused:
-            parse_order(RegisterPhone, b'{"acsMri": "8:acs:a", "platform": "sesame"}')
+            parse_command(RegisterPhone, b'{"acsMri": "8:acs:a", "platform": "sesame"}')
         assert "sesame" not in str(refused.value)

@@ -1,7 +1,7 @@
-// Orders to the page's own backend, which holds the keys.
+// Commands to the page's backend, which has the keys.
 
-// The answer's JSON, or an Error whose message can be shown.
-export async function order(path, body) {
+// The answer's JSON; throws an Error whose message can be shown.
+export async function send(path, body) {
   let response;
   try {
     response = await fetch(path, {
@@ -17,8 +17,8 @@ export async function order(path, body) {
   return answer;
 }
 
-// What the app said to a registration or a removal, in one line.
-export function told(answer) {
+// The app's answer to a registration or a removal, in one line.
+export function answerText(answer) {
   if (answer.problem) return answer.problem;
   const body = answer.body ?? {};
   const fields = (body.errors ?? []).map((error) => `${error.field}: ${error.detail}`);

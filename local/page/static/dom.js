@@ -1,4 +1,4 @@
-// Elements without markup from strings, and lists that keep their elements: focus and open details survive.
+// Elements are made without HTML text. Lists keep their elements, so that focus and open details are kept.
 
 export function element(tag, properties = {}, ...children) {
   const node = document.createElement(tag);
@@ -16,7 +16,7 @@ export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-// Rebuilds a node's content only if `value`, from which `build` makes it, differs from the last time.
+// Rebuilds a node's content if `value`, the input of `build`, has changed.
 export function rebuild(node, value, build) {
   const signature = JSON.stringify(value);
   if (signatures.get(node) === signature) return;
@@ -24,7 +24,7 @@ export function rebuild(node, value, build) {
   node.replaceChildren(...build(value).filter((child) => child !== null && child !== undefined));
 }
 
-// One child for each item; `create` makes it once, `update` is told every time.
+// One child per item; `create` makes it once, `update` is called every time.
 export function keyed(parent, items, keyOf, create, update = () => {}) {
   const known = lists.get(parent) ?? new Map();
   const kept = new Map();

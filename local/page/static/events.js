@@ -1,5 +1,5 @@
-// The calls: each event with its deliveries, and the app's structured line beside it.
-import { order } from "./api.js";
+// The calls: each event with its deliveries and the app's log lines.
+import { send } from "./api.js";
 import { element, keyed, rebuild, setText } from "./dom.js";
 import { clock } from "./time.js";
 
@@ -20,7 +20,7 @@ function createEvent(event) {
   const placedHere = event.deliveries.length > 0;
   const output = element("output", { role: "status" });
   return element("article", { class: "event card", "data-event": event.id },
-    element("h3", {}, placedHere ? event.caller || "Unknown caller" : "A call from elsewhere"),
+    element("h3", {}, placedHere ? event.caller || "Unknown caller" : "A call not placed here"),
     element("p", { class: "event-facts" }, facts(event)),
     element("ol", { class: "deliveries" }),
     element("div", { class: "lines" }),
@@ -44,7 +44,7 @@ function deliveryText(delivery) {
   const what = delivery.index === 0 ? "Delivered" : "Redelivered";
   const when = `${what} ${clock(delivery.at)}`;
   if (delivery.problem) return `${when}: ${delivery.problem}`;
-  if (delivery.status === null) return `${when}, waiting for the answer …`;
+  if (delivery.status === null) return `${when}, no answer yet …`;
   const redelivers = delivery.status >= 500 ? "; Event Grid would redeliver" : "";
   return `${when} → ${delivery.status} after ${delivery.tookMs} ms${redelivers}`;
 }
@@ -67,7 +67,7 @@ function field([name, value]) {
 async function again(event, output) {
   output.textContent = "";
   try {
-    await order("/redeliveries", { eventId: event.id });
+    await send("/redeliveries", { eventId: event.id });
   } catch (error) {
     output.textContent = error.message;
   }

@@ -1,5 +1,5 @@
 // The forms that register a phone and place a call.
-import { order, told } from "./api.js";
+import { answerText, send } from "./api.js";
 import { element, keyed } from "./dom.js";
 
 const DEFAULT_USER =
@@ -14,13 +14,13 @@ export function setUpForms() {
   onSubmit(call, placeCall);
   document.getElementById("redeliver-last").addEventListener("click", () => {
     report(call, async () => {
-      await order("/redeliveries", {});
-      return "The last event is delivered once more.";
+      await send("/redeliveries", {});
+      return "The last event is being delivered again.";
     });
   });
 }
 
-// The users that have a phone, offered wherever one is asked for.
+// Suggests the users that have a phone in every field for a user.
 export function showUsers(phones) {
   const users = [...new Set(phones.map((phone) => phone.user))];
   keyed(document.getElementById("users"), users, (user) => user, (user) => element("option", { value: user }));
@@ -33,22 +33,22 @@ async function registerPhones(fields) {
     const wanted = { acsMri: fields.acsMri, platform };
     if (fields.deviceUuid && platforms.length === 1) wanted.deviceUuid = fields.deviceUuid;
     if (fields.ttlSeconds) wanted.ttlSeconds = Number(fields.ttlSeconds);
-    answers.push(await order("/phones", wanted));
+    answers.push(await send("/phones", wanted));
   }
   const refused = answers.find((answer) => answer.status !== 201);
-  if (refused) return told(refused);
+  if (refused) return answerText(refused);
   const { expiresAt } = answers[0].body;
   return `${answers.length === 1 ? "201 · registered" : `${answers.length} × 201 · registered`} until ${expiresAt}`;
 }
 
 async function placeCall(fields) {
-  await order("/calls", {
+  await send("/calls", {
     callee: fields.callee,
     callerName: fields.callerName,
     schemaName: fields.schemaName,
     ageSeconds: Number(fields.ageSeconds),
   });
-  return "The event is on its way.";
+  return "The event is being delivered.";
 }
 
 function onSubmit(form, act) {

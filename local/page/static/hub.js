@@ -1,5 +1,5 @@
-// The switches that disturb the simulated hub, and what it is ordered to do just now.
-import { order } from "./api.js";
+// The switches for the simulated hub's faults, and its active faults.
+import { send } from "./api.js";
 import { setText } from "./dom.js";
 
 const form = document.getElementById("hub-form");
@@ -11,13 +11,13 @@ export function setUpHub() {
 }
 
 export function showHub(hub) {
-  const modes = new Set(hub.orders.map(modeOf));
+  const modes = new Set(hub.faults.map(modeOf));
   if (hub.delaySeconds > 0) modes.add("slow");
   for (const button of switches) button.setAttribute("aria-pressed", String(modes.has(button.dataset.mode)));
   setText(document.getElementById("hub-state"), describe(hub));
 }
 
-// A second press of a switch heals the hub.
+// A second press of a switch removes the faults.
 async function flip(button) {
   const output = form.querySelector("output");
   output.textContent = "";
@@ -25,7 +25,7 @@ async function flip(button) {
   const times = form.elements.times.value;
   if (!form.reportValidity()) return;
   try {
-    await order("/hub", { mode, times: times ? Number(times) : null, seconds: Number(form.elements.seconds.value) });
+    await send("/hub", { mode, times: times ? Number(times) : null, seconds: Number(form.elements.seconds.value) });
   } catch (error) {
     output.textContent = error.message;
   }
@@ -39,9 +39,9 @@ function modeOf(fault) {
 }
 
 function describe(hub) {
-  const said = hub.orders.map((fault) => `${sends(fault.times)}: ${effect(fault)}`);
-  if (hub.delaySeconds > 0) said.push(`Every answer takes ${hub.delaySeconds} s`);
-  return said.length === 0 ? "The hub is healthy." : `${said.join("; ")}.`;
+  const texts = hub.faults.map((fault) => `${sends(fault.times)}: ${effect(fault)}`);
+  if (hub.delaySeconds > 0) texts.push(`Every answer takes ${hub.delaySeconds} s`);
+  return texts.length === 0 ? "The hub has no faults." : `${texts.join("; ")}.`;
 }
 
 function sends(times) {
@@ -57,7 +57,7 @@ function effect(fault) {
     case "slow":
       return `answered${late}`;
     case "accept_then_drop":
-      return `the phone rings, but the answer is lost${late}`;
+      return `accepted, but the answer is lost${late}`;
     default:
       return `${fault.kind.replaceAll("_", " ")}${late}`;
   }

@@ -1,4 +1,4 @@
-// The stream of snapshots, and whether it flows.
+// The stream of snapshots, and the state of its connection.
 const connection = document.getElementById("connection");
 
 function show(state, text) {
@@ -9,6 +9,6 @@ function show(state, text) {
 export function listen(take) {
   const source = new EventSource("/live");
   source.addEventListener("open", () => show("live", "Live"));
-  source.addEventListener("error", () => show("lost", "Not connected: has make run been stopped?"));
+  source.addEventListener("error", () => show("lost", "Not connected. Is make run still running?"));
   source.addEventListener("message", (event) => take(JSON.parse(event.data)));
 }

@@ -1,4 +1,4 @@
-// Wires the page together: every snapshot goes to each part of it.
+// Connects the parts of the page: every snapshot goes to each of them.
 import { announceRinging } from "./announcer.js";
 import { showEvents } from "./events.js";
 import { setUpForms, showUsers } from "./forms.js";
@@ -11,7 +11,7 @@ import { now, setServerTime, tick } from "./time.js";
 let nextExpiry;
 
 function show(snapshot) {
-  showTrouble(snapshot.trouble);
+  showProblem(snapshot.problem);
   showUsers(snapshot.phones);
   showPhones(snapshot);
   showHub(snapshot.hub);
@@ -21,13 +21,13 @@ function show(snapshot) {
   showAgainAtExpiry(snapshot);
 }
 
-function showTrouble(trouble) {
-  const banner = document.getElementById("trouble");
-  banner.hidden = !trouble;
-  banner.textContent = trouble ?? "";
+function showProblem(problem) {
+  const banner = document.getElementById("problem");
+  banner.hidden = !problem;
+  banner.textContent = problem ?? "";
 }
 
-// A ring ends by itself, without word from anybody.
+// A ring ends when its push expires, without a new snapshot.
 function showAgainAtExpiry(snapshot) {
   clearTimeout(nextExpiry);
   const rings = snapshot.phones.flatMap((phone) => phone.rings);

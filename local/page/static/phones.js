@@ -1,5 +1,5 @@
-// The phones: one card for each registered device.
-import { order, told } from "./api.js";
+// The phones: one card per registered device.
+import { answerText, send } from "./api.js";
 import { element, keyed, setText } from "./dom.js";
 import { createRing, updateRing } from "./push.js";
 import { ringOnScreen, ringState } from "./rings.js";
@@ -18,7 +18,7 @@ export function showPhones(snapshot) {
   document.getElementById("no-phones").hidden = snapshot.phones.length > 0;
   const more = document.getElementById("more-phones");
   more.hidden = snapshot.morePhones === 0;
-  setText(more, `… and ${snapshot.morePhones} more phones, registered longer ago.`);
+  setText(more, `… and ${snapshot.morePhones} more phones, refreshed earlier.`);
   showRingingLink(snapshot.phones);
 }
 
@@ -75,12 +75,12 @@ function updateFact(node, [, value]) {
 async function remove(phone, output) {
   output.textContent = "";
   try {
-    const answer = await order("/phones/removal", { acsMri: phone.user, deviceUuid: phone.deviceUuid });
+    const answer = await send("/phones/removal", { acsMri: phone.user, deviceUuid: phone.deviceUuid });
     if (answer.status !== 200) {
-      output.textContent = told(answer);
+      output.textContent = answerText(answer);
       return;
     }
-    // The button is about to go, and keyboard focus shall not go with it.
+    // The button is about to be removed: move the keyboard focus.
     document.getElementById("phones-heading").focus();
   } catch (error) {
     output.textContent = error.message;

@@ -1,4 +1,4 @@
-// One call on one phone: what the hub said, and the exact push.
+// One call on one phone: the hub's answers and the exact push.
 import { element, keyed, rebuild, setText } from "./dom.js";
 import { attemptText, callerName, ringState, rungText, stateText } from "./rings.js";
 import { clock, moment } from "./time.js";
@@ -29,19 +29,19 @@ export function updateRing(node, ring) {
 
 function factsOf(ring) {
   const push = ring.pushes.at(-1);
-  const facts = [["Hub", hubSaid(ring)]];
+  const facts = [["Hub", hubAnswers(ring)]];
   if (!push) return facts;
   facts.push(["Push age", { since: push.receivedAt }]);
   if (ring.began !== null) facts.push(["Call age", { since: ring.began }]);
-  if (push.expiresAt !== null) facts.push(["Lives for", { until: push.expiresAt }]);
+  if (push.expiresAt !== null) facts.push(["Expires in", { until: push.expiresAt }]);
   facts.push(["Tracking", push.trackingId]);
   return facts;
 }
 
-function hubSaid(ring) {
-  const said = ring.attempts.map(attemptText).join(", ");
+function hubAnswers(ring) {
+  const answers = ring.attempts.map(attemptText).join(", ");
   const count = ring.attempts.length;
-  return count === 0 ? "nothing" : `${said} (${count} ${count === 1 ? "attempt" : "attempts"})`;
+  return count === 0 ? "nothing" : `${answers} (${count} ${count === 1 ? "attempt" : "attempts"})`;
 }
 
 function fact([name, value]) {
@@ -58,8 +58,8 @@ function attemptTable(attempts) {
       element("td", {}, String(index + 1)), element("td", {}, clock(attempt.at)),
       element("td", {}, [attemptText(attempt), attempt.reason].filter(Boolean).join(": ")),
       element("td", { class: "code" }, attempt.trackingId)));
-  const heads = ["#", "At", "The hub said", "Tracking id"].map((head) => element("th", { scope: "col" }, head));
-  return scrollable("What the hub said", element("table", {},
+  const heads = ["#", "At", "Answer of the hub", "Tracking id"].map((head) => element("th", { scope: "col" }, head));
+  return scrollable("Answers of the hub", element("table", {},
     element("thead", {}, element("tr", {}, ...heads)), element("tbody", {}, ...rows)));
 }
 
@@ -67,13 +67,13 @@ function createPush(push) {
   const headers = Object.entries(push.headers).map(([name, value]) => `${name}: ${value}`).join("\n");
   return element("div", { class: "push" },
     element("p", { class: "push-heading" }, `Push ${push.sequence}, arrived ${clock(push.receivedAt)}`,
-      push.expiresAt === null ? "" : `, worthless from ${moment(push.expiresAt)} on`),
+      push.expiresAt === null ? "" : `, expires ${moment(push.expiresAt)}`),
     element("h4", {}, "Headers"), scrollable("Headers of the push", element("pre", { class: "push-headers" }, headers)),
     element("h4", {}, `Body, ${push.bodyBytes} bytes`),
     scrollable("Body of the push", element("pre", { class: "push-body" }, push.body)));
 }
 
-// What scrolls has to be reachable by keyboard.
+// A scrollable region must be reachable by keyboard.
 function scrollable(label, child) {
   return element("div", { class: "scrollable", role: "region", "aria-label": label, tabIndex: 0 }, child);
 }

@@ -1,4 +1,4 @@
-// What a ring has come to, and how it is said.
+// The state of a call on one phone, and its texts.
 import { now } from "./time.js";
 
 const TEXTS = {
@@ -7,7 +7,7 @@ const TEXTS = {
   declined: "declined",
   ended: "ended",
   elsewhere: "answered on another phone",
-  missed: "missed: it stopped ringing",
+  missed: "missed: the push has expired",
   waiting: "no push has arrived",
 };
 
@@ -34,15 +34,15 @@ export function rungText(ring) {
 const FAULTS = {
   drop: "connection lost",
   black_hole: "no answer",
-  accept_then_drop: "taken, answer lost",
-  accept_then_black_hole: "taken, no answer",
+  accept_then_drop: "accepted, answer lost",
+  accept_then_black_hole: "accepted, no answer",
 };
 
 export function attemptText(attempt) {
   return FAULTS[attempt.result] ?? attempt.result;
 }
 
-// The ring that the phone's screen shows: the newest that rings, else the newest that is spoken on.
+// The call on the phone's screen: the newest ringing one, else the newest accepted one.
 export function ringOnScreen(phone) {
   return (
     phone.rings.find((ring) => ringState(ring) === "ringing") ??

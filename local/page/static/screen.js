@@ -1,5 +1,5 @@
 // A phone's screen: idle, ringing, or in a call.
-import { order } from "./api.js";
+import { send } from "./api.js";
 import { element, rebuild } from "./dom.js";
 import { callerName, ringState } from "./rings.js";
 
@@ -27,7 +27,7 @@ const LAST = {
   ended: "Call ended",
   elsewhere: "Answered on another phone",
   missed: "Missed call",
-  waiting: "The hub has not let it ring yet",
+  waiting: "The hub has not accepted a push yet",
 };
 
 function idle(shown) {
@@ -72,8 +72,8 @@ async function give(phone, callId, answer, button) {
   const output = button.closest(".screen").querySelector("output");
   const card = button.closest("article");
   try {
-    await order("/answers", { phoneId: phone.id, callId, answer });
-    // The buttons are about to change; focus stays with the phone.
+    await send("/answers", { phoneId: phone.id, callId, answer });
+    // The buttons are about to be removed: move the focus to the phone.
     const heading = card.querySelector("h3");
     heading.tabIndex = -1;
     heading.focus({ preventScroll: true });

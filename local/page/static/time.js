@@ -1,4 +1,4 @@
-// The server's clock, and every text on the page that counts seconds.
+// The server's clock, and the texts of the page that count seconds.
 let ahead = 0;
 
 export function setServerTime(seconds) {
@@ -24,7 +24,7 @@ export function duration(seconds) {
   return `${Math.round(seconds / 3600)} h`;
 }
 
-// `data-since` counts up from a time, `data-until` down to one; a <progress> empties until its end.
+// `data-since` counts up from a time, `data-until` down to one; so does the value of a <progress>.
 export function tick() {
   for (const node of document.querySelectorAll("[data-since]")) {
     put(node, duration(Math.max(0, now() - Number(node.dataset.since))));
