@@ -1,6 +1,6 @@
 """`python -m doctor`."""
 
-from doctor.cli import app
+from doctor.cli import main
 
 if __name__ == "__main__":
-    app(prog_name="python -m doctor")
+    main("python -m doctor")

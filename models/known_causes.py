@@ -154,6 +154,13 @@ THROTTLED = Cause(
     "If this stays, raise the database's throughput (request units).",
     setting=None,
 )
+COMMAND_REFUSED = Cause(
+    "command_refused",
+    Fault.PASSING,
+    "the database refuses a command",
+    "Look the code up in MongoDB's list of error codes. The app needs MongoDB 4.4 or later.",
+    setting=None,
+)
 
 CAUSES: tuple[Cause, ...] = (
     KEY_VAULT_REFERENCE,
@@ -171,6 +178,7 @@ CAUSES: tuple[Cause, ...] = (
     NAME_NOT_FOUND,
     UNREACHABLE,
     THROTTLED,
+    COMMAND_REFUSED,
 )
 """All of them, in the order in which the documents list them."""
 

@@ -1,175 +1,86 @@
-"""`call`: what became of a call, device by device, from its document in the ledger (pure)."""
+"""`call`: what became of one call."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
-from doctor.commands.user import ID_LENGTH
-from doctor.findings import Status
-from models.push import OutcomeKind
-from push.trigger import EventResult
+import typer
+
+from doctor.call_output import call_as_json, show_call
+from doctor.checks.call_summaries import CallSummary, summarize_call
+from doctor.checks.findings import ExitCode, exit_code
+from doctor.checks.identifiers import pasted
+from doctor.options import JsonOption, SettingsOption
+from doctor.probes.database_connection import Document, connected
+from doctor.probes.records import Records
+from doctor.probes.settings_source import read_settings
+from doctor.report import Report, run
+from doctor.terminal import Terminal
+from doctor.usable import usable_settings
 
 
-class CallState(StrEnum):
-    """What became of a call."""
+def register(app: typer.Typer) -> None:
+    """Add the command."""
 
-    RUNG = "rung"
-    RUNG_IN_PART = "rung in part"
-    NOT_RUNG = "not rung"
-    MISSED = "missed"
-    SKIPPED = "skipped"
-    FAILED = "failed"
-    GOING_ON = "going on"
-    LEFT_OVER = "left over"
+    @app.command(epilog="Example: 'call 0d9b4a5e-... --settings local.settings.json'.")
+    def call(
+        name: Annotated[str, typer.Argument(metavar="ID", help="The correlation id, or the event's id.")],
+        *,
+        settings: SettingsOption = None,
+        as_json: JsonOption = False,
+    ) -> None:
+        """Show what became of a call of the last day, device by device."""
+
+        def work() -> Report:
+            known = usable_settings(read_settings(settings, os.environ))
+            with connected(known) as client:
+                records = Records(client, known.database_name)
+                return CallReport(pasted(name), calls_named(records, pasted(name)))
+
+        run("call", work, as_json=as_json)
+
+
+def calls_named(records: Records, name: str) -> list[CallSummary]:
+    """The events of a call, by its correlation id or an event's id."""
+    return summaries(records, records.calls(name))
+
+
+def summaries(records: Records, documents: Sequence[Document]) -> list[CallSummary]:
+    """The events of some documents of the ledger, with their devices' names."""
+    devices = [document.get("devices") for document in documents]
+    ids = [name for each in devices if isinstance(each, dict) for name in each]
+    registrations = records.devices_named(ids)
+    now = datetime.now(UTC)
+    return [summarize_call(document, registrations, now) for document in documents]
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceStory:
-    """What became of one device."""
+class CallReport:
+    """The answer of `call`."""
 
-    device: str
-    """As the log lines name it."""
-    device_uuid: str | None
-    """None where it is not registered any more."""
-    platform: str | None
-    outcome: str
-    reason: str
-    status: int | None
-    """The hub's HTTP status."""
-    tracking_id: str | None
-    attempts: int
-    age_ms: int
-    """Age of the call when this was known, in milliseconds."""
+    name: str
+    calls: Sequence[CallSummary]
 
     @property
-    def accepted(self) -> bool:
-        """True if the hub has taken its push."""
-        return self.outcome == OutcomeKind.ACCEPTED.value
+    def exit_code(self) -> ExitCode:
+        """Not known where the ledger has no such call."""
+        if not self.calls:
+            return ExitCode.CANNOT_TELL
+        return exit_code(call.status for call in self.calls)
 
+    def as_json(self) -> dict[str, Any]:
+        """`events`, each with its devices."""
+        return {"id": self.name, "events": [call_as_json(call) for call in self.calls]}
 
-@dataclass(frozen=True, slots=True)
-class CallStory:
-    """What became of one event."""
-
-    event_id: str
-    call_id: str | None
-    first_seen: datetime
-    state: CallState
-    detail: str
-    remedy: str
-    devices: tuple[DeviceStory, ...]
-
-    @property
-    def status(self) -> Status:
-        """Whether the phones rang."""
-        if self.state is CallState.RUNG:
-            return Status.PASS
-        return Status.CANNOT_TELL if self.state is CallState.GOING_ON else Status.FAIL
-
-
-_PHONE_DID_NOT = (
-    "If a phone stayed silent all the same, it was lost behind the hub: see its metrics (PNS errors), and "
-    "the rows 'elsewhere' of 'check'."
-)
-_REMEDIES = {
-    CallState.RUNG: _PHONE_DID_NOT,
-    CallState.RUNG_IN_PART: "The reasons of the others say what to do. " + _PHONE_DID_NOT,
-    CallState.NOT_RUNG: "The reasons say what to do; 'check' looks at the configuration.",
-    CallState.MISSED: "See in the Event Grid subscription's metrics why it was delivered late "
-    "(failures before it delay what follows), whether the database was down, and whether the clocks agree: "
-    "'check'.",
-    CallState.SKIPPED: "Look at the user's devices with 'user': did the app register, and has the "
-    "registration expired?",
-    CallState.FAILED: "The event itself is wrong: a dead-letter container keeps it, where one is set.",
-    CallState.GOING_ON: "Ask again in a few seconds.",
-    CallState.LEFT_OVER: "Event Grid delivers it again, after 10 s, 30 s, 1 min …; if it does not, see the "
-    "subscription's metrics and its dead letters.",
-}
-
-
-def tell(
-    document: Mapping[str, Any], registrations: Mapping[str, Mapping[str, Any]], now: datetime
-) -> CallStory:
-    """The story of one document of the ledger.
-
-    Args:
-        document: as the ledger describes it.
-        registrations: `deviceUUID` and `platform` by registration id, of those still there.
-        now: the current time, UTC.
-    """
-    devices = tuple(
-        _device(registration_id, result, registrations.get(registration_id, {}))
-        for registration_id, result in sorted(document["devices"].items())
-    )
-    note = document.get("note") or {}
-    state = _state(document, devices, note.get("result"), now)
-    return CallStory(
-        event_id=document["eventId"],
-        call_id=document["callId"],
-        first_seen=_utc(document["firstSeenAt"]),
-        state=state,
-        detail=_detail(state, devices, note),
-        remedy=_REMEDIES[state],
-        devices=devices,
-    )
-
-
-def _device(registration_id: str, result: Mapping[str, Any], registration: Mapping[str, Any]) -> DeviceStory:
-    return DeviceStory(
-        device=registration_id[:ID_LENGTH],
-        device_uuid=registration.get("deviceUUID"),
-        platform=registration.get("platform"),
-        outcome=result["outcome"],
-        reason=result["reason"],
-        status=result["status"],
-        tracking_id=result["trackingId"],
-        attempts=result["attempts"],
-        age_ms=result["ageMs"],
-    )
-
-
-_NOTED_STATES = {
-    EventResult.MISSED.value: CallState.MISSED,
-    EventResult.SKIPPED.value: CallState.SKIPPED,
-    EventResult.FAILED.value: CallState.FAILED,
-}
-
-
-def _state(
-    document: Mapping[str, Any], devices: tuple[DeviceStory, ...], noted: str | None, now: datetime
-) -> CallState:
-    if not document["finished"] and _utc(document["leaseUntil"]) > now:
-        return CallState.GOING_ON
-    # What is noted may be older than what finished the event: only that nothing could be sent stays true.
-    if noted in _NOTED_STATES and not (document["finished"] and devices):
-        return _NOTED_STATES[noted]
-    if not document["finished"]:
-        return CallState.LEFT_OVER
-    accepted = sum(device.accepted for device in devices)
-    if accepted == 0:
-        return CallState.NOT_RUNG
-    complete = accepted == len(devices) and noted != EventResult.GIVEN_UP.value
-    return CallState.RUNG if complete else CallState.RUNG_IN_PART
-
-
-def _detail(state: CallState, devices: tuple[DeviceStory, ...], note: Mapping[str, Any]) -> str:
-    match state:
-        case CallState.MISSED:
-            late = note.get("lateSeconds")
-            by = "" if late is None else f", {late:.0f} s before it came to us"
-            return f"the call had stopped ringing before anything could be sent{by}"
-        case CallState.SKIPPED | CallState.FAILED:
-            return str(note.get("reason", "no reason was noted"))
-        case CallState.GOING_ON:
-            return "an instance is ringing its devices now"
-        case CallState.NOT_RUNG if not devices:
-            return "nothing was sent, and why was not noted; mostly the user had no registered device"
-    accepted = sum(device.accepted for device in devices)
-    known = max(len(devices), note.get("devices", 0))
-    return f"the hub has taken the pushes of {accepted} of {known} device{'' if known == 1 else 's'}"
-
-
-def _utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=moment.tzinfo or UTC)
+    def show(self, terminal: Terminal) -> None:
+        """Each event."""
+        for call in self.calls:
+            show_call(terminal, call)
+        if not self.calls:
+            terminal.text(
+                "The ledger has no such call or event; it keeps a day. Either the event never arrived (see "
+                "the Event Grid subscription's metrics and dead letters), or it could not be read, or the "
+                "database was down (look in the log for incoming_call lines with the result failed)."
+            )

@@ -1,26 +1,76 @@
-"""`check`: everything that can go wrong with a configuration, looked at in one go."""
+"""`check`: looks at everything that can be wrong with a configuration."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import requests
+import typer
 
-from doctor.clock_checks import check_clock
-from doctor.database import DatabaseTroubleError, connected
-from doctor.database_checks import check_database, check_trouble
-from doctor.database_probe import DatabaseProbe
-from doctor.findings import Check, ExitCode, exit_code_of
-from doctor.hub_checks import check_hub
-from doctor.hub_probe import HubAnswer, HubProbe
-from doctor.manual_checks import places_to_look
-from doctor.oidc_checks import check_oidc
-from doctor.oidc_probe import OidcProbe
-from doctor.settings_checks import check_settings
+from doctor.checks.clock_checks import check_clock
+from doctor.checks.database_checks import check_database, check_trouble
+from doctor.checks.findings import Check, ExitCode, Status, exit_code_of
+from doctor.checks.hub_checks import HubAnswer, check_hub
+from doctor.checks.manual_checks import places_to_look
+from doctor.checks.oidc_checks import check_oidc
+from doctor.checks.settings_checks import check_settings
+from doctor.options import JsonOption, SettingsOption
+from doctor.probes.database_connection import DatabaseTroubleError, connected
+from doctor.probes.database_probe import DatabaseProbe
+from doctor.probes.hub_probe import HubProbe
+from doctor.probes.oidc_probe import OidcProbe
+from doctor.probes.settings_source import read_settings
+from doctor.report import Report, run
+from doctor.terminal import Terminal
 from models.access import OidcSettings, read_access
 from settings import Settings
 
 
-def run_checks(values: Mapping[str, str], *, create_indexes: bool = False) -> tuple[list[Check], ExitCode]:
-    """Look at everything; settings that cannot be used end it at once.
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command(
+        epilog="Examples: 'check --settings local.settings.json'; 'az functionapp config appsettings list -g "
+        "GROUP -n APP | call-push-doctor check --settings -'."
+    )
+    def check(
+        *,
+        settings: SettingsOption = None,
+        as_json: JsonOption = False,
+        create_indexes: Annotated[
+            bool, typer.Option("--create-indexes", help="Make the indexes that the app makes on first use.")
+        ] = False,
+        everything: Annotated[bool, typer.Option("--all", help="Show the checks that pass, too.")] = False,
+    ) -> None:
+        """Look at settings, hub, clocks, database and sign-in; rings no phone.
+
+        It writes one document into the registrations and deletes it again.
+        """
+
+        def work() -> Report:
+            values = read_settings(settings, os.environ)
+            return CheckReport(run_checks(values, create_indexes=create_indexes), show_passed=everything)
+
+        run("check", work, as_json=as_json)
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """All that was looked at."""
+
+    checks: Sequence[Check]
+    usable: bool
+    """False if the settings cannot be used, so that nothing else was looked at."""
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What follows from the checks."""
+        return exit_code_of(self.checks) if self.usable else ExitCode.USAGE
+
+
+def run_checks(values: Mapping[str, str], *, create_indexes: bool = False) -> Checks:
+    """Look at everything; with settings that cannot be used, at the settings alone.
 
     Args:
         values: the settings by name.
@@ -28,13 +78,12 @@ def run_checks(values: Mapping[str, str], *, create_indexes: bool = False) -> tu
     """
     settings, checks = check_settings(values)
     if settings is None:
-        return checks, ExitCode.USAGE
+        return Checks(checks, usable=False)
     with requests.Session() as session:
         checks += _hub(settings, session)
         checks += _database(settings, create_indexes=create_indexes)
         checks += _sign_in(read_access(values).oidc, session)
-    checks += places_to_look()
-    return checks, exit_code_of(checks)
+    return Checks([*checks, *places_to_look()], usable=True)
 
 
 def _hub(settings: Settings, session: requests.Session) -> list[Check]:
@@ -51,10 +100,74 @@ def _database(settings: Settings, *, create_indexes: bool) -> list[Check]:
         with connected(settings) as client:
             facts = DatabaseProbe(client, settings.database_name, uri).ask(create_indexes=create_indexes)
     except DatabaseTroubleError as error:
-        return check_trouble(error)
+        return check_trouble(error.cause, str(error))
     return [*check_database(facts), check_clock("the database's clock", facts.clock_ahead_seconds)]
 
 
 def _sign_in(oidc: OidcSettings | None, session: requests.Session) -> list[Check]:
     """Nothing where function keys are used, and where the settings' checks have found a mistake."""
     return [] if oidc is None else check_oidc(oidc, OidcProbe(oidc, session).ask())
+
+
+_VERDICTS = {
+    ExitCode.OK: "Nothing is wrong, as far as it can be told from here.",
+    ExitCode.FAILED: "Something is wrong: see what failed.",
+    ExitCode.USAGE: "Correct the settings first; nothing else was looked at.",
+    ExitCode.CANNOT_TELL: "Nothing is known to be wrong, but not everything could be looked at.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """The answer of `check`."""
+
+    found: Checks
+    show_passed: bool = False
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What follows from the checks."""
+        return self.found.exit_code
+
+    def as_json(self) -> dict[str, Any]:
+        """Every check, whether or not it passed."""
+        return {
+            "checks": [
+                {
+                    "area": check.area,
+                    "name": check.name,
+                    "status": check.status.value,
+                    "detail": check.detail,
+                    "remedy": check.remedy,
+                    "commands": list(check.commands),
+                    "counts": check.counts,
+                }
+                for check in self.found.checks
+            ]
+        }
+
+    def show(self, terminal: Terminal) -> None:
+        """What failed first, then what is not known, then how many checks passed."""
+        by_status = {status: [c for c in self.found.checks if c.status is status] for status in Status}
+        by_status[Status.CANNOT_TELL].sort(key=lambda check: not check.counts)
+        for status in (Status.FAIL, Status.CANNOT_TELL):
+            for check in by_status[status]:
+                _show(terminal, check)
+        passed = by_status[Status.PASS]
+        if self.show_passed:
+            for check in passed:
+                _show(terminal, check)
+        elif passed:
+            terminal.text(f"{len(passed)} checks pass; --all shows them.")
+        failed, unknown = len(by_status[Status.FAIL]), len(by_status[Status.CANNOT_TELL])
+        terminal.text(
+            f"{_VERDICTS[self.exit_code]} ({failed} failed, {unknown} not known, {len(passed)} passed)"
+        )
+
+
+def _show(terminal: Terminal, check: Check) -> None:
+    terminal.heading(check.status, f"{check.area}: {check.name}")
+    terminal.text(check.detail, 2)
+    if check.status is not Status.PASS:
+        terminal.remedy(check.remedy, check.commands, indent=2)
+        terminal.gap()

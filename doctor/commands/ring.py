@@ -1,147 +1,119 @@
-"""`ring`: a test call through the app's own code, with the doctor in Event Grid's place."""
+"""`ring`: a test call to one's own devices."""
 
-import base64
-import gzip
-import json
-import logging
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Protocol
+from datetime import UTC, datetime
+from typing import Annotated, Any
 
-from common.clock import Clock
-from common.telemetry import LOGGER_NAME
-from models.call import INCOMING_CALL_EVENT_TYPE
-from models.errors import ServiceError
+import typer
 
-CALLER_NAME = "TEST CALL (doctor)"
-NO_CALLER = "8:acs:00000000-0000-0000-0000-000000000000_doctor-test-call"
-SOURCE = "/doctor/test-call"
-WARNING = (
-    "Every device of the user gets a real push, but the call that it announces does not exist. A phone may "
-    "ring (on iOS every VoIP push has to be shown as a call) and name the caller 'TEST CALL (doctor)'. "
-    "Nobody can answer, and it may ring until the app notices."
-)
+from common.clock import SystemClock
+from doctor.call_output import call_as_json, show_call
+from doctor.checks.call_summaries import CallSummary
+from doctor.checks.findings import ExitCode, exit_code
+from doctor.commands.call import calls_named
+from doctor.commands.user import devices_of
+from doctor.options import JsonOption, MriArgument, SettingsOption
+from doctor.probes.database_connection import connected
+from doctor.probes.records import Records
+from doctor.probes.settings_source import UsageError, read_settings
+from doctor.report import Report, run
+from doctor.synthetic_call import NOTHING_TO_RING, WARNING, Deliveries, deliver, synthetic_call
+from doctor.terminal import Terminal
+from doctor.usable import usable_settings, user_mri
+from settings import Settings
 
-REDELIVERY_PAUSES = (10.0, 30.0)
-"""When Event Grid delivers a failed event again, as far as that fits into a ring; in seconds."""
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command(epilog="Example: 'ring 8:acs:0000-1111_2222-3333 --settings local.settings.json'.")
+    def ring(
+        mri: MriArgument,
+        *,
+        settings: SettingsOption = None,
+        as_json: JsonOption = False,
+        yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    ) -> None:
+        """Make a test call to your own devices, through the app's own code, and follow it to its end.
+
+        Every device gets a real push for a call that does not exist.
+        """
+
+        def work() -> Report:
+            acs_mri = user_mri(mri)
+            values = read_settings(settings, os.environ)
+            return _ring(acs_mri, values, usable_settings(values), yes=yes)
+
+        run("ring", work, as_json=as_json)
 
 
-class Handler(Protocol):
-    """The app's handler of incoming calls."""
+def _ring(mri: str, values: Mapping[str, str], settings: Settings, *, yes: bool) -> Report:
+    with connected(settings) as client:
+        records = Records(client, settings.database_name)
+        devices = sum(device.is_rung for device in devices_of(records, mri))
+        if devices == 0:
+            return RingReport(mri, NOTHING_TO_RING, (), devices)
+        if not yes:
+            _confirm(devices)
+        # Imported only here: no other command needs the app itself.
+        from app import App  # noqa: PLC0415
 
-    def handle(self, event: str) -> None:
-        """Take one event; raises what Event Grid would deliver again."""
-        ...
+        # The app's metrics do not count a test call.
+        counted = "APPLICATIONINSIGHTS_CONNECTION_STRING"
+        call = synthetic_call(mri, datetime.now(UTC))
+        with App({name: value for name, value in values.items() if name.upper() != counted}) as app:
+            deliveries = deliver(
+                app.incoming_call_handler, call, SystemClock(), lambda text: typer.echo(text, err=True)
+            )
+        calls = calls_named(records, call.call_id)
+    return RingReport(mri, deliveries, calls, devices)
+
+
+def _confirm(devices: int) -> None:
+    typer.echo(WARNING, err=True)
+    try:
+        agreed = typer.confirm(f"Push to {devices} device{'' if devices == 1 else 's'} now?", err=True)
+    except typer.Abort:
+        agreed = False
+    if not agreed:
+        raise UsageError("Nothing was sent: answer y, or give --yes.")
 
 
 @dataclass(frozen=True, slots=True)
-class SyntheticCall:
-    """A call that nobody makes."""
+class RingReport:
+    """The answer of `ring`."""
 
-    event_id: str
-    call_id: str
-    event: str
-    """The JSON of its event."""
+    acs_mri: str
+    deliveries: Deliveries
+    calls: Sequence[CallSummary]
+    devices: int
+    """How many should have rung."""
 
+    @property
+    def exit_code(self) -> ExitCode:
+        """OK only if the hub accepted the push to every device."""
+        complete = bool(self.calls) and all(len(call.devices) >= self.devices for call in self.calls)
+        return exit_code(call.status for call in self.calls) if complete else ExitCode.FAILED
 
-@dataclass(frozen=True, slots=True)
-class RingOutcome:
-    """How the deliveries of a test call went."""
+    def as_json(self) -> dict[str, Any]:
+        """`events` as for `call`, and how the deliveries went."""
+        return {
+            "acsMri": self.acs_mri,
+            "deliveries": self.deliveries.count,
+            "error": self.deliveries.error,
+            "logLine": self.deliveries.last_line,
+            "registeredDevices": self.devices,
+            "events": [call_as_json(call) for call in self.calls],
+        }
 
-    deliveries: int
-    last_line: dict[str, Any]
-    """The last structured line that the handler wrote about the event."""
-    error: str | None
-    """Why the last delivery would have been repeated; None if it was acknowledged."""
-
-
-NOTHING_TO_RING = RingOutcome(0, {}, "The user has no device that could ring: see 'user'.")
-
-
-def synthetic_call(acs_mri: str, now: datetime) -> SyntheticCall:
-    """An IncomingCall event for the user, complete but for a call behind it."""
-    call_id = str(uuid.uuid4())
-    event_id = f"doctor-{uuid.uuid4()}"
-    event = {
-        "id": event_id,
-        "source": SOURCE,
-        "subject": "doctor/test-call",
-        "type": INCOMING_CALL_EVENT_TYPE,
-        "specversion": "1.0",
-        "time": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-        "data": {
-            "to": {"kind": "communicationUser", "rawId": acs_mri},
-            "from": {"kind": "communicationUser", "rawId": NO_CALLER},
-            "callerDisplayName": CALLER_NAME,
-            "incomingCallContext": _context(call_id),
-            "correlationId": call_id,
-        },
-    }
-    return SyntheticCall(event_id, call_id, json.dumps(event))
-
-
-def _context(call_id: str) -> str:
-    """Shaped as the real one, with nothing to join in it."""
-    inner = base64.b64encode(gzip.compress(json.dumps({"doctorSyntheticCall": call_id}).encode())).decode()
-    parts = ({"alg": "none", "typ": "JWT"}, {"cc": inner})
-    encoded = (base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts)
-    return ".".join([*encoded, ""])
-
-
-def ring(handler: Handler, call: SyntheticCall, clock: Clock, tell: Callable[[str], None]) -> RingOutcome:
-    """Deliver the call, and again as Event Grid would, until it is acknowledged.
-
-    Args:
-        handler: the app's.
-        call: the test call.
-        clock: to wait by.
-        tell: told what is waited for.
-    """
-    with _heard_lines() as lines:
-        error = _deliver(handler, call)
-        deliveries = 1
-        for pause in REDELIVERY_PAUSES:
-            if error is None:
-                break
-            tell(f"{error} Event Grid would deliver it again in {pause:.0f} s; so does the doctor.")
-            clock.sleep(pause)
-            error = _deliver(handler, call)
-            deliveries += 1
-    about = [line for line in lines if line.get("event") == "incoming_call"]
-    return RingOutcome(deliveries, about[-1] if about else {}, error)
-
-
-def _deliver(handler: Handler, call: SyntheticCall) -> str | None:
-    try:
-        handler.handle(call.event)
-    except ServiceError as error:
-        return error.detail
-    return None
-
-
-class _Lines(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: list[dict[str, Any]] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(json.loads(record.getMessage()))
-
-
-@contextmanager
-def _heard_lines() -> Iterator[list[dict[str, Any]]]:
-    """What the app logs meanwhile; it is kept from the operator's screen."""
-    handler, logger = _Lines(), logging.getLogger(LOGGER_NAME)
-    level, propagate = logger.level, logger.propagate
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    try:
-        yield handler.lines
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
-        logger.propagate = propagate
+    def show(self, terminal: Terminal) -> None:
+        """The event, and what the app logged of it."""
+        for call in self.calls:
+            show_call(terminal, call)
+        line = self.deliveries.last_line
+        logged = ", ".join(f"{name} {line[name]}" for name in ("result", "code", "detail") if name in line)
+        terminal.text(f"Deliveries: {self.deliveries.count}. The app's log line: {logged or 'none'}.")
+        if self.deliveries.error is not None:
+            terminal.text(self.deliveries.error)

@@ -1,70 +1,111 @@
-"""`user`: which devices a user has registered, and which of them would ring now (pure)."""
+"""`user`: the devices of one user."""
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any
 
+import typer
+
 from common.telemetry import fingerprint
+from doctor.checks.device_summaries import DeviceState, DeviceSummary, summarize_devices
+from doctor.checks.findings import ExitCode
+from doctor.options import JsonOption, MriArgument, SettingsOption
+from doctor.probes.database_connection import connected
+from doctor.probes.records import Records
+from doctor.probes.settings_source import read_settings
+from doctor.report import Report, run
+from doctor.terminal import Terminal
+from doctor.usable import usable_settings, user_mri
+from models.device import rfc3339
 
-ID_LENGTH = 16
-"""Of a registration id, as the app's log lines show it."""
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command(epilog="Example: 'user 8:acs:0000-1111_2222-3333 --settings local.settings.json'.")
+    def user(mri: MriArgument, *, settings: SettingsOption = None, as_json: JsonOption = False) -> None:
+        """Show a user's devices, and what became of the last push to each; tokens as fingerprints."""
+
+        def work() -> Report:
+            acs_mri = user_mri(mri)
+            known = usable_settings(read_settings(settings, os.environ))
+            with connected(known) as client:
+                return UserReport(acs_mri, devices_of(Records(client, known.database_name), acs_mri))
+
+        run("user", work, as_json=as_json)
 
 
-class DeviceState(StrEnum):
-    """Whether a call rings it."""
-
-    RINGS = "rings"
-    EXPIRED = "expired"
-    SUPERSEDED = "superseded"
-    """The same device has registered a newer token."""
+def devices_of(records: Records, acs_mri: str) -> list[DeviceSummary]:
+    """The devices of a user, with their last pushes."""
+    documents = records.registrations_of(acs_mri)
+    last_pushes = records.last_pushes([str(document["_id"]) for document in documents])
+    return summarize_devices(documents, last_pushes, datetime.now(UTC))
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceView:
-    """One registration, without its token."""
+class UserReport:
+    """The answer of `user`."""
 
-    device: str
-    """As the log lines name it."""
-    device_uuid: str
-    platform: str
-    token: str
-    """Fingerprint of the device token."""
-    refreshed_at: datetime
-    expires_at: datetime
-    state: DeviceState
+    acs_mri: str
+    devices: Sequence[DeviceSummary]
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """Failed if no device rings, or if the last push to one of them was refused or cannot be read."""
+        states = {device.state for device in self.devices}
+        wrong = states & {DeviceState.REFUSED, DeviceState.UNREADABLE} or DeviceState.RINGS not in states
+        return ExitCode.FAILED if wrong else ExitCode.OK
+
+    def as_json(self) -> dict[str, Any]:
+        """`devices`, with fingerprints in the place of tokens."""
+        return {
+            "acsMri": self.acs_mri,
+            "callee": fingerprint(self.acs_mri),
+            "devices": [_device_as_json(device) for device in self.devices],
+        }
+
+    def show(self, terminal: Terminal) -> None:
+        """Each device, those that a call rings first."""
+        terminal.exact(self.acs_mri)
+        terminal.exact(f"In the log lines: callee {fingerprint(self.acs_mri)}")
+        terminal.gap()
+        for device in self.devices:
+            _show_device(terminal, device)
+        if not any(device.is_rung for device in self.devices):
+            terminal.text(
+                "No call rings this user: there is no registration, or none that has not expired. The user's "
+                "app has to call add_device_token, and again before the registration expires."
+            )
 
 
-def device_views(documents: Sequence[Mapping[str, Any]], now: datetime) -> list[DeviceView]:
-    """The registrations of one user, newest first; the rule for which one rings is the registrar's."""
-    newest_first = sorted(documents, key=lambda each: (each["updatedAt"], each["_id"]), reverse=True)
-    ringing: set[str] = set()
-    views = []
-    for document in newest_first:
-        expired = _utc(document["expiresAt"]) <= now
-        if expired:
-            state = DeviceState.EXPIRED
-        elif document["deviceUUID"] in ringing:
-            state = DeviceState.SUPERSEDED
-        else:
-            state = DeviceState.RINGS
-            ringing.add(document["deviceUUID"])
-        views.append(_view(document, state))
-    return views
+def _device_as_json(device: DeviceSummary) -> dict[str, Any]:
+    last = device.last_push
+    return {
+        "device": device.device,
+        "deviceUUID": device.device_uuid,
+        "platform": device.platform,
+        "tokenFingerprint": device.token,
+        "refreshedAt": None if device.refreshed_at is None else rfc3339(device.refreshed_at),
+        "expiresAt": None if device.expires_at is None else rfc3339(device.expires_at),
+        "state": device.state.value,
+        "lastPush": None
+        if last is None
+        else {"outcome": last.outcome, "reason": last.reason, "at": rfc3339(last.at)},
+    }
 
 
-def _view(document: Mapping[str, Any], state: DeviceState) -> DeviceView:
-    return DeviceView(
-        device=document["_id"][:ID_LENGTH],
-        device_uuid=document["deviceUUID"],
-        platform=document["platform"],
-        token=fingerprint(document["deviceToken"]),
-        refreshed_at=_utc(document["updatedAt"]),
-        expires_at=_utc(document["expiresAt"]),
-        state=state,
+def _show_device(terminal: Terminal, device: DeviceSummary) -> None:
+    terminal.heading(
+        device.status, f"{device.platform or '?'} {device.device_uuid or '?'}: {device.state.value}"
     )
-
-
-def _utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=moment.tzinfo or UTC)
+    terminal.exact(f"registration {device.device}   token, sha256 {device.token or '?'}", 2)
+    if device.refreshed_at is not None and device.expires_at is not None:
+        terminal.exact(f"refreshed {rfc3339(device.refreshed_at)}   expires {rfc3339(device.expires_at)}", 2)
+    if device.last_push is not None:
+        last = device.last_push
+        terminal.text(f"last push {rfc3339(last.at)}: {last.outcome}, {last.reason}", 2)
+    elif device.is_rung:
+        terminal.text("no push within the last day", 2)
+    terminal.gap()

@@ -15,15 +15,15 @@ from pymongo import MongoClient
 from typer.testing import CliRunner
 
 from common.telemetry import fingerprint
-from doctor import database
 from doctor.cli import app
+from doctor.probes import database_connection
 from local.hub.config import DEVELOPMENT_HUB
 from local.samples import Phone, event_grid_event, incoming_call_data, phones
 from local.stack import APP_DIRECTORY, Stack
 from settings import setting_names
 
 KEYS = [rule.key for rule in DEVELOPMENT_HUB.rules.values()]
-CHECK_FIELDS = {"area", "name", "status", "detail", "remedy", "counts"}
+CHECK_FIELDS = {"area", "name", "status", "detail", "remedy", "commands", "counts"}
 DEVICE_FIELDS = {
     "device", "deviceUUID", "platform", "outcome", "reason", "status", "trackingId", "attempts", "ageMs",
 }  # fmt: skip
@@ -120,12 +120,15 @@ def run_here(values: Mapping[str, str], *arguments: str) -> Answer:
 
 
 class TestCheck:
-    def test_for_people(self, values: dict[str, str]) -> None:
-        """A good configuration: a table, what cannot be known from outside with where to look, and 0."""
-        answer = checked(run(values, "check"))
+    def test_for_people(self, values: dict[str, str], user: User) -> None:
+        """A good configuration: what cannot be told from here with where to look, a count of the rest, and
+        0."""
+        answer = checked(run(values, "check"), *tokens(user))
         assert answer.code == 0, answer.out + answer.err
-        for text in ("hub: key", "database: round trip", "elsewhere: bundle id", "cannot tell"):
-            assert text in answer.out
+        assert "CANNOT TELL elsewhere: bundle id" in answer.out
+        assert "checks pass; --all shows them." in answer.out
+        assert "hub: key" not in answer.out
+        assert "PASS        hub: key" in run(values, "check", "--all").out
 
     def test_for_scripts(self, values: dict[str, str]) -> None:
         """The same as JSON: every check with its area, name, status, detail, remedy and weight."""
@@ -171,7 +174,7 @@ class TestUsage:
 
     def test_database_down(self, values: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
         """A database that cannot be asked: 3, since nothing is known of the user."""
-        monkeypatch.setattr(database, "CONNECT_SECONDS", 0.3)
+        monkeypatch.setattr(database_connection, "CONNECT_SECONDS", 0.3)
         uri = "mongodb://someone:hidden@127.0.0.1:1/?directConnection=true"
         answer = checked(
             run_here({**values, "MongoDbConnectionString": uri}, "user", "8:acs:a", "--json"), "hidden"

@@ -8,10 +8,10 @@ from email.utils import format_datetime
 import pytest
 import requests
 
-from doctor.clock_checks import check_clock
-from doctor.findings import Check, Status
-from doctor.hub_checks import check_hub
-from doctor.hub_probe import NO_FORMAT, HubAnswer, HubProbe
+from doctor.checks.clock_checks import check_clock
+from doctor.checks.findings import Check, Status
+from doctor.checks.hub_checks import HubAnswer, check_hub
+from doctor.probes.hub_probe import NO_FORMAT, HubProbe
 from local.hub.config import DEVELOPMENT_HUB
 from local.hub.running_hub import RunningHub
 from settings import Settings

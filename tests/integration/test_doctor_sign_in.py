@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import requests
 
-from doctor.findings import Status
-from doctor.oidc_checks import DISCOVERY, KEYS, check_oidc
-from doctor.oidc_probe import OidcProbe
+from doctor.checks.findings import Status
+from doctor.checks.oidc_checks import DISCOVERY, KEYS, check_oidc
+from doctor.probes.oidc_probe import OidcProbe
 from models.access import OidcSettings
 from tests.answering_server import Asked, Reply, answering
 

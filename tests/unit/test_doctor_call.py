@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from doctor.commands.call import CallState, tell
-from doctor.commands.user import DeviceState, device_views
-from doctor.findings import ExitCode, Status, exit_code
+from doctor.checks.call_summaries import CallState, summarize_call
+from doctor.checks.device_summaries import DeviceState, summarize_devices
+from doctor.checks.findings import ExitCode, Status, exit_code
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 ACCEPTED = {
@@ -51,10 +51,10 @@ class TestCall:
                 CallState.FAILED,
                 Status.FAIL,
             ),
-            ({"finished": False}, CallState.LEFT_OVER, Status.FAIL),
+            ({"finished": False}, CallState.UNFINISHED, Status.FAIL),
             (
                 {"finished": False, "leaseUntil": NOW.replace(tzinfo=None) + timedelta(seconds=5)},
-                CallState.GOING_ON,
+                CallState.IN_PROGRESS,
                 Status.CANNOT_TELL,
             ),
             ({"note": note("incomplete")}, CallState.RUNG, Status.PASS),
@@ -63,25 +63,26 @@ class TestCall:
     )
     def test_state(self, changes: dict[str, Any], state: CallState, status: Status) -> None:
         """Each way in which a call can end is told apart, and has a remedy."""
-        story = tell(document(**changes), {}, NOW)
-        assert (story.state, story.status) == (state, status)
-        assert story.remedy
+        summary = summarize_call(document(**changes), {}, NOW)
+        assert (summary.state, summary.status) == (state, status)
+        assert summary.remedy
 
     def test_why_it_was_missed(self) -> None:
         """How late a missed call was is said."""
-        story = tell(document(devices={}, finished=False, note=note("missed", lateSeconds=33.4)), {}, NOW)
-        assert "33 s" in story.detail
+        missed = document(devices={}, finished=False, note=note("missed", lateSeconds=33.4))
+        summary = summarize_call(missed, {}, NOW)
+        assert "33 s" in summary.detail
 
     def test_device(self) -> None:
         """A device is told with status, TrackingId, attempts and age, and named if it is still registered."""
         known = {"d" * 64: {"deviceUUID": "phone", "platform": "apple"}}
-        (device,) = tell(document(), known, NOW).devices
+        (device,) = summarize_call(document(), known, NOW).devices
         assert (device.device, device.device_uuid, device.platform) == ("d" * 16, "phone", "apple")
         assert (device.status, device.tracking_id, device.attempts, device.age_ms) == (201, "t", 2, 120)
 
     def test_unregistered_device(self) -> None:
         """One that is not registered any more has no name, but still its outcome."""
-        (device,) = tell(document(), {}, NOW).devices
+        (device,) = summarize_call(document(), {}, NOW).devices
         assert device.device_uuid is None
         assert device.accepted
 
@@ -103,7 +104,7 @@ class TestUser:
             registration("new-token", "phone", refreshed=-1, expires=9),
             registration("dead-token", "tablet", refreshed=-99, expires=-1),
         ]
-        views = device_views(documents, NOW)
+        views = summarize_devices(documents, {}, NOW)
         assert [(view.device_uuid, view.state) for view in views] == [
             ("phone", DeviceState.RINGS),
             ("phone", DeviceState.SUPERSEDED),
@@ -112,7 +113,8 @@ class TestUser:
 
     def test_no_token(self) -> None:
         """A token shows as a fingerprint only."""
-        (view,) = device_views([registration("secret-token", "phone", refreshed=-1, expires=9)], NOW)
+        (view,) = summarize_devices([registration("secret-token", "phone", refreshed=-1, expires=9)], {}, NOW)
+        assert view.token is not None
         assert len(view.token) == 16
         assert view.token not in "secret-token"
 
@@ -121,10 +123,10 @@ class TestExitCode:
     @pytest.mark.parametrize(
         ("statuses", "code"),
         [
-            ([], ExitCode.WELL),
-            ([Status.PASS], ExitCode.WELL),
+            ([], ExitCode.OK),
+            ([Status.PASS], ExitCode.OK),
             ([Status.PASS, Status.CANNOT_TELL], ExitCode.CANNOT_TELL),
-            ([Status.CANNOT_TELL, Status.FAIL], ExitCode.WRONG),
+            ([Status.CANNOT_TELL, Status.FAIL], ExitCode.FAILED),
         ],
     )
     def test_worst_counts(self, statuses: list[Status], code: ExitCode) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from common import telemetry
-from doctor.commands.ring import CALLER_NAME, REDELIVERY_PAUSES, ring, synthetic_call
+from doctor.synthetic_call import CALLER_NAME, REDELIVERY_PAUSES, deliver, synthetic_call
 from models.call import parse_event, parse_incoming_call
 from models.errors import DeliveryIncompleteError
 from push.call_context import call_context
@@ -71,27 +71,27 @@ class TestRing:
     def test_acknowledged(self) -> None:
         """A call that is acknowledged is delivered once."""
         clock, handler = Waits(), Handler(0)
-        outcome = ring(handler, synthetic_call(ALICE, NOW), clock, lambda _: None)
-        assert (outcome.deliveries, outcome.error, clock.pauses) == (1, None, [])
+        outcome = deliver(handler, synthetic_call(ALICE, NOW), clock, lambda _: None)
+        assert (outcome.count, outcome.error, clock.pauses) == (1, None, [])
         assert outcome.last_line["result"] == "delivered"
 
     def test_delivered_again(self) -> None:
         """One that leaves devices over is delivered again, when Event Grid would, the same event."""
         clock, handler, told = Waits(), Handler(1), list[str]()
-        outcome = ring(handler, synthetic_call(ALICE, NOW), clock, told.append)
-        assert (outcome.deliveries, outcome.error, clock.pauses) == (2, None, [REDELIVERY_PAUSES[0]])
+        outcome = deliver(handler, synthetic_call(ALICE, NOW), clock, told.append)
+        assert (outcome.count, outcome.error, clock.pauses) == (2, None, [REDELIVERY_PAUSES[0]])
         assert len(set(handler.events)) == 1
         assert "10 s" in told[0]
 
     def test_given_up(self) -> None:
         """After as many deliveries as fit into a ring it ends, with the reason."""
         clock, handler = Waits(), Handler(99)
-        outcome = ring(handler, synthetic_call(ALICE, NOW), clock, lambda _: None)
-        assert outcome.deliveries == 1 + len(REDELIVERY_PAUSES)
+        outcome = deliver(handler, synthetic_call(ALICE, NOW), clock, lambda _: None)
+        assert outcome.count == 1 + len(REDELIVERY_PAUSES)
         assert outcome.error == "Some devices are left over."
         assert timedelta(seconds=sum(clock.pauses)) < timedelta(seconds=60)
 
     def test_log_stays_off_the_screen(self, capsys: pytest.CaptureFixture[str]) -> None:
         """What the app logs meanwhile is read, not printed."""
-        ring(Handler(0), synthetic_call(ALICE, NOW), Waits(), lambda _: None)
+        deliver(Handler(0), synthetic_call(ALICE, NOW), Waits(), lambda _: None)
         assert "incoming_call" not in capsys.readouterr().err

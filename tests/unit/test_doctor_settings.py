@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from doctor.configuration import UsageError, read_settings
-from doctor.findings import Check, Status
-from doctor.settings_checks import check_settings
+from doctor.checks.findings import Check, Status
+from doctor.checks.settings_checks import check_settings
+from doctor.probes.settings_source import UsageError, read_settings
 
 GOOD = {
     "ANHHubConnectionString": "Endpoint=sb://contoso.servicebus.windows.net/;SharedAccessKeyName=SendOnly;"
@@ -43,7 +43,7 @@ class TestWhereTheyComeFrom:
 
     def test_standard_input(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """`-` is standard input, so that secrets stay off the disk."""
-        monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps({"Values": GOOD})))
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(json.dumps({"Values": GOOD}).encode())))
         assert read_settings("-", {}) == GOOD
 
     @pytest.mark.parametrize(

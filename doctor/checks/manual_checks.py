@@ -1,12 +1,17 @@
-"""What nobody can tell from outside, and where to look instead (values).
+"""What cannot be told from here, and where to look instead.
 
 Sources: "Communication Services notifications" (its troubleshooting guide), "Diagnose dropped notifications
 in Azure Notification Hubs", Event Grid's delivery pages. `[?]`: not confirmed against live Azure.
 """
 
-from doctor.findings import Area, Check
+from doctor.checks.findings import Area, Check
 
 AREA = Area("elsewhere")
+
+CREDENTIALS, AUTHENTICATION, ENVIRONMENT, BUNDLE_ID, TOKEN_KIND, SUBSCRIPTION, LINK = (
+    "platform credentials", "APNs authentication", "APNs environment", "bundle id", "kind of token",
+    "Event Grid subscription", "link to the hub",
+)  # fmt: skip
 
 
 def _unknown(name: str, what: str, where: str) -> Check:
@@ -15,52 +20,51 @@ def _unknown(name: str, what: str, where: str) -> Check:
 
 _PLACES = (
     _unknown(
-        "platform credentials",
+        CREDENTIALS,
         "whether the hub has credentials for APNs, FCM v1 and WNS",
         "Portal, the notification hub, Settings: Apple (APNS), Google (FCM v1), Windows (WNS). Without them "
-        "the hub takes a push and drops it; its metrics count it as a PNS error.",
+        "the hub accepts a push and drops it; its metrics count it as a PNS error.",
     ),
     _unknown(
-        "APNs authentication",
+        AUTHENTICATION,
         "whether APNs is configured with a token or with a certificate",
         "Portal, the hub, Apple (APNS): 'Token' with a .p8 key. Calls do not work with a certificate.",
     ),
     _unknown(
-        "APNs environment",
+        ENVIRONMENT,
         "whether hub and app agree on sandbox or production",
         "Portal, the hub, Apple (APNS), 'Application Mode'. A build run from Xcode has a sandbox token, one "
         "from TestFlight or the App Store a production token. One hub serves one of the two.",
     ),
     _unknown(
-        "bundle id",
+        BUNDLE_ID,
         "whether the hub's Bundle ID fits a VoIP push",
         "Portal, the hub, Apple (APNS): the app's bundle id; a hub for VoIP alone may need <bundle id>.voip "
         "[?], and visible alerts then fail on it. APNs answers DeviceTokenNotForTopic or TopicDisallowed.",
     ),
     _unknown(
-        "kind of token",
+        TOKEN_KIND,
         "whether the app registers the token that rings",
         "In the app: on iOS the PushKit token (pushRegistry didUpdate), in hexadecimal, not the one of "
-        "didRegisterForRemoteNotifications; on Android FCM's registration token of the "
-        "hub's Firebase project.",
+        "didRegisterForRemoteNotifications; on Android the registration token of the hub's Firebase project.",
     ),
     _unknown(
-        "Event Grid subscription",
+        SUBSCRIPTION,
         "whether calls reach the function at all",
         "Portal, the Communication Services resource, Events: a subscription for 'Incoming Call' to the "
-        "function IncomingCallEventHandler, without a filter that leaves the user out. Its metrics show what "
-        "was delivered, what failed, and a dead-letter container keeps what was given up; it is off "
-        "unless it is set.",
+        "function IncomingCallEventHandler, without a filter that leaves the user out. Its metrics show "
+        "what was delivered and what failed; a dead-letter container, off unless it is set, keeps what was "
+        "given up.",
     ),
     _unknown(
-        "link to the hub",
+        LINK,
         "whether the hub is linked to the Communication Services resource",
-        "Not needed: this app sends the pushes itself. Where the two are linked and the app also calls "
-        "registerPushNotifications, the phone rings twice.",
+        "A link is not needed: this app sends the pushes itself. Where the two are linked and the app also "
+        "calls registerPushNotifications, the phone rings twice.",
     ),
 )
 
 
-def places_to_look() -> list[Check]:
-    """One check for each, which does not count."""
-    return list(_PLACES)
+def places_to_look(answered: frozenset[str] = frozenset()) -> list[Check]:
+    """One check for each that is not among the answered ones; none counts."""
+    return [place for place in _PLACES if place.name not in answered]

@@ -1,16 +1,21 @@
-"""The settings: all there, well formed, and of a piece (pure)."""
+"""The settings: complete, well formed, and consistent."""
 
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from doctor.findings import Area, Check
+from doctor.checks.findings import Area, Check
+from models import known_causes
 from models.access import AccessSettings, read_access
 from models.errors import ConfigurationError
+from models.known_causes import (
+    cause_of_connection_string,
+    is_key_vault_reference,
+    name_on_connection_strings_blade,
+)
 from settings import Settings, setting_names
 
 AREA = Area("settings")
 
-VAULT_REFERENCE = "@microsoft.keyvault("
 KNOWN_API_VERSIONS = frozenset({"2015-01", "2015-04", "2016-07", "2020-06"})
 """Those that public pages and SDKs of Notification Hubs use."""
 
@@ -18,31 +23,49 @@ _SAMPLE = "see local.settings.sample.json"
 
 
 def check_settings(values: Mapping[str, str]) -> tuple[Settings | None, list[Check]]:
-    """The settings, None where they cannot be used, and what is to be said about them."""
-    vault = _vault_references(values)
-    if vault:
-        return None, vault
+    """The settings, None where they cannot be used, and the checks on them."""
+    references = _references(values)
+    if references:
+        return None, references
     try:
         settings = Settings.from_mapping(values)
     except ConfigurationError as error:
-        wrong = [AREA.failed(bad.field, bad.detail, f"Set {bad.field}: {_SAMPLE}.") for bad in error.errors]
-        return None, wrong
+        return None, [_wrong(bad.field, bad.detail, values) for bad in error.errors]
     checks = [AREA.passed("complete", "every setting that is needed is there and well formed")]
-    return settings, [*checks, _same_hub(settings), _api_version(settings), *_sign_in(read_access(values))]
+    return settings, [
+        *checks,
+        *_connection_string(settings),
+        _same_hub(settings),
+        _api_version(settings),
+        *_sign_in(read_access(values)),
+    ]
 
 
-def _vault_references(values: Mapping[str, str]) -> list[Check]:
+def _references(values: Mapping[str, str]) -> list[Check]:
     ours = {name.lower() for name in setting_names()}
     return [
         AREA.failed(
             name,
-            "is a Key Vault reference, which only Azure resolves",
-            "Give the value itself, by --settings - so that it stays off the disk. In the portal, the "
-            "setting's 'Source' column says whether Azure could resolve it.",
+            "it is a Key Vault reference, which this machine does not resolve",
+            "Let the doctor fetch the value with 'az', by --app and --resource-group instead of --settings, "
+            "or set the value itself.",
         )
         for name, value in values.items()
-        if name.lower() in ours and value.strip().lower().startswith(VAULT_REFERENCE)
+        if name.lower() in ours and is_key_vault_reference(value)
     ]
+
+
+def _wrong(name: str, detail: str, values: Mapping[str, str]) -> Check:
+    arrived_as = name_on_connection_strings_blade(name, {each.lower() for each in values})
+    if arrived_as is not None:
+        cause = known_causes.CONNECTION_STRINGS_BLADE
+        return AREA.failed(name, f"{cause.problem}: {arrived_as}", cause.remedy)
+    return AREA.failed(name, detail, f"Set {name}: {_SAMPLE}.")
+
+
+def _connection_string(settings: Settings) -> list[Check]:
+    cause = cause_of_connection_string(settings.mongodb_uri.get_secret_value())
+    return [] if cause is None else [AREA.failed("MongoDbConnectionString", cause.problem, cause.remedy)]
 
 
 def _same_hub(settings: Settings) -> Check:
@@ -51,7 +74,7 @@ def _same_hub(settings: Settings) -> Check:
         return AREA.passed("one hub", "ANHHubName and the URL for messages name the same hub")
     return AREA.failed(
         "one hub",
-        "ANHHubUrl names another hub than ANHHubName, so its SAS token is made out to the wrong one",
+        "ANHHubUrl names another hub than ANHHubName, so its SAS token is made for the wrong one",
         "Leave ANHHubUrl out: it follows from the connection string and the hub's name.",
     )
 

@@ -1,66 +1,30 @@
-"""Asks the hub what it thinks of our key, without ringing anybody.
+"""Asks the hub whether it accepts the key, without ringing a phone.
 
-A Direct Send in a format that no platform has, to a handle that no device has: nothing in it could be passed
-on to anybody. It only tells something because two more requests go out that are wrong on purpose, one with a
-forged signature and one to a hub that cannot exist: where those are answered differently, the service looks
-at signature and hub before it looks at the format, so an answer about the format means that both are right.
-In which order the live service looks is documented nowhere `[?]`; this finds out instead of assuming.
+The request is a Direct Send in a format that no platform has, to a handle that no device has, so the hub
+cannot pass it on. Two more requests are wrong on purpose: one has a forged signature, one goes to a hub that
+does not exist. If those are answered differently, the service looks at signature and hub before it looks at
+the format, and an answer about the format means that both are right. The order in which the live service
+looks is not documented `[?]`, so it is tried and not assumed.
 """
 
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from enum import StrEnum
 
 import requests
 from urllib3.exceptions import NameResolutionError
 
+from doctor.checks.hub_checks import HubAnswer, HubFindings, NoAnswer
 from models.hub import HubConnection
 from push.hub.sas import TOKEN_LIFETIME_SECONDS, sas_token
 from settings import Settings
 
-NOBODY = "doctor-no-such-device"
+NO_DEVICE = "doctor-no-such-device"
 NO_FORMAT = "doctor-no-such-format"
 _MOST_TEXT = 4_096
-
-
-class NoAnswer(StrEnum):
-    """Why a request was not answered."""
-
-    NO_SUCH_HOST = "the host name is not known"
-    TLS = "no secure connection: the certificate is not accepted"
-    TIMED_OUT = "no answer in time"
-    NO_CONNECTION = "no connection, or it was lost"
-
-
-@dataclass(frozen=True, slots=True)
-class HubAnswer:
-    """How the hub answered one request."""
-
-    status: int
-    asked_for_patience: bool
-    """It sent `Retry-After`."""
-    seconds: float
-    clock_ahead_seconds: float | None
-    """By how much our clock is ahead of its `Date`, to about a second; None without a usable one."""
-    text: str = field(repr=False, default="")
-    """Beginning of the body; never shown, only searched."""
-
-
-@dataclass(frozen=True, slots=True)
-class HubFindings:
-    """The answers to all that was asked."""
-
-    first: HubAnswer | NoAnswer
-    forged: HubAnswer | NoAnswer | None = None
-    """To a signature that cannot be right; None where it was not asked."""
-    elsewhere: HubAnswer | NoAnswer | None = None
-    """To a hub that cannot be there."""
-    second: HubAnswer | NoAnswer | None = None
-    """To the secondary key; None without one."""
 
 
 class HubProbe:
@@ -75,18 +39,18 @@ class HubProbe:
         self._now = now
 
     def ask(self) -> HubFindings:
-        """Everything; at most four requests, none of which can ring anybody."""
+        """Send at most four requests, none of which can ring a phone."""
         connection, name = self._settings.hub_connection, self._settings.hub_name
         url = self._settings.messages_url
         first = self._send(url, connection, name)
         if isinstance(first, NoAnswer):
             return HubFindings(first)
         forged = self._send(url, replace(connection, key=uuid.uuid4().hex), name)
-        nowhere = f"doctor-{uuid.uuid4().hex}"
-        elsewhere = self._send(_with_hub(url, nowhere), connection, nowhere)
-        secondary = self._settings.hub_connection_secondary
-        second = self._send(url, secondary, name) if secondary else None
-        return HubFindings(first, forged, elsewhere, second)
+        made_up_name = f"doctor-{uuid.uuid4().hex}"
+        made_up = self._send(_with_hub(url, made_up_name), connection, made_up_name)
+        second_key = self._settings.hub_connection_secondary
+        secondary = self._send(url, second_key, name) if second_key else None
+        return HubFindings(first, forged, made_up, secondary)
 
     def _send(self, url: str, connection: HubConnection, hub_name: str) -> HubAnswer | NoAnswer:
         began = self._now()
@@ -94,12 +58,12 @@ class HubProbe:
             "Authorization": sas_token(connection, hub_name, int(began) + TOKEN_LIFETIME_SECONDS),
             "Content-Type": "application/json;charset=utf-8",
             "ServiceBusNotification-Format": NO_FORMAT,
-            "ServiceBusNotification-DeviceHandle": NOBODY,
+            "ServiceBusNotification-DeviceHandle": NO_DEVICE,
             "TrackingId": str(uuid.uuid4()),
         }
         timeout = (self._settings.hub_connect_seconds, self._settings.hub_read_seconds)
         try:
-            # `direct` above all: without it a push goes to every device of the hub.
+            # Without `direct` a push goes to every device of the hub.
             response = self._session.post(
                 f"{url}?direct&api-version={self._settings.hub_api_version}",
                 data=b"{}",

@@ -1,7 +1,10 @@
-"""What the issuer's documents mean (pure)."""
+"""What the documents of the OpenID Connect issuer mean."""
 
-from doctor.findings import Area, Check
-from doctor.oidc_probe import Fetched, OidcFindings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from doctor.checks.findings import Area, Check
 from models.access import OidcSettings
 
 AREA = Area("sign-in")
@@ -10,27 +13,46 @@ DISCOVERY, KEYS = "discovery document", "signing keys"
 _SO = "until then every registration is answered with 503"
 
 
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """The result of fetching one document."""
+
+    problem: str | None
+    """Why there is none; None if there is."""
+    document: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class OidcFindings:
+    """What the issuer publishes."""
+
+    discovery: Fetched
+    keys: Fetched | None
+    """None where no discovery document says where they are."""
+
+
 def check_oidc(oidc: OidcSettings, found: OidcFindings) -> list[Check]:
     """Whether the registrar can check bearer tokens."""
     discovery = _discovery(oidc, found.discovery)
     if found.keys is None:
-        return [discovery, AREA.unknown(KEYS, "no document says where they are")]
+        return [discovery, AREA.unknown(KEYS, "no discovery document says where they are")]
     return [discovery, _keys(found.keys)]
 
 
 def _discovery(oidc: OidcSettings, fetched: Fetched) -> Check:
     if fetched.problem is not None:
+        url = f"{oidc.issuer.rstrip('/')}/.well-known/openid-configuration"
         return AREA.failed(
             DISCOVERY,
             f"{fetched.problem}; {_SO}",
-            "Open OidcIssuer + /.well-known/openid-configuration in a browser: it has to be there, over "
-            "https and without a redirect.",
+            "The document has to be there, over https and without a redirect. See what is there instead:",
+            f"curl -i '{url}'",
         )
     if fetched.document.get("issuer") != oidc.issuer:
         return AREA.failed(
             DISCOVERY,
             f"it names another issuer than OidcIssuer; {_SO}",
-            "Copy its 'issuer' into OidcIssuer letter by letter, a slash at the end included.",
+            "Copy its 'issuer' into OidcIssuer character by character, a slash at the end included.",
         )
     return AREA.passed(DISCOVERY, "it is that of OidcIssuer")
 

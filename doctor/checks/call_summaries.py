@@ -1,0 +1,197 @@
+"""What became of a call, device by device, from its document in the ledger."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from doctor.checks.device_summaries import ID_LENGTH
+from doctor.checks.findings import Status
+from models.push import OutcomeKind
+from push.trigger import EventResult
+
+
+class CallState(StrEnum):
+    """What became of a call."""
+
+    RUNG = "rung"
+    RUNG_IN_PART = "rung in part"
+    NOT_RUNG = "not rung"
+    MISSED = "missed"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    IN_PROGRESS = "in progress"
+    UNFINISHED = "unfinished"
+    UNREADABLE = "unreadable"
+    """The ledger's document was written by another version of the app, or changed by hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceOutcome:
+    """What became of one device."""
+
+    device: str
+    """As the log lines name it."""
+    device_uuid: str | None
+    """None where it is no longer registered."""
+    platform: str | None
+    outcome: str
+    reason: str
+    status: int | None
+    """The hub's HTTP status."""
+    tracking_id: str | None
+    attempts: int
+    age_ms: int
+    """Age of the call when the outcome was known, in milliseconds."""
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the hub took its push."""
+        return self.outcome == OutcomeKind.ACCEPTED.value
+
+
+@dataclass(frozen=True, slots=True)
+class CallSummary:
+    """What became of one event."""
+
+    event_id: str
+    call_id: str | None
+    first_seen: datetime | None
+    state: CallState
+    detail: str
+    remedy: str
+    devices: tuple[DeviceOutcome, ...] = ()
+
+    @property
+    def status(self) -> Status:
+        """Whether the phones rang."""
+        if self.state is CallState.RUNG:
+            return Status.PASS
+        unknown = self.state in {CallState.IN_PROGRESS, CallState.UNREADABLE}
+        return Status.CANNOT_TELL if unknown else Status.FAIL
+
+
+_PHONE_DID_NOT = (
+    "If a phone stayed silent all the same, the push was lost behind the hub: see the hub's metrics (PNS "
+    "errors), and the rows 'elsewhere' of 'check'."
+)
+_REMEDIES = {
+    CallState.RUNG: _PHONE_DID_NOT,
+    CallState.RUNG_IN_PART: "The reasons of the others say what to do. " + _PHONE_DID_NOT,
+    CallState.NOT_RUNG: "The reasons say what to do; 'check' looks at the configuration.",
+    CallState.MISSED: "See in the metrics of the Event Grid subscription why it was delivered late (failed "
+    "deliveries delay those that follow), whether the database was down, and with 'check' whether the "
+    "clocks agree.",
+    CallState.SKIPPED: "Look at the user's devices with 'user': did the app register, and has the "
+    "registration expired?",
+    CallState.FAILED: "The event itself is wrong. A dead-letter container keeps it, where one is set.",
+    CallState.IN_PROGRESS: "Ask again in a few seconds.",
+    CallState.UNFINISHED: "Event Grid delivers it again after 10 s, 30 s, 1 min ...; if it does not, see the "
+    "subscription's metrics and its dead letters.",
+    CallState.UNREADABLE: "Use the doctor of the version that runs in Azure.",
+}
+
+
+def summarize_call(
+    document: Mapping[str, Any], registrations: Mapping[str, Mapping[str, Any]], now: datetime
+) -> CallSummary:
+    """What one document of the ledger says.
+
+    Args:
+        document: as the ledger describes it.
+        registrations: `deviceUUID` and `platform` by registration id, of those still there.
+        now: the current time, UTC.
+    """
+    try:
+        return _summary(document, registrations, now)
+    except (KeyError, TypeError, AttributeError, ValueError):
+        return CallSummary(
+            event_id=str(document.get("eventId", "?")),
+            call_id=document.get("callId"),
+            first_seen=None,
+            state=CallState.UNREADABLE,
+            detail="this version of the doctor cannot read what the ledger says of it",
+            remedy=_REMEDIES[CallState.UNREADABLE],
+        )
+
+
+def _summary(
+    document: Mapping[str, Any], registrations: Mapping[str, Mapping[str, Any]], now: datetime
+) -> CallSummary:
+    devices = tuple(
+        _device(registration_id, result, registrations.get(registration_id, {}))
+        for registration_id, result in sorted(document["devices"].items())
+    )
+    note = document.get("note") or {}
+    state = _state(document, devices, note.get("result"), now)
+    return CallSummary(
+        event_id=document["eventId"],
+        call_id=document["callId"],
+        first_seen=_utc(document["firstSeenAt"]),
+        state=state,
+        detail=_detail(state, devices, note),
+        remedy=_REMEDIES[state],
+        devices=devices,
+    )
+
+
+def _device(
+    registration_id: str, result: Mapping[str, Any], registration: Mapping[str, Any]
+) -> DeviceOutcome:
+    return DeviceOutcome(
+        device=registration_id[:ID_LENGTH],
+        device_uuid=registration.get("deviceUUID"),
+        platform=registration.get("platform"),
+        outcome=result["outcome"],
+        reason=result["reason"],
+        status=result["status"],
+        tracking_id=result["trackingId"],
+        attempts=result["attempts"],
+        age_ms=result["ageMs"],
+    )
+
+
+_NOTED_STATES = {
+    EventResult.MISSED.value: CallState.MISSED,
+    EventResult.SKIPPED.value: CallState.SKIPPED,
+    EventResult.FAILED.value: CallState.FAILED,
+}
+
+
+def _state(
+    document: Mapping[str, Any], devices: tuple[DeviceOutcome, ...], noted: str | None, now: datetime
+) -> CallState:
+    if not document["finished"] and _utc(document["leaseUntil"]) > now:
+        return CallState.IN_PROGRESS
+    # A note may be older than what finished the event; then it counts only where no device has an outcome.
+    if noted in _NOTED_STATES and not (document["finished"] and devices):
+        return _NOTED_STATES[noted]
+    if not document["finished"]:
+        return CallState.UNFINISHED
+    accepted = sum(device.accepted for device in devices)
+    if accepted == 0:
+        return CallState.NOT_RUNG
+    complete = accepted == len(devices) and noted != EventResult.GIVEN_UP.value
+    return CallState.RUNG if complete else CallState.RUNG_IN_PART
+
+
+def _detail(state: CallState, devices: tuple[DeviceOutcome, ...], note: Mapping[str, Any]) -> str:
+    match state:
+        case CallState.MISSED:
+            late = note.get("lateSeconds")
+            by = "" if late is None else f", {late:.0f} s before the event arrived"
+            return f"the call had stopped ringing before anything could be sent{by}"
+        case CallState.SKIPPED | CallState.FAILED:
+            return str(note.get("reason", "no reason was noted"))
+        case CallState.IN_PROGRESS:
+            return "an instance is ringing its devices now"
+        case CallState.NOT_RUNG if not devices:
+            return "nothing was sent, and no reason was noted; most likely the user had no registered device"
+    accepted = sum(device.accepted for device in devices)
+    known = max(len(devices), note.get("devices", 0))
+    return f"the hub accepted the pushes to {accepted} of {known} device{'' if known == 1 else 's'}"
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=moment.tzinfo or UTC)

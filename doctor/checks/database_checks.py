@@ -1,0 +1,222 @@
+"""What the facts about the database mean."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from doctor.checks.findings import Area, Check
+from models import known_causes
+from models.indexes import ExistingIndex, IndexState, NeededIndex, index_state
+from models.known_causes import Cause, Fault
+
+AREA = Area("database")
+SLOW_SECONDS = 0.2
+"""A ring waits for two round trips, a registration for three."""
+
+REACHABLE, CREDENTIALS, SPEED, WRITE, CONTENT = (
+    "reachable", "credentials", "round trip", "right to write", "content",
+)  # fmt: skip
+
+_ANOTHER_DATABASE = (
+    "Use a MongoDB that has TTL indexes on any field: Azure DocumentDB (Cosmos DB for MongoDB vCore), Atlas, "
+    "or a server of your own."
+)
+_CREATE_INDEXES = "call-push-doctor check --create-indexes"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The database refused something."""
+
+    cause: Cause
+    code: int | None
+
+    @property
+    def detail(self) -> str:
+        """The cause, with the code to look up."""
+        return self.cause.problem if self.code is None else f"{self.cause.problem} (code {self.code})"
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionFacts:
+    """One collection of the app."""
+
+    has_documents: bool
+    needed: Sequence[NeededIndex]
+    indexes: Sequence[ExistingIndex]
+    has_overdue: bool
+    """It has documents that a sweep should have deleted long ago."""
+    refused: Mapping[str, Refusal]
+    """Field -> why its index could not be made, where that was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseFacts:
+    """Everything that was found out."""
+
+    name: str
+    round_trip_seconds: float
+    """The median of a few."""
+    clock_ahead_seconds: float | None
+    """By how much this machine's clock is ahead of the server's."""
+    is_cosmos_ru: bool
+    """Azure Cosmos DB for MongoDB in its request-unit model."""
+    name_in_another_case: str | None
+    """An existing database whose name differs from `DbName` in letter case only."""
+    write_refused: Refusal | None
+    """None if a document could be written."""
+    collections: Mapping[str, CollectionFacts]
+    """By name."""
+    registrations: int
+    """About how many."""
+    calls: int
+    """About how many the ledger has; it keeps a day."""
+    unreadable: int | None
+    """Registrations that this version of the app cannot read; None if they could not be counted in time."""
+    last_call: datetime | None
+    """When the newest call in the ledger was first seen."""
+
+
+def check_trouble(cause: Cause, detail: str) -> list[Check]:
+    """Where the database could not be asked at all."""
+    if cause.fault is Fault.PASSING:
+        return [
+            AREA.failed(REACHABLE, detail, cause.remedy),
+            AREA.unknown(CREDENTIALS, "the database did not answer"),
+        ]
+    about_credentials = cause in {known_causes.CREDENTIALS_REFUSED, known_causes.RIGHT_MISSING}
+    return [AREA.failed(CREDENTIALS if about_credentials else REACHABLE, detail, cause.remedy)]
+
+
+def check_database(facts: DatabaseFacts) -> list[Check]:
+    """Speed, rights, content, kind, indexes, sweep."""
+    return [
+        AREA.passed(REACHABLE, "it answers"),
+        AREA.passed(CREDENTIALS, "they are accepted, and the registrations may be read"),
+        _speed(facts.round_trip_seconds),
+        _write(facts),
+        _content(facts),
+        *_unreadable(facts),
+        _kind(is_cosmos_ru=facts.is_cosmos_ru),
+        *(
+            check
+            for name, collection in facts.collections.items()
+            for check in _collection(name, collection, is_cosmos_ru=facts.is_cosmos_ru)
+        ),
+    ]
+
+
+def _speed(seconds: float) -> Check:
+    detail = f"{seconds * 1_000:.0f} ms from here"
+    if seconds < SLOW_SECONDS:
+        return AREA.passed(SPEED, detail)
+    return AREA.failed(
+        SPEED,
+        f"{detail}; less than {SLOW_SECONDS * 1_000:.0f} ms is good",
+        "Put database and functions into one region; look at the database's load. From a machine far away "
+        "the network alone may take that long: ask again from Azure's Cloud Shell.",
+    )
+
+
+def _write(facts: DatabaseFacts) -> Check:
+    if facts.name_in_another_case is not None:
+        cause = known_causes.DATABASE_NAME_CASE
+        detail = f"{cause.problem}: {facts.name_in_another_case}"
+        return AREA.failed("name", detail, cause.remedy)
+    if facts.write_refused is None:
+        return AREA.passed(WRITE, "the user may write")
+    return AREA.failed(WRITE, facts.write_refused.detail, facts.write_refused.cause.remedy)
+
+
+def _content(facts: DatabaseFacts) -> Check:
+    counts = f"{facts.registrations} registrations, {facts.calls} calls of the last day"
+    if facts.registrations or facts.calls:
+        last = "" if facts.last_call is None else f", the last one at {facts.last_call:%Y-%m-%d %H:%M:%S} UTC"
+        return AREA.passed(CONTENT, f"about {counts}{last}")
+    return AREA.unknown(
+        CONTENT,
+        f"the database '{facts.name}' is empty: {counts}",
+        "If apps have registered, DbName or MongoDbConnectionString names another database than the app's: "
+        "compare both with the app's settings. Before the first registration this is as it should be.",
+    )
+
+
+def _unreadable(facts: DatabaseFacts) -> list[Check]:
+    question = "readable registrations"
+    if facts.unreadable is None:
+        return [AREA.unknown(question, "counting them took too long", counts=False)]
+    if facts.unreadable == 0:
+        return [AREA.passed(question, "this version of the app can read all of them")]
+    return [
+        AREA.failed(
+            question,
+            f"{facts.unreadable} registrations cannot be read by this version of the app, which skips them",
+            "They were written by a later version, or changed by hand. 'user' lists those of one user. They "
+            "are right again when the device's app registers again.",
+        )
+    ]
+
+
+def _kind(*, is_cosmos_ru: bool) -> Check:
+    if not is_cosmos_ru:
+        return AREA.passed("kind", "not Cosmos DB for MongoDB (RU), which lacks what the app needs")
+    return AREA.failed(
+        "kind",
+        "Cosmos DB for MongoDB (RU): it takes TTL indexes on _ts only, so expired registrations are ignored "
+        "but never deleted",
+        _ANOTHER_DATABASE,
+    )
+
+
+def _collection(name: str, facts: CollectionFacts, *, is_cosmos_ru: bool) -> list[Check]:
+    checks = [_index(name, needed, facts, is_cosmos_ru=is_cosmos_ru) for needed in facts.needed]
+    if facts.has_overdue:
+        checks.append(
+            AREA.failed(
+                f"expiry of {name}",
+                "there are documents that should have been deleted long ago",
+                "See whether the server's TTL monitor is on (setParameter ttlMonitorEnabled) and keeps up. "
+                "No phone rings wrongly: expired documents are ignored.",
+            )
+        )
+    return checks
+
+
+def _index(name: str, needed: NeededIndex, facts: CollectionFacts, *, is_cosmos_ru: bool) -> Check:
+    question = f"{'TTL' if needed.expires else needed.field} index of {name}"
+    state = index_state(needed, facts.indexes)
+    if state is IndexState.SERVES:
+        return AREA.passed(question, "it is there")
+    if needed.expires and is_cosmos_ru and (facts.has_documents or needed.field in facts.refused):
+        return AREA.failed(question, "Cosmos DB for MongoDB (RU) refuses it", _ANOTHER_DATABASE)
+    if state is IndexState.ANOTHER_KIND:
+        cause = known_causes.INDEX_OF_ANOTHER_KIND
+        existing = next(index.name for index in facts.indexes if index.fields == (needed.field,))
+        drop = f"db.{name}.dropIndex({existing!r})"
+        return AREA.failed(question, f"{cause.problem}: {existing}", cause.remedy, drop, _CREATE_INDEXES)
+    if refusal := facts.refused.get(needed.field):
+        unknown = needed.expires and refusal.cause is known_causes.COMMAND_REFUSED
+        return AREA.failed(question, refusal.detail, _ANOTHER_DATABASE if unknown else refusal.cause.remedy)
+    return _missing(question, facts, needed)
+
+
+def _missing(question: str, facts: CollectionFacts, needed: NeededIndex) -> Check:
+    if not facts.has_documents:
+        return AREA.unknown(
+            question,
+            "nothing has been stored yet; the app makes it with the first document",
+            "This makes it now, and says why if the database refuses:",
+            _CREATE_INDEXES,
+            counts=False,
+        )
+    so = (
+        "expired documents stay; reads ignore them"
+        if needed.expires
+        else "look-ups read the whole collection"
+    )
+    return AREA.failed(
+        question,
+        f"it is missing: {so}",
+        "This makes it, and says why if the database refuses:",
+        _CREATE_INDEXES,
+    )

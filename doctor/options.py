@@ -1,0 +1,17 @@
+"""Options and arguments that several commands have."""
+
+from typing import Annotated
+
+import typer
+
+SettingsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--settings",
+        metavar="FILE",
+        help="local.settings.json, or the output of 'az functionapp config appsettings list'; - reads it "
+        "from standard input. Default: the environment.",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+MriArgument = Annotated[str, typer.Argument(metavar="MRI", help="The user, such as 8:acs:...")]

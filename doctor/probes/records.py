@@ -1,0 +1,86 @@
+"""Reads what the app has stored: registrations and the ledger. Changes nothing."""
+
+from collections.abc import Mapping, Sequence
+
+from pymongo import MongoClient
+
+from doctor.checks.device_summaries import LastPush, last_push
+from doctor.probes.database_connection import Document, translated
+from push import ledger
+from registrar import store
+
+NEWEST_CALLS = 500
+"""Of the calls of the last day, how many are looked through for a device's last push."""
+
+
+class Records:
+    """The app's database."""
+
+    def __init__(self, client: MongoClient[Document], database_name: str) -> None:
+        """Take a client and the name of the app's database."""
+        database = client[database_name]
+        self._registrations = database[store.COLLECTION_NAME]
+        self._ledger = database[ledger.COLLECTION_NAME]
+
+    def registrations_of(self, acs_mri: str) -> Sequence[Document]:
+        """Every registration of a user, expired ones too, until they are swept.
+
+        Args:
+            acs_mri: found as it is given and in lower case.
+
+        Raises:
+            DatabaseTroubleError: they cannot be read.
+        """
+        with translated():
+            return list(self._registrations.find({"acsMri": {"$in": _spellings(acs_mri)}}))
+
+    def calls(self, name: str) -> Sequence[Document]:
+        """The ledger's documents of a call id; where there is none, of an event id. Oldest first.
+
+        Args:
+            name: found as it is given and in lower case.
+
+        Raises:
+            DatabaseTroubleError: they cannot be read.
+        """
+        wanted = {"$in": _spellings(name)}
+        with translated():
+            found = list(self._ledger.find({"callId": wanted}))
+            if not found:
+                # Not indexed: an index would cost every call a little, and one day's calls are soon read.
+                found = list(self._ledger.find({"eventId": wanted}))
+        return sorted(found, key=lambda document: str(document.get("firstSeenAt", "")))
+
+    def last_pushes(self, registration_ids: Sequence[str]) -> Mapping[str, LastPush]:
+        """What became of the last push to each of the registrations, as far as the ledger knows.
+
+        Raises:
+            DatabaseTroubleError: that cannot be read.
+        """
+        if not registration_ids:
+            return {}
+        named = [{f"devices.{name}": {"$exists": True}} for name in registration_ids]
+        found: dict[str, LastPush] = {}
+        with translated():
+            newest = self._ledger.find({"$or": named}).sort("expiresAt", -1).limit(NEWEST_CALLS)
+            for document in newest:
+                for name in registration_ids:
+                    if name not in found and (push := last_push(document, name)):
+                        found[name] = push
+        return found
+
+    def devices_named(self, registration_ids: Sequence[str]) -> Mapping[str, Document]:
+        """`deviceUUID` and `platform` of those registrations that are still there, by their ids.
+
+        Raises:
+            DatabaseTroubleError: they cannot be read.
+        """
+        wanted = {"deviceUUID": 1, "platform": 1}
+        with translated():
+            found = self._registrations.find({"_id": {"$in": list(registration_ids)}}, wanted)
+            return {document["_id"]: document for document in found}
+
+
+def _spellings(text: str) -> list[str]:
+    """As it is, and in lower case: how the app has stored it depends on its version."""
+    return list(dict.fromkeys((text, text.lower())))

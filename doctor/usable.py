@@ -1,0 +1,38 @@
+"""Arguments of commands, checked: settings that can be used, and a user who can have devices."""
+
+from collections.abc import Mapping
+
+from doctor.checks.findings import Status
+from doctor.checks.identifiers import pasted
+from doctor.checks.settings_checks import check_settings
+from doctor.probes.settings_source import UsageError
+from models.identity import Identity
+from settings import Settings
+
+
+def usable_settings(values: Mapping[str, str]) -> Settings:
+    """The settings.
+
+    Raises:
+        UsageError: they cannot be used; it lists every one to correct.
+    """
+    settings, checks = check_settings(values)
+    if settings is None:
+        wrong = "; ".join(f"{c.name}: {c.detail}" for c in checks if c.status is Status.FAIL)
+        raise UsageError(f"Settings to correct: {wrong}. 'check' says what to do.")
+    return settings
+
+
+def user_mri(text: str) -> str:
+    """The MRI in a pasted text, in lower case as the app compares it.
+
+    Raises:
+        UsageError: it names no user who can have devices.
+    """
+    mri = pasted(text)
+    identity = Identity.parse(mri.lower())
+    if not identity.can_own_devices:
+        raise UsageError(
+            f"An MRI of a user who can have devices is needed. This is one of: {identity.kind.value}."
+        )
+    return mri
