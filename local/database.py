@@ -69,7 +69,8 @@ class EmbeddedDatabase:
         if self._port is None:
             raise DatabaseStartError("the database has not been started yet")
         # Direct: its `hello` during shutdown makes a driver with discovery drop the server for good.
-        return f"mongodb://127.0.0.1:{self._port}/?directConnection=true"
+        # Azure's connection strings switch retryable writes off too.
+        return f"mongodb://127.0.0.1:{self._port}/?directConnection=true&retryWrites=false"
 
     @property
     def pid(self) -> int | None:

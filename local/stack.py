@@ -11,7 +11,7 @@ from typing import Any, Self
 import requests
 
 from local.database import EmbeddedDatabase
-from local.host.keys import EVENT_GRID_SYSTEM_KEY, KeyRing
+from local.host.keys import EVENT_GRID_SYSTEM_KEY, KEYS_VARIABLE, KeyRing
 from local.hub.config import DEVELOPMENT_HUB
 from local.hub.control_client import ControlClient
 from local.process import Child, OnLine, python_module
@@ -27,6 +27,8 @@ FUNCTIONS = (
 APP_DIRECTORY = Path(__file__).resolve().parent.parent
 DATABASE_NAME = "calling"
 THREADS = 64
+BODY_LIMIT_BYTES = 2_097_152
+"""As in Azure: above the largest event, since Event Grid does not retry after a 413."""
 START_TIMEOUT_SECONDS = 60.0
 REQUEST_TIMEOUT_SECONDS = 40.0
 """Longer than Event Grid's 30 s, so that a slow answer is received and not a time-out here."""
@@ -194,7 +196,8 @@ class Stack:
             "no_proxy": "127.0.0.1",
             "FUNCTIONS_WORKER_RUNTIME": "python",
             "PYTHON_THREADPOOL_THREAD_COUNT": str(THREADS),
-            "LOCAL_HOST_KEYS": self.keys.to_json(),
+            "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT": str(BODY_LIMIT_BYTES),
+            KEYS_VARIABLE: self.keys.to_json(),
             "ANHHubConnectionString": DEVELOPMENT_HUB.connection_string(),
             "ANHHubName": DEVELOPMENT_HUB.hub_name,
             "ANHHubUrl": f"{self.hub_url}/{DEVELOPMENT_HUB.hub_name}/messages/",

@@ -58,6 +58,9 @@ var fixed = {
   AzureWebJobsStorage__credential: 'managedidentity'
   AzureWebJobsStorage__clientId: identityClientId
   APPLICATIONINSIGHTS_CONNECTION_STRING: applicationInsightsConnectionString
+  // Bytes. Acts before routing, on deliveries of Event Grid too: events have up to 1 MB, and Event Grid does not
+  // deliver again what was answered 413. The registrar's own limit is MaxBodyBytes.
+  FUNCTIONS_REQUEST_BODY_SIZE_LIMIT: '2097152'
   ANHHubName: hubName
   ANHHubConnectionString: '@Microsoft.KeyVault(SecretUri=${vaultUri}secrets/hub-connection-string)'
   ANHHubConnectionStringSecondary: '@Microsoft.KeyVault(SecretUri=${vaultUri}secrets/hub-connection-string-secondary)'

@@ -11,8 +11,9 @@ from typing import Any
 
 from aiohttp import web
 
+from local.host.access import presented_key
 from local.host.invocation_log import logged
-from local.host.keys import EVENT_GRID_SYSTEM_KEY, KeyRing, presented_key
+from local.host.keys import EVENT_GRID_SYSTEM_KEY, KeyRing
 from local.host.worker import (
     EVENT_GRID_TRIGGER,
     FunctionWorker,

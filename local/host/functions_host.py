@@ -10,10 +10,11 @@ from typing import Any
 
 from aiohttp import web
 
+from local.host.access import presented_key
 from local.host.event_grid_webhook import EventGridWebhook
 from local.host.http_route import HttpRoute
 from local.host.invocation_log import logged
-from local.host.keys import KeyRing, presented_key
+from local.host.keys import KeyRing
 from local.host.worker import (
     EVENT_GRID_TRIGGER,
     HTTP_TRIGGER,
@@ -25,8 +26,9 @@ from local.host.worker import (
 
 WEBHOOK_PATH = "/runtime/webhooks/EventGrid"
 STATUS_PATH = "/admin/host/status"
-MAX_BODY_BYTES = 104_857_600
-"""The host's default limit for a request body, 100 MB (`FUNCTIONS_REQUEST_BODY_SIZE_LIMIT`)."""
+BODY_LIMIT_VARIABLE = "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT"
+DEFAULT_BODY_LIMIT = 104_857_600
+"""The host's default limit for a request body in bytes, 100 MB."""
 
 _log = logging.getLogger("local.host")
 
@@ -34,7 +36,15 @@ _log = logging.getLogger("local.host")
 class FunctionsHost:
     """Routes requests to functions. An HTTP function without a key gets a random one."""
 
-    def __init__(self, worker: FunctionWorker, keys: KeyRing, route_prefix: str = "api") -> None:
+    def __init__(
+        self,
+        worker: FunctionWorker,
+        keys: KeyRing,
+        route_prefix: str = "api",
+        body_limit: int = DEFAULT_BODY_LIMIT,
+    ) -> None:
+        """`body_limit`: bytes."""
+        self.body_limit = body_limit
         http = [one for one in worker.functions if one.trigger_type == HTTP_TRIGGER]
         self.keys = keys.completed(one.name for one in http)
         self._worker = worker
@@ -64,7 +74,7 @@ class FunctionsHost:
 
     async def handle(self, request: web.Request) -> web.Response:
         """Any request: the webhook, then the functions, then the host's own pages; a wrong method is 404."""
-        if (request.content_length or 0) > MAX_BODY_BYTES:
+        if (request.content_length or 0) > self.body_limit:
             return web.Response(status=413)
         path = request.rel_url.raw_path.rstrip("/").lower()
         if path == WEBHOOK_PATH.lower():
@@ -114,9 +124,17 @@ class FunctionsHost:
         return web.json_response({"id": "local", "state": "Running", "version": "4.0-local"})
 
 
+def body_limit(environment: Mapping[str, str]) -> int:
+    """The limit for a request body in bytes; as in the host, the default if the setting is not a number."""
+    try:
+        return int(environment.get(BODY_LIMIT_VARIABLE, ""))
+    except ValueError:
+        return DEFAULT_BODY_LIMIT
+
+
 def create_app(host: FunctionsHost) -> web.Application:
     """The host as an aiohttp application."""
-    app = web.Application(client_max_size=MAX_BODY_BYTES)
+    app = web.Application(client_max_size=host.body_limit)
     app.router.add_route("*", "/{path:.*}", host.handle)
     return app
 

@@ -12,8 +12,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from aiohttp import web
-
 EVENT_GRID_SYSTEM_KEY = "eventgrid_extension"
 """The system key of the Event Grid extension's webhook."""
 
@@ -93,12 +91,6 @@ class KeyRing:
         if system_key not in self.system:
             return True
         return _is_one_of(key, (self.system[system_key], self.master))
-
-
-def presented_key(request: web.Request) -> str:
-    """The key of a request: the header's, even if it is empty, else the query's; the first if repeated."""
-    in_query = (value for name, value in request.query.items() if name.lower() == "code")
-    return request.headers.get("x-functions-key", next(in_query, ""))
 
 
 def _new_key() -> str:

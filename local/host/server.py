@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import os
 import signal
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TextIO
 
 from aiohttp import web
 
-from local.host.functions_host import FunctionsHost, create_app
+from local.host.functions_host import FunctionsHost, body_limit, create_app
 from local.host.keys import KEYS_VARIABLE, KeyRing
 from local.host.worker import FunctionWorker, StartupError
 
@@ -42,7 +43,7 @@ async def serve(options: HostOptions, keys: KeyRing, *, ready_to: TextIO) -> boo
     """
     prefix = _route_prefix(options.app_directory)
     worker = await FunctionWorker.start(options.app_directory)
-    host = FunctionsHost(worker, keys, prefix)
+    host = FunctionsHost(worker, keys, prefix, body_limit(os.environ))
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)

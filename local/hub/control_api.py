@@ -1,4 +1,8 @@
-"""The simulator's control API under `/simulator/`, in JSON."""
+"""The simulator's control API under `/simulator/`, in JSON.
+
+Requests that another site could send through a browser are refused (`local.request_guard`). `Origin` is not
+required, so that curl and the clients of other languages work.
+"""
 
 from collections.abc import Callable
 
@@ -9,6 +13,7 @@ from local.hub.faults import parse_fault
 from local.hub.records import AttemptList, FaultList, Latency, PushList
 from local.hub.simulator import Simulator
 from local.pydantic_errors import explain
+from local.request_guard import is_own_host, is_own_origin, is_own_site
 
 
 class ControlApi:
@@ -29,7 +34,11 @@ class ControlApi:
         }
 
     async def answer(self, request: web.BaseRequest) -> web.Response:
-        """The answer; 400 says what is wrong with the request."""
+        """The answer; 400 and 403 say what is wrong with the request."""
+        if not is_own_host(request):
+            return _control_error(403, "Host is not the simulator's address: 127.0.0.1 or localhost")
+        if not (is_own_origin(request) and is_own_site(request)):
+            return _control_error(403, "the request comes from another site")
         name = request.path.removeprefix("/simulator/")
         if (request.method, name) not in self._routes:
             known = any(name == path for _, path in self._routes)

@@ -637,6 +637,41 @@ def test_control_api_refuses(hub: RunningHub, method: str, path: str, status: in
     assert hub.simulator.attempts() == []
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "attacker.test"},
+        {"Host": "attacker.test", "Origin": "http://attacker.test"},
+        {"Host": "127.0.0.1"},
+        {"Origin": "https://attacker.test"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+@pytest.mark.parametrize(("method", "path"), [("POST", "faults"), ("GET", "pushes"), ("DELETE", "pushes")])
+def test_control_api_refuses_other_sites(
+    hub: RunningHub, method: str, path: str, headers: dict[str, str]
+) -> None:
+    """A request that another site in the same browser could send is a 403 and changes nothing."""
+    assert apple().to(hub).status_code == 201
+    order = b'{"kind": "drop"}'
+    answer = requests.request(method, f"{hub.url}/simulator/{path}", data=order, headers=headers, timeout=5)
+    assert answer.status_code == 403
+    assert answer.json()["error"]
+    assert (len(hub.simulator.pushes()), hub.simulator.faults()) == (1, [])
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
+def test_control_api_for_curl(hub: RunningHub, name: str) -> None:
+    """A request without Origin, with curl's default content type, is accepted under both names."""
+    headers = {"Host": f"{name}:{hub.port}", "Content-Type": "application/x-www-form-urlencoded"}
+    url = f"{hub.url}/simulator/latency"
+    answer = requests.put(url, data='{"delaySeconds": 0}', headers=headers, timeout=5)
+    assert answer.status_code == 200
+
+
 def test_waiting_has_a_timeout(hub: RunningHub) -> None:
     """Waiting for a push that does not arrive ends with TimeoutError, in the process and over HTTP."""
     with pytest.raises(TimeoutError):

@@ -94,9 +94,9 @@ def host() -> Iterator[Host]:
 
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[Host]:
-    """A host with a system key and one pool thread."""
+    """A host with a system key, one pool thread and a limit for request bodies."""
     keys = KeyRing.generate(system=["eventgrid_extension"])
-    with Host(keys, PYTHON_THREADPOOL_THREAD_COUNT="1") as running:
+    with Host(keys, PYTHON_THREADPOOL_THREAD_COUNT="1", FUNCTIONS_REQUEST_BODY_SIZE_LIMIT="4096") as running:
         yield running
 
 
@@ -258,6 +258,23 @@ class TestRequestAndAnswer:
         with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT) as client:
             client.sendall(b"POST /sample/bytes HTTP/1.1\r\nHost: x\r\nContent-Length: 104857601\r\n\r\n")
             assert client.recv(100).startswith(b"HTTP/1.1 413 ")
+
+    def test_body_limit(self, guarded: Host) -> None:
+        """`FUNCTIONS_REQUEST_BODY_SIZE_LIMIT` is enforced on functions and on the webhook, chunked or not."""
+        fits, exceeds = b"x" * 4_096, b"x" * 4_097
+        headers = {"x-functions-key": guarded.keys.host}
+        assert guarded.request("POST", "/sample/echo", data=fits, headers=headers).status_code == 200
+        assert guarded.request("POST", "/sample/echo", data=exceeds, headers=headers).status_code == 413
+        key = guarded.keys.system["eventgrid_extension"]
+        event = json.dumps({**EVENT, "data": {"padding": "x" * 4_096}}).encode()
+        assert guarded.send_events(event, code=key).status_code == 413
+        chunked = guarded.request(
+            "POST",
+            f"/runtime/webhooks/EventGrid?functionName=OnEvent&code={key}",
+            data=iter([event[:1_000], event[1_000:]]),
+            headers={"aeg-event-type": "Notification"},
+        )
+        assert chunked.status_code == 413
 
     def test_answer(self, host: Host) -> None:
         """Status, headers, cookies, content type and bytes of the answer come through unchanged."""

@@ -263,7 +263,12 @@ class TestValues:
 
 class TestSampleFile:
     HOST_LEVEL = frozenset(
-        {"FUNCTIONS_WORKER_RUNTIME", "AzureWebJobsStorage", "PYTHON_THREADPOOL_THREAD_COUNT"}
+        {
+            "FUNCTIONS_WORKER_RUNTIME",
+            "AzureWebJobsStorage",
+            "PYTHON_THREADPOOL_THREAD_COUNT",
+            "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT",
+        }
     )
 
     def values(self) -> dict[str, str]:
@@ -275,6 +280,10 @@ class TestSampleFile:
         """Every setting has its line in the sample file, and the rest is the host's."""
         assert self.values().keys() - self.HOST_LEVEL == set(setting_names())
         assert set(self.values()) >= self.HOST_LEVEL
+
+    def test_body_limit_exceeds_the_largest_event(self) -> None:
+        """The host's body limit is above the 1 MB of the largest event: Event Grid does not retry a 413."""
+        assert int(self.values()["FUNCTIONS_REQUEST_BODY_SIZE_LIMIT"]) > 1_048_576
 
     def test_is_valid(self) -> None:
         """What stands there is accepted, all of it text as the host wants it, and is the default."""
