@@ -28,7 +28,7 @@ python=$$(bash tools/find_python.sh) || exit 1; \
 	$$python -m venv --clear $(1)
 endef
 
-$(STAMP): requirements.txt requirements/dev.txt constraints.txt .python-version
+$(STAMP): requirements/app.txt requirements/dev.txt requirements/constraints.txt .python-version
 	@$(call new_venv,$(VENV))
 	@echo "Installing the pinned requirements (a minute or two the first time) ..."
 	@$(BIN)/python $(PIP_INSTALL) -r requirements/dev.txt
@@ -85,10 +85,14 @@ check: $(STAMP) $(POLICY_STAMP) ## format, lint, import rules, types, what is de
 format: $(STAMP) ## rewrite the code in the project's format
 	@$(BIN)/ruff format $(CODE); $(BIN)/ruff check --fix $(CODE)
 
-lock: $(STAMP) ## pin what the requirements pull in, in constraints.txt
-	@{ echo "# Exact versions of everything that requirements.txt and requirements/dev.txt pull in."; \
-	   echo "# Made by 'make lock'; not edited by hand."; \
-	   $(BIN)/python -m pip freeze --disable-pip-version-check; } > constraints.txt
+# Versions that are pinned already stay, unless the requirements ask for others; delete a line to have it found anew.
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.13 --no-annotate --no-emit-package pip \
+	--custom-compile-command 'make lock'
+lock: $(STAMP) ## pin all that the requirements pull in: requirements/constraints.txt, and requirements.txt with hashes
+	@sed '/^-[cr] /d' requirements/dev.txt requirements/bench.txt | \
+		$(LOCK) requirements/app.txt - --output-file requirements/constraints.txt
+	@$(LOCK) requirements/app.txt --constraint requirements/constraints.txt --generate-hashes \
+		--output-file requirements.txt
 
 lock-policy: ## find anew what checkov pulls in, and pin it in requirements/constraints-policy.txt
 	@$(call new_venv,$(POLICY))

@@ -17,7 +17,7 @@ PACKAGES = ("common", "models", "registrar", "push", "health")
 TOP_LEVEL = sorted(path.stem for path in ROOT.glob("*.py"))
 OUR_OWN = {*TOP_LEVEL, *PACKAGES, "local", "doctor", "migrate", "tools", "tests", "bench"}
 
-# What each import comes with; `requirements.txt` has to name it.
+# What each import comes with; `requirements/app.txt` has to name it.
 INSTALLED = {
     "azure.functions": "azure-functions",
     "azure.monitor.opentelemetry.exporter": "azure-monitor-opentelemetry-exporter",
@@ -59,8 +59,8 @@ def deployed_files() -> list[Path]:
 
 class TestImports:
     def test_deployed_imports_are_required(self) -> None:
-        """Whatever a deployed module imports of others is in requirements.txt."""
-        lines = (ROOT / "requirements.txt").read_text().splitlines()
+        """Whatever a deployed module imports of others is in requirements/app.txt."""
+        lines = (ROOT / "requirements" / "app.txt").read_text().splitlines()
         required = {line.partition("==")[0] for line in lines if "==" in line}
         for path in deployed_files():
             others = {name for name in imports(path) if name.split(".")[0] not in OUR_OWN - {"azure"}}
@@ -201,7 +201,7 @@ class TestDeployment:
 
     def test_what_the_app_imports_is_uploaded(self) -> None:
         """Everything that the function app loads is uploaded, and what the platform reads beside it."""
-        needed = [*imported_by("function_app"), "host.json", "requirements.txt", "constraints.txt"]
+        needed = [*imported_by("function_app"), "host.json", "requirements.txt"]
         needed += ["common/metrics_export.py", "function_app.py"]
         assert [path for path in needed if ignored(path)] == []
         assert [path for path in needed if not (ROOT / path).exists()] == []
