@@ -15,13 +15,14 @@ from doctor.checks.database_checks import check_database
 from doctor.checks.findings import Check, Status
 from doctor.commands.check import run_checks
 from doctor.probes import database_connection
-from doctor.probes.database_connection import DatabaseTroubleError
+from doctor.probes.database_connection import DatabaseTroubleError, refused
 from doctor.probes.database_probe import DatabaseProbe, is_cosmos_ru_host
 from local.database import EmbeddedDatabase
 from local.hub.config import DEVELOPMENT_HUB
 from local.hub.running_hub import RunningHub
 from push import ledger
 from registrar import rate, store
+from tests.old_mongodb import old_mongodb
 
 PASS, FAIL, CANNOT_TELL = Status.PASS, Status.FAIL, Status.CANNOT_TELL
 TTL, LOOKUP = f"TTL index of {store.COLLECTION_NAME}", f"acsMri index of {store.COLLECTION_NAME}"
@@ -105,13 +106,6 @@ class TestIndexes:
         found = checks(client, name)
         assert (found[TTL].status, found[LOOKUP].status) == (FAIL, FAIL)
 
-    def test_no_ttl(self, client: MongoClient[Document], name: str) -> None:
-        """An index on the expiry that deletes nothing is found."""
-        client[name][store.COLLECTION_NAME].create_index("expiresAt")
-        found = checks(client, name)[TTL]
-        assert found.status is FAIL
-        assert "Drop" in found.remedy
-
     @pytest.mark.parametrize(("code", "says"), [(BAD_VALUE, "DocumentDB"), (13, "readWrite")])
     def test_refused(self, client: MongoClient[Document], name: str, code: int, says: str) -> None:
         """A refusal is told with its code, and with what to use or to grant instead."""
@@ -121,11 +115,78 @@ class TestIndexes:
         assert f"code {code}" in found.detail
         assert says in found.remedy
 
+    @pytest.mark.parametrize("create", [False, True])
+    def test_made_beforehand(self, client: MongoClient[Document], name: str, create: bool) -> None:
+        """Indexes under other names that do the work are enough."""
+        registrations = client[name][store.COLLECTION_NAME]
+        registrations.create_index("acsMri", name="by_user")
+        registrations.create_index("expiresAt", name="ttl", expireAfterSeconds=60)
+        registered(client, name)
+        found = checks(client, name, create_indexes=create)
+        assert (found[TTL].status, found[LOOKUP].status) == (PASS, PASS)
+        assert set(registrations.index_information()) == {"_id_", "by_user", "ttl"}
+
+    def test_of_another_kind(self, client: MongoClient[Document], name: str) -> None:
+        """An index on the expiry that deletes nothing is named, with the line that drops it."""
+        client[name][store.COLLECTION_NAME].create_index("expiresAt", name="by_expiry")
+        with failing(client, "createIndexes", errorCode=85):
+            found = [checks(client, name, create_indexes=create)[TTL] for create in (False, True)]
+        for check in found:
+            assert check.status is FAIL
+            assert "by_expiry" in check.detail
+            assert check.commands[0] == f"db.{store.COLLECTION_NAME}.dropIndex('by_expiry')"
+
     def test_not_swept(self, client: MongoClient[Document], name: str) -> None:
         """Documents that should be long gone show that nothing is swept."""
         checks(client, name, create_indexes=True)
         registered(client, name, expires=timedelta(hours=-1))
         assert checks(client, name)[SWEEP].status is FAIL
+
+
+class TestContent:
+    def test_empty(self, client: MongoClient[Document], name: str) -> None:
+        """An empty database may be the wrong one: that cannot be told, and counts."""
+        found = checks(client, name)["content"]
+        assert (found.status, found.counts) == (CANNOT_TELL, True)
+        assert name in found.detail
+        assert name not in client.list_database_names()
+
+    def test_counts(self, client: MongoClient[Document], name: str) -> None:
+        """Registrations and calls are counted, and the time of the last call is shown."""
+        registered(client, name)
+        now = datetime.now(UTC)
+        call = {"_id": "c", "firstSeenAt": now, "expiresAt": now + timedelta(days=1)}
+        client[name][ledger.COLLECTION_NAME].insert_one(call)
+        found = checks(client, name)["content"]
+        assert found.status is PASS
+        assert "1 registrations, 1 calls" in found.detail
+        assert f"{now:%Y-%m-%d %H:%M}" in found.detail
+
+    def test_unreadable(self, client: MongoClient[Document], name: str) -> None:
+        """Registrations that this version cannot read are counted."""
+        now = datetime.now(UTC)
+        good = {
+            "acsMri": "8:acs:a", "deviceUUID": "d", "deviceToken": "t", "platform": "apple",
+            "expiresAt": now + timedelta(days=1), "updatedAt": now,
+        }  # fmt: skip
+        changes: list[Document] = [
+            {},
+            {"platform": "carrier-pigeon"},
+            {"deviceToken": None},
+            {"updatedAt": "x"},
+        ]
+        client[name][store.COLLECTION_NAME].insert_many(
+            {"_id": str(number), **good, **change} for number, change in enumerate(changes)
+        )
+        found = checks(client, name)["readable registrations"]
+        assert found.status is FAIL
+        assert found.detail.startswith("3 registrations")
+
+    def test_leaves_nothing_behind(self, client: MongoClient[Document], name: str) -> None:
+        """What the doctor inserts to try it is deleted again."""
+        registered(client, name)
+        assert checks(client, name)["right to write"].status is PASS
+        assert client[name][store.COLLECTION_NAME].count_documents({}) == 1
 
 
 class CosmosRu:
@@ -204,6 +265,30 @@ class TestTrouble:
         assert found.status is FAIL
         assert "readWrite" in found.remedy
 
+    @pytest.mark.parametrize(("code", "says"), [(14031, "is full"), (13297, "another letter case")])
+    def test_insert_refused(self, client: MongoClient[Document], name: str, code: int, says: str) -> None:
+        """What only an insert shows is found, because the doctor inserts."""
+        registered(client, name)
+        with failing(client, "insert", errorCode=code):
+            found = checks(client, name)["right to write"]
+        assert found.status is FAIL
+        assert says in found.detail
+
+    def test_full_atlas_tier(self) -> None:
+        """Atlas' code for refused credentials is a full database where the server says so."""
+        details = {"errmsg": "you are over your space quota, using 513 MB of 512 MB"}
+        trouble = refused(OperationFailure("", 8000, details))
+        assert "is full" in str(trouble)
+        assert "513" not in str(trouble)
+
+    def test_letter_case(self, client: MongoClient[Document], name: str) -> None:
+        """A database whose name differs in letter case only is named, and nothing is written."""
+        registered(client, name)
+        found = checks(client, name.upper())["name"]
+        assert found.status is FAIL
+        assert name in found.detail
+        assert name.upper() not in client.list_database_names()
+
     @pytest.mark.parametrize(
         ("code", "message", "says"),
         [
@@ -219,11 +304,11 @@ class TestTrouble:
         """Credentials, rights and everything else that a server refuses are told apart."""
         with (
             failing(client, "find", errorCode=code, errmsg=message),
-            pytest.raises(DatabaseTroubleError) as refused,
+            pytest.raises(DatabaseTroubleError) as trouble,
         ):
             checks(client, name)
-        assert says in str(refused.value)
-        assert refused.value.remedy
+        assert says in str(trouble.value)
+        assert trouble.value.remedy
 
 
 class TestWholeCheck:
@@ -251,6 +336,27 @@ class TestWholeCheck:
         assert found.exit_code == 1
         assert any(check.area == "database" and check.status is FAIL for check in found.checks)
         assert "hidden" not in str(found.checks)
+
+    def test_old_server(self, values: dict[str, str]) -> None:
+        """A server that is too old for the driver is called that, with both versions."""
+        with old_mongodb(8) as uri:
+            found = run_checks({**values, "MongoDbConnectionString": uri})
+        (failed,) = [check for check in found.checks if check.status is FAIL]
+        assert "it is MongoDB 4.2, and 4.4 is needed" in failed.detail
+
+    def test_certificate_file(self, values: dict[str, str]) -> None:
+        """A certificate file that cannot be read is named as such, without a traceback."""
+        uri = f"{values['MongoDbConnectionString']}&tls=true&tlsCAFile=/nonexistent/ca.pem"
+        found = run_checks({**values, "MongoDbConnectionString": uri})
+        (failed,) = [check for check in found.checks if check.status is FAIL]
+        assert "tlsCAFile" in failed.detail
+
+    def test_unknown_host(self, values: dict[str, str]) -> None:
+        """A host name that cannot be looked up is told apart from a server that is down."""
+        uri = "mongodb://no-such-host.invalid/?directConnection=true&serverSelectionTimeoutMS=300"
+        found = run_checks({**values, "MongoDbConnectionString": uri})
+        (failed,) = [check for check in found.checks if check.status is FAIL]
+        assert "host name" in failed.detail
 
     def test_half_a_sign_in(self, values: dict[str, str]) -> None:
         """A sign-in that is half configured fails; calls ring all the same, so the rest is looked at."""

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from doctor.checks.call_summaries import CallState, summarize_call
-from doctor.checks.device_summaries import DeviceState, summarize_devices
+from doctor.checks.device_summaries import DeviceState, last_push, summarize_devices
 from doctor.checks.findings import ExitCode, Status, exit_code
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
@@ -86,6 +86,14 @@ class TestCall:
         assert device.device_uuid is None
         assert device.accepted
 
+    def test_unreadable(self) -> None:
+        """A document of another version is shown as such, and no reason to stop."""
+        broken: list[dict[str, Any]] = [{"devices": None}, {"devices": {"d": {}}}, {"firstSeenAt": "today"}]
+        for changes in broken:
+            summary = summarize_call(document(**changes), {}, NOW)
+            assert (summary.state, summary.status) == (CallState.UNREADABLE, Status.CANNOT_TELL)
+            assert summary.event_id == "event"
+
 
 def registration(token: str, uuid: str, *, refreshed: int, expires: int) -> dict[str, Any]:
     """Times in minutes from now."""
@@ -109,6 +117,47 @@ class TestUser:
             ("phone", DeviceState.RINGS),
             ("phone", DeviceState.SUPERSEDED),
             ("tablet", DeviceState.EXPIRED),
+        ]
+
+    @pytest.mark.parametrize(
+        ("outcome", "state"), [(ACCEPTED, DeviceState.RINGS), (REFUSED, DeviceState.REFUSED)]
+    )
+    def test_last_push(self, outcome: dict[str, Any], state: DeviceState) -> None:
+        """A device whose last push came to nothing is not called healthy."""
+        phone = registration("token", "phone", refreshed=-1, expires=9)
+        push = last_push(document(devices={phone["_id"]: outcome}), phone["_id"])
+        assert push is not None
+        (device,) = summarize_devices([phone], {phone["_id"]: push}, NOW)
+        assert (device.state, device.last_push) == (state, push)
+        assert push.at == NOW
+
+    def test_expired_with_refused_push(self) -> None:
+        """A registration that has expired is expired, whatever became of its last push."""
+        phone = registration("token", "phone", refreshed=-9, expires=-1)
+        push = last_push(document(devices={phone["_id"]: REFUSED}), phone["_id"])
+        assert push is not None
+        (device,) = summarize_devices([phone], {phone["_id"]: push}, NOW)
+        assert device.state is DeviceState.EXPIRED
+
+    @pytest.mark.parametrize(
+        "call", [document(devices=None), document(devices={"x": {}}), document(firstSeenAt=None), {}]
+    )
+    def test_unreadable_call(self, call: dict[str, Any]) -> None:
+        """A document of the ledger that cannot be read tells nothing of a device."""
+        assert last_push(call, "x") is None
+
+    @pytest.mark.parametrize(
+        "changes",
+        [{"platform": "carrier-pigeon"}, {"deviceToken": None}, {"expiresAt": "soon"}, {"updatedAt": None}],
+    )
+    def test_unreadable(self, changes: dict[str, Any]) -> None:
+        """A registration that cannot be read is listed as such beside those that can."""
+        good = registration("good-token", "phone", refreshed=-1, expires=9)
+        bad = {**registration("bad-token", "tablet", refreshed=-1, expires=9), **changes}
+        summaries = summarize_devices([bad, good], {}, NOW)
+        assert [(each.device_uuid, each.state) for each in summaries] == [
+            ("phone", DeviceState.RINGS),
+            ("tablet", DeviceState.UNREADABLE),
         ]
 
     def test_no_token(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from doctor.checks.findings import Check, Status
 from doctor.checks.settings_checks import check_settings
-from doctor.probes.settings_source import UsageError, read_settings
+from doctor.probes.settings_source import UsageError, parse_settings, read_settings
 
 GOOD = {
     "ANHHubConnectionString": "Endpoint=sb://contoso.servicebus.windows.net/;SharedAccessKeyName=SendOnly;"
@@ -46,9 +46,47 @@ class TestWhereTheyComeFrom:
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(json.dumps({"Values": GOOD}).encode())))
         assert read_settings("-", {}) == GOOD
 
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+    def test_redirected_on_windows(self, monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+        """PowerShell writes a byte order mark, or UTF-16."""
+        content = json.dumps({"Values": GOOD}).replace("\n", "\r\n").encode(encoding)
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+        assert read_settings("-", {}) == GOOD
+
+    def test_comments(self) -> None:
+        """Comments and trailing commas, which editors allow in this file."""
+        text = """{
+          // made by func init
+          "IsEncrypted": false,
+          "Values": {
+            "ANHHubName": "calls", /* the hub's name */
+            "MongoDbConnectionString": "mongodb://127.0.0.1/?a=//b", // not a comment in here
+          },
+        }"""
+        assert parse_settings(text, "file") == {
+            "ANHHubName": "calls",
+            "MongoDbConnectionString": "mongodb://127.0.0.1/?a=//b",
+        }
+
+    @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+    def test_other_output_of_azure(self, line_end: str) -> None:
+        """The Azure CLI's table and tab-separated values, which a user may have set as the default."""
+        tsv = line_end.join(f"{name}\tFalse\t{value}" for name, value in GOOD.items()) + line_end
+        width = max(map(len, GOOD)) + 2
+        rows = [f"{name:<{width}}False          {value}" for name, value in GOOD.items()]
+        head = f"{'Name':<{width}}SlotSetting    Value"
+        rule = f"{'-' * (width - 2)}  -----------    {'-' * 40}"
+        assert parse_settings(tsv, "file") == GOOD
+        assert parse_settings(line_end.join([head, rule, *rows]) + line_end, "file") == GOOD
+
+    def test_resource_manager(self) -> None:
+        """What `az rest` prints of the settings."""
+        assert parse_settings(json.dumps({"name": "appsettings", "properties": GOOD}), "file") == GOOD
+
     @pytest.mark.parametrize(
         ("text", "says"),
         [
+            ("", "is empty"),
             ("{", "is not JSON"),
             ('{"IsEncrypted": true, "Values": {}}', "func settings decrypt"),
             ("[1]", "neither"),
@@ -89,6 +127,23 @@ class TestChecks:
         """A reference that only Azure resolves is named as one."""
         found = failures({**GOOD, "MongoDbConnectionString": "@Microsoft.KeyVault(SecretUri=https://v/x)"})
         assert "Key Vault" in found["MongoDbConnectionString"].detail
+
+    def test_connection_strings_blade(self) -> None:
+        """A setting on the portal's other blade is found there."""
+        values = {name: value for name, value in GOOD.items() if name != "MongoDbConnectionString"}
+        found = failures({**values, "CUSTOMCONNSTR_MongoDbConnectionString": "mongodb://hidden/"})
+        check = found["MongoDbConnectionString"]
+        assert "CUSTOMCONNSTR_MongoDbConnectionString" in check.detail
+        assert "App settings" in check.remedy
+
+    @pytest.mark.parametrize("password", ["p@ss", "p:ss", "p%ss", "p/ss"])
+    def test_unescaped_password(self, password: str) -> None:
+        """A reserved character in the database password is recognised, and not quoted."""
+        check = failures({**GOOD, "MongoDbConnectionString": f"mongodb://user:{password}@127.0.0.1:1/"})[
+            "MongoDbConnectionString"
+        ]
+        assert check.remedy.startswith("Percent-encode the user name and the password")
+        assert password not in str(check)
 
     def test_two_hubs(self) -> None:
         """A URL for another hub than ANHHubName is found."""
