@@ -15,9 +15,10 @@ CHECKOV := env -i PATH="$$PATH" HOME="$(abspath $(POLICY))" \
 	CKV_SKIP_PACKAGE_UPDATE_CHECK=true CKV_PARSE_ERROR_FAIL=true \
 	$(POLICY)/bin/checkov --framework bicep --skip-download --quiet --compact
 DEPLOYED := function_app.py app.py settings.py common models registrar push health
-CODE := $(DEPLOYED) local doctor migrate tools bench tests
+CODE := $(DEPLOYED) local doctor migrate tools infra/scripts bench tests
+KQL := tools/kql
 
-.PHONY: help demo run picture test test-unit test-contract test-integration test-end-to-end soak bench bench-long check format lock lock-policy clean
+.PHONY: help demo run picture test test-unit test-contract test-integration test-end-to-end soak bench bench-long check check-kql format lock lock-policy clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -78,9 +79,18 @@ check: $(STAMP) $(POLICY_STAMP) ## format, lint, import rules, types, what is de
 	@echo "Types"; $(BIN)/mypy
 	@echo "Deployment"; $(BIN)/python -m tools.bicep infra
 	@echo "Deployment, checkov's policies"; $(CHECKOV) --directory infra
-	@echo "Shell scripts"; $(BIN)/shellcheck infra/scripts/*.sh tools/*.sh .ci/run
+	@echo "KQL queries"; if command -v npm >/dev/null; then $(MAKE) --no-print-directory check-kql; \
+	else echo "npm is not installed: the queries are not parsed"; fi
+	@echo "Shell scripts"; $(BIN)/shellcheck tools/*.sh .ci/run
 	@echo "Static security check"; $(BIN)/bandit --quiet --configfile pyproject.toml --recursive $(DEPLOYED)
 	@echo "Dependency audit"; $(BIN)/python -m tools.audit
+
+$(KQL)/node_modules: $(KQL)/package-lock.json
+	@npm ci --prefix $(KQL) --no-audit --no-fund --loglevel error
+	@touch $@
+
+check-kql: $(KQL)/node_modules
+	@node $(KQL)/check.mjs .
 
 format: $(STAMP) ## rewrite the code in the project's format
 	@$(BIN)/ruff format $(CODE); $(BIN)/ruff check --fix $(CODE)
@@ -104,5 +114,5 @@ lock-policy: ## find anew what checkov pulls in, and pin it in requirements/cons
 	@touch $(POLICY_STAMP)
 
 clean: ## remove what the commands above made
-	rm -rf $(VENV) $(POLICY) bench/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(POLICY) bench/node/node_modules $(KQL)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,5 +1,5 @@
-// Subscribes the function to incoming calls. Deployed by infra/scripts/postdeploy.sh into the resource group of
-// the system topic, after the function is there. Deploying it again changes nothing.
+// Subscribes the function to incoming calls. infra/scripts/postdeploy.py deploys it into the resource group of the
+// system topic when the function is there. Deploying it again changes nothing.
 param communicationServiceId string
 param systemTopicName string
 
@@ -11,13 +11,22 @@ param subscriptionName string
 @description('Resource id of the function app.')
 param functionAppId string
 
+@description('False where the system topic takes no identity; nothing is then dead-lettered.')
+param deadLetters bool = true
+
 @description('Resource id of the storage account with the container for dead letters.')
 param storageAccountId string
 
 param deadLetterContainer string
 
-@description('Resource id of who is told about dead letters; empty for nobody.')
+@description('Resource id of the workspace that takes the log of failed deliveries; empty for none.')
+param workspaceId string = ''
+
+@description('Resource id of the action group that is told about dead letters; empty for none.')
 param actionGroupId string = ''
+
+@description('True takes the ends of calls as well: stop pushes and missed calls need them.')
+param callEnds bool = false
 
 @minValue(1)
 @maxValue(30)
@@ -29,10 +38,28 @@ param maxDeliveryAttempts int = 3
 @description('An event older than this many minutes goes to the dead letters; its call is long over.')
 param eventTimeToLiveInMinutes int = 5
 
+var calls = ['Microsoft.Communication.IncomingCall']
+var callsAndEnds = [
+  'Microsoft.Communication.IncomingCall'
+  'Microsoft.Communication.CallEnded'
+  'Microsoft.Communication.CallParticipantAdded'
+]
+var deadLettersByIdentity = {
+  identity: { type: 'SystemAssigned' }
+  deadLetterDestination: {
+    endpointType: 'StorageBlob'
+    properties: {
+      resourceId: storageAccountId
+      blobContainerName: deadLetterContainer
+    }
+  }
+}
+var alertedMetrics = ['DeadLetteredCount', 'DroppedEventCount']
+
 resource newTopic 'Microsoft.EventGrid/systemTopics@2025-02-15' = if (createSystemTopic) {
   name: systemTopicName
   location: 'global'
-  identity: { type: 'SystemAssigned' }
+  identity: { type: deadLetters ? 'SystemAssigned' : 'None' }
   properties: {
     source: communicationServiceId
     topicType: 'Microsoft.Communication.CommunicationServices'
@@ -43,7 +70,7 @@ resource topic 'Microsoft.EventGrid/systemTopics@2025-02-15' existing = {
   name: systemTopicName
 }
 
-module deadLetterAccess 'modules/dead-letter-access.bicep' = {
+module deadLetterAccess 'modules/dead-letter-access.bicep' = if (deadLetters) {
   name: 'dead-letter-access'
   scope: resourceGroup(split(storageAccountId, '/')[2], split(storageAccountId, '/')[4])
   params: {
@@ -60,7 +87,7 @@ resource incomingCalls 'Microsoft.EventGrid/systemTopics/eventSubscriptions@2025
   properties: {
     eventDeliverySchema: 'EventGridSchema'
     filter: {
-      includedEventTypes: ['Microsoft.Communication.IncomingCall']
+      includedEventTypes: callEnds ? callsAndEnds : calls
     }
     destination: {
       endpointType: 'AzureFunction'
@@ -74,52 +101,60 @@ resource incomingCalls 'Microsoft.EventGrid/systemTopics/eventSubscriptions@2025
       maxDeliveryAttempts: maxDeliveryAttempts
       eventTimeToLiveInMinutes: eventTimeToLiveInMinutes
     }
-    deadLetterWithResourceIdentity: {
-      identity: { type: 'SystemAssigned' }
-      deadLetterDestination: {
-        endpointType: 'StorageBlob'
-        properties: {
-          resourceId: storageAccountId
-          blobContainerName: deadLetterContainer
-        }
-      }
-    }
+    deadLetterWithResourceIdentity: deadLetters ? deadLettersByIdentity : null
   }
   dependsOn: [newTopic, deadLetterAccess]
 }
 
-resource alerts 'Microsoft.Insights/metricAlerts@2018-03-01' = [for metric in ['DeadLetteredCount', 'DroppedEventCount']: {
-  name: '${subscriptionName}-${toLower(metric)}'
-  location: 'global'
+resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = if (!empty(workspaceId)) {
+  name: 'acs-call-push'
+  scope: topic
   properties: {
-    description: 'Calls that the app could not take. Runbook: docs/operations.md, dead-letters.'
-    enabled: true
-    severity: 1
-    scopes: [topic.id]
-    evaluationFrequency: 'PT5M'
-    windowSize: 'PT5M'
-    criteria: {
-      'odata.type': 'Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria'
-      allOf: [
-        {
-          name: metric
-          criterionType: 'StaticThresholdCriterion'
-          metricNamespace: 'Microsoft.EventGrid/systemTopics'
-          metricName: metric
-          timeAggregation: 'Total'
-          operator: 'GreaterThan'
-          threshold: 0
-          dimensions: [
-            {
-              name: 'EventSubscriptionName'
-              operator: 'Include'
-              values: [subscriptionName]
-            }
-          ]
-        }
-      ]
-    }
-    actions: empty(actionGroupId) ? [] : [{ actionGroupId: actionGroupId }]
+    workspaceId: workspaceId
+    logs: [
+      {
+        category: 'DeliveryFailures'
+        enabled: true
+      }
+    ]
   }
-  dependsOn: [incomingCalls]
-}]
+  dependsOn: [newTopic]
+}
+
+resource alerts 'Microsoft.Insights/metricAlerts@2026-01-01' = [
+  for metric in alertedMetrics: {
+    name: '${subscriptionName}-${toLower(metric)}'
+    location: 'global'
+    properties: {
+      description: 'Calls that the app could not take. Runbook: docs/operations.md, dead-letters.'
+      enabled: true
+      severity: 1
+      scopes: [topic.id]
+      evaluationFrequency: 'PT5M'
+      windowSize: 'PT5M'
+      criteria: {
+        'odata.type': 'Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria'
+        allOf: [
+          {
+            name: metric
+            criterionType: 'StaticThresholdCriterion'
+            metricNamespace: 'Microsoft.EventGrid/systemTopics'
+            metricName: metric
+            timeAggregation: 'Total'
+            operator: 'GreaterThan'
+            threshold: 0
+            dimensions: [
+              {
+                name: 'EventSubscriptionName'
+                operator: 'Include'
+                values: [subscriptionName]
+              }
+            ]
+          }
+        ]
+      }
+      actions: empty(actionGroupId) ? [] : [{ actionGroupId: actionGroupId }]
+    }
+    dependsOn: [incomingCalls]
+  }
+]

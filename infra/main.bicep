@@ -1,5 +1,5 @@
-// Everything the app needs, in a resource group of its own. The Event Grid subscription is not here: Event
-// Grid accepts it only once the function exists, so infra/scripts/postdeploy.sh makes it from events.bicep.
+// Everything that the app needs, in a resource group of its own. The Event Grid subscription is not here: Event
+// Grid accepts it only when the function exists, so infra/scripts/postdeploy.py deploys events.bicep later.
 targetScope = 'subscription'
 
 @minLength(1)
@@ -7,51 +7,167 @@ targetScope = 'subscription'
 @description('Name of the azd environment; names the resource group and, hashed, everything in it.')
 param environmentName string
 
-@description('Azure region; one with Flex Consumption on Python 3.13.')
+// Regions that offer Flex Consumption and Azure DocumentDB (docs/deployment.md names the sources) and, to the best
+// of our knowledge, Notification Hubs. A region that is missing can be added here.
+@allowed([
+  'australiaeast'
+  'brazilsouth'
+  'canadacentral'
+  'centralindia'
+  'centralus'
+  'eastasia'
+  'eastus'
+  'eastus2'
+  'francecentral'
+  'germanywestcentral'
+  'japaneast'
+  'koreacentral'
+  'northcentralus'
+  'northeurope'
+  'norwayeast'
+  'southafricanorth'
+  'southcentralus'
+  'southeastasia'
+  'swedencentral'
+  'uaenorth'
+  'uksouth'
+  'westcentralus'
+  'westeurope'
+  'westus'
+  'westus2'
+  'westus3'
+])
+@metadata({
+  azd: {
+    type: 'location'
+  }
+})
+@description('Azure region of everything but the Event Grid topic.')
 param location string
 
-@description('Entra object id of whoever deploys; may read the database password when deploying again.')
-param principalId string = ''
-
 @minLength(1)
-@description('Resource id of the existing Communication Services resource whose calls shall ring.')
+@description('Resource id of the existing Communication Services resource whose calls ring.')
 param communicationServiceId string
 
-@description('Where alerts go; without it they show in the portal only.')
+@allowed(['trial', 'production'])
+@description('trial: the smallest tiers, no redundancy, cold starts. The tiers below override single choices.')
+param profile string = 'production'
+
+@description('Receives the alerts; without it they show in the portal only.')
 param alertEmail string = ''
 
-@description('True makes an Azure DocumentDB cluster; false expects mongoDbConnectionString, at least once.')
+@description('True puts storage and database behind private endpoints of a virtual network that the app joins.')
+param vnetEnabled bool = false
+
+@description('True makes an Azure DocumentDB cluster; false needs mongoDbConnectionString at the first deployment.')
 param createDatabase bool = true
 
+@description('True reuses the administrator password in the key vault; false makes a new one.')
+param keepDatabaseAdministrator bool = false
+
 @secure()
-@description('Password of the administrator of a new cluster; kept in the key vault.')
-param databasePassword string
+@description('Password of the administrator where keepDatabaseAdministrator is false; kept in the key vault.')
+// checkov:skip=CKV_AZURE_131: newGuid() is no constant: each deployment gets another value
+param databasePassword string = newGuid()
 
 @secure()
 @description('Of an existing MongoDB. Empty leaves the one in the key vault as it is.')
 param mongoDbConnectionString string = ''
 
-@description('False leaves an existing hub, and the credentials of the push services in it, untouched.')
-param createNotificationHub bool = true
+@description('True makes namespace and hub. Deploying an existing hub again can remove its push credentials.')
+param createNotificationHub bool = false
 
-@description('Of an existing hub; empty for the own resource group.')
+@description('Resource group of an existing hub; empty for the own resource group.')
 param notificationHubResourceGroup string = ''
 
 @description('Namespace of the hub; empty for a generated name.')
 param notificationHubNamespace string = ''
 
-@description('The hub.')
+@description('Name of the hub.')
 param notificationHubName string = 'calling'
 
-@description('App settings that shall differ from the defaults in modules/function-app.bicep, by name.')
+@secure()
+@description('Base64 of the JSON of ApnsCredentialProperties; used when the hub is made.')
+param apnsCredential string = ''
+
+@secure()
+@description('Base64 of the JSON of FcmV1CredentialProperties; used when the hub is made.')
+param fcmV1Credential string = ''
+
+@secure()
+@description('Base64 of the JSON of BrowserCredentialProperties; used when the hub is made.')
+param browserCredential string = ''
+
+@allowed(['', 'Free', 'Basic', 'Standard'])
+@description('Tier of a new hub. Standard reports what became of pushes and which device tokens are dead.')
+param hubTier string = ''
+
+@description('Compute tier of the database: Free, M10, M20, M30, …; high availability needs M30 or more.')
+param databaseTier string = ''
+
+@allowed(['', 'Disabled', 'SameZone', 'ZoneRedundantPreferred'])
+@description('Standby of the database.')
+param databaseHighAvailability string = ''
+
+@minValue(32)
+@description('Disk of the database, in GiB. It cannot be made smaller later.')
+param databaseStorageGb int = 32
+
+@allowed(['', 'Standard_LRS', 'Standard_ZRS'])
+@description('Redundancy of the storage account of the Functions host.')
+param storageSku string = ''
+
+@minValue(-1)
+@description('Instances that are always ready for incoming calls; -1 leaves the choice to the profile.')
+param alwaysReadyInstances int = -1
+
+@minValue(0)
+@description('Instances that are always ready for HTTP requests: registrations and reports of phones.')
+param alwaysReadyHttpInstances int = 0
+
+@minValue(1)
+@maxValue(1000)
+@description('Instances at most.')
+param maximumInstances int = 40
+
+@allowed([512, 2048, 4096])
+@description('Memory of an instance.')
+param instanceMemoryMB int = 2048
+
+@minValue(30)
+@maxValue(730)
+@description('How long log lines are kept, in days. They hold fingerprints, no names and no tokens.')
+param logRetentionDays int = 30
+
+@description('App settings that differ from the defaults in modules/function-app.bicep, by name.')
 param settings object = {}
 
 var token = toLower(uniqueString(subscription().id, environmentName, location))
 var tags = { 'azd-env-name': environmentName }
+var trial = profile == 'trial'
+var vaultName = 'kv-${token}'
 var hubNamespace = empty(notificationHubNamespace) ? 'ntfns-${token}' : notificationHubNamespace
 var hubGroupName = empty(notificationHubResourceGroup) ? group.name : notificationHubResourceGroup
+var clusterName = 'mongo-${token}'
+var clusterType = 'Microsoft.DocumentDB/mongoClusters'
+var clusterId = resourceId(subscription().subscriptionId, group.name, clusterType, clusterName)
 
-resource group 'Microsoft.Resources/resourceGroups@2024-03-01' = {
+// What the profile chooses, and what was chosen.
+var profileHubTier = trial ? 'Free' : 'Basic'
+var profileDatabaseTier = trial ? 'M10' : 'M30'
+var profileHighAvailability = trial ? 'Disabled' : 'ZoneRedundantPreferred'
+var profileStorageSku = trial ? 'Standard_LRS' : 'Standard_ZRS'
+var profileAlwaysReady = trial ? 0 : 1
+var chosenHubTier = empty(hubTier) ? profileHubTier : hubTier
+var chosenDatabaseTier = empty(databaseTier) ? profileDatabaseTier : databaseTier
+var chosenHighAvailability = empty(databaseHighAvailability) ? profileHighAvailability : databaseHighAvailability
+var chosenStorageSku = empty(storageSku) ? profileStorageSku : storageSku
+var chosenAlwaysReady = (alwaysReadyInstances < 0) ? profileAlwaysReady : alwaysReadyInstances
+
+var stopRinging = settings.?StopRinging ?? 'none'
+var visibleNotifications = settings.?VisibleNotifications ?? 'none'
+
+resource group 'Microsoft.Resources/resourceGroups@2025-04-01' = {
   name: 'rg-${environmentName}'
   location: location
   tags: tags
@@ -75,6 +191,18 @@ module monitoring 'modules/monitoring.bicep' = {
     applicationInsightsName: 'appi-${token}'
     location: location
     tags: tags
+    retentionInDays: logRetentionDays
+    appPrincipalId: identity.outputs.principalId
+  }
+}
+
+module network 'modules/network.bicep' = if (vnetEnabled) {
+  name: 'network'
+  scope: group
+  params: {
+    name: 'vnet-${token}'
+    location: location
+    tags: tags
   }
 }
 
@@ -85,7 +213,50 @@ module storage 'modules/storage.bicep' = {
     name: 'st${token}'
     location: location
     tags: tags
+    sku: chosenStorageSku
     appPrincipalId: identity.outputs.principalId
+    privateOnly: vnetEnabled
+  }
+}
+
+module blobEndpoint 'modules/private-endpoint.bicep' = if (vnetEnabled) {
+  name: 'blob-endpoint'
+  scope: group
+  params: {
+    name: 'pe-st${token}-blob'
+    location: location
+    tags: tags
+    targetId: storage.outputs.id
+    groupId: 'blob'
+    zoneName: 'privatelink.blob.${environment().suffixes.storage}'
+    virtualNetworkId: network!.outputs.id
+    subnetId: network!.outputs.endpointSubnetId
+  }
+}
+
+module tableEndpoint 'modules/private-endpoint.bicep' = if (vnetEnabled) {
+  name: 'table-endpoint'
+  scope: group
+  params: {
+    name: 'pe-st${token}-table'
+    location: location
+    tags: tags
+    targetId: storage.outputs.id
+    groupId: 'table'
+    zoneName: 'privatelink.table.${environment().suffixes.storage}'
+    virtualNetworkId: network!.outputs.id
+    subnetId: network!.outputs.endpointSubnetId
+  }
+}
+
+module deadLetters 'modules/dead-letters.bicep' = {
+  name: 'dead-letters'
+  scope: group
+  params: {
+    name: 'stdl${token}'
+    location: location
+    tags: tags
+    trustedServicesOnly: vnetEnabled
   }
 }
 
@@ -93,24 +264,70 @@ module vault 'modules/key-vault.bicep' = {
   name: 'key-vault'
   scope: group
   params: {
-    name: 'kv-${token}'
+    name: vaultName
     location: location
     tags: tags
-    appPrincipalId: identity.outputs.principalId
-    deployerPrincipalId: principalId
+    workspaceId: monitoring.outputs.workspaceId
   }
 }
 
-module database 'modules/database.bicep' = if (createDatabase) {
+// The vault as it was before this deployment. Resource Manager reads the password from it by the right to deploy, so
+// that a second operator or a pipeline needs no role that reads secrets.
+resource keptVault 'Microsoft.KeyVault/vaults@2025-05-01' existing = {
+  name: vaultName
+  scope: group
+}
+
+module newDatabase 'modules/database.bicep' = if (createDatabase && !keepDatabaseAdministrator) {
   name: 'database'
   scope: group
   params: {
-    name: 'mongo-${token}'
+    name: clusterName
     location: location
     tags: tags
+    tier: chosenDatabaseTier
+    highAvailability: chosenHighAvailability
+    storageGb: databaseStorageGb
     administratorPassword: databasePassword
     vaultName: vault.outputs.name
+    appPrincipalId: identity.outputs.principalId
+    workspaceId: monitoring.outputs.workspaceId
+    privateOnly: vnetEnabled
   }
+}
+
+module keptDatabase 'modules/database.bicep' = if (createDatabase && keepDatabaseAdministrator) {
+  name: 'database-again'
+  scope: group
+  params: {
+    name: clusterName
+    location: location
+    tags: tags
+    tier: chosenDatabaseTier
+    highAvailability: chosenHighAvailability
+    storageGb: databaseStorageGb
+    administratorPassword: keptVault.getSecret('mongodb-administrator-password')
+    vaultName: vault.outputs.name
+    appPrincipalId: identity.outputs.principalId
+    workspaceId: monitoring.outputs.workspaceId
+    privateOnly: vnetEnabled
+  }
+}
+
+module databaseEndpoint 'modules/private-endpoint.bicep' = if (createDatabase && vnetEnabled) {
+  name: 'database-endpoint'
+  scope: group
+  params: {
+    name: 'pe-mongo-${token}'
+    location: location
+    tags: tags
+    targetId: clusterId
+    groupId: 'MongoCluster'
+    zoneName: 'privatelink.mongocluster.cosmos.azure.com'
+    virtualNetworkId: network!.outputs.id
+    subnetId: network!.outputs.endpointSubnetId
+  }
+  dependsOn: [newDatabase, keptDatabase]
 }
 
 module databaseSecret 'modules/secret.bicep' = if (!createDatabase && !empty(mongoDbConnectionString)) {
@@ -120,6 +337,7 @@ module databaseSecret 'modules/secret.bicep' = if (!createDatabase && !empty(mon
     vaultName: vault.outputs.name
     name: 'mongodb-connection-string'
     value: mongoDbConnectionString
+    readerPrincipalId: identity.outputs.principalId
   }
 }
 
@@ -131,6 +349,10 @@ module hub 'modules/notification-hub.bicep' = if (createNotificationHub) {
     hubName: notificationHubName
     location: location
     tags: tags
+    tier: chosenHubTier
+    apnsCredential: apnsCredential
+    fcmV1Credential: fcmV1Credential
+    browserCredential: browserCredential
   }
 }
 
@@ -142,6 +364,8 @@ module hubAccess 'modules/notification-hub-access.bicep' = {
     hubName: notificationHubName
     vaultName: vault.outputs.name
     vaultGroup: group.name
+    appPrincipalId: identity.outputs.principalId
+    workspaceId: monitoring.outputs.workspaceId
   }
   dependsOn: [hub]
 }
@@ -161,9 +385,22 @@ module app 'modules/function-app.bicep' = {
     vaultUri: vault.outputs.uri
     applicationInsightsConnectionString: monitoring.outputs.connectionString
     hubName: notificationHubName
+    subnetId: vnetEnabled ? network!.outputs.appSubnetId : ''
+    alwaysReadyInstances: chosenAlwaysReady
+    alwaysReadyHttpInstances: alwaysReadyHttpInstances
+    maximumInstances: maximumInstances
+    instanceMemoryMB: instanceMemoryMB
     overrides: settings
   }
-  dependsOn: [database, databaseSecret, hubAccess]
+  dependsOn: [
+    newDatabase
+    keptDatabase
+    databaseEndpoint
+    databaseSecret
+    hubAccess
+    blobEndpoint
+    tableEndpoint
+  ]
 }
 
 module alerts 'modules/alerts.bicep' = {
@@ -182,9 +419,11 @@ output AZURE_RESOURCE_GROUP string = group.name
 output AZURE_KEY_VAULT_NAME string = vault.outputs.name
 output AZURE_FUNCTION_APP_NAME string = app.outputs.name
 output AZURE_FUNCTION_APP_ID string = app.outputs.id
-output AZURE_STORAGE_ACCOUNT_ID string = storage.outputs.id
 output COMMUNICATION_SERVICE_ID string = communicationServiceId
-output DEAD_LETTER_CONTAINER string = storage.outputs.deadLetterContainer
+output DEAD_LETTER_STORAGE_ACCOUNT_ID string = deadLetters.outputs.id
+output DEAD_LETTER_CONTAINER string = deadLetters.outputs.container
 output ACTION_GROUP_ID string = alerts.outputs.actionGroupId
+output LOG_WORKSPACE_ID string = monitoring.outputs.workspaceId
+output CALL_ENDS bool = stopRinging != 'none' || contains(visibleNotifications, 'missed')
 output NOTIFICATION_HUB_NAMESPACE string = hubNamespace
 output REGISTRAR_URL string = 'https://${app.outputs.hostName}/api'

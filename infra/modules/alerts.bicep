@@ -1,5 +1,5 @@
 // Alerts on the structured lines that the app writes. Each has its runbook in docs/operations.md; the queries
-// are files of their own, so that they can be tried as they stand. Dead letters: see events.bicep.
+// are files of their own, so that they can be run as they are. Dead letters: see events.bicep.
 param location string
 param tags object
 param workspaceId string
@@ -7,7 +7,7 @@ param workspaceId string
 @description('Empty: alerts show in the portal only.')
 param email string
 
-@description('Pushes that fail within a quarter of an hour before somebody is told.')
+@description('Pushes that may fail within a quarter of an hour without an alert.')
 param failedPushes int = 5
 
 var rules = [
@@ -37,7 +37,7 @@ var rules = [
   }
   {
     name: 'misconfiguration'
-    description: 'A setting, a key or the database is not as it has to be; no redelivery mends that.'
+    description: 'A setting, a key or the database is wrong; no redelivery corrects that.'
     query: loadTextContent('../alerts/misconfiguration.kql')
     severity: 0
     window: 'PT5M'
@@ -62,40 +62,42 @@ resource actionGroup 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(e
   }
 }
 
-resource alerts 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [for rule in rules: {
-  name: 'acs-call-push-${rule.name}'
-  location: location
-  tags: tags
-  kind: 'LogAlert'
-  properties: {
-    displayName: 'acs-call-push: ${rule.name}'
-    description: '${rule.description} Runbook: docs/operations.md, ${rule.name}.'
-    enabled: true
-    severity: rule.severity
-    scopes: [workspaceId]
-    evaluationFrequency: 'PT5M'
-    windowSize: rule.window
-    // The tables have no line yet when this is deployed for the first time.
-    skipQueryValidation: true
-    autoMitigate: true
-    criteria: {
-      allOf: [
-        {
-          query: rule.query
-          timeAggregation: 'Count'
-          operator: 'GreaterThan'
-          threshold: rule.threshold
-          failingPeriods: {
-            minFailingPeriodsToAlert: 1
-            numberOfEvaluationPeriods: 1
+resource alerts 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = [
+  for rule in rules: {
+    name: 'acs-call-push-${rule.name}'
+    location: location
+    tags: tags
+    kind: 'LogAlert'
+    properties: {
+      displayName: 'acs-call-push: ${rule.name}'
+      description: '${rule.description} Runbook: docs/operations.md, ${rule.name}.'
+      enabled: true
+      severity: rule.severity
+      scopes: [workspaceId]
+      evaluationFrequency: 'PT5M'
+      windowSize: rule.window
+      // The tables have no line yet when this is deployed for the first time.
+      skipQueryValidation: true
+      autoMitigate: true
+      criteria: {
+        allOf: [
+          {
+            query: rule.query
+            timeAggregation: 'Count'
+            operator: 'GreaterThan'
+            threshold: rule.threshold
+            failingPeriods: {
+              minFailingPeriodsToAlert: 1
+              numberOfEvaluationPeriods: 1
+            }
           }
-        }
-      ]
-    }
-    actions: {
-      actionGroups: empty(email) ? [] : [actionGroup.id]
+        ]
+      }
+      actions: {
+        actionGroups: empty(email) ? [] : [actionGroup.id]
+      }
     }
   }
-}]
+]
 
 output actionGroupId string = empty(email) ? '' : actionGroup.id

@@ -2,19 +2,18 @@
 param name string
 param location string
 param tags object
+param tier string
+param highAvailability string
+param storageGb int
 param vaultName string
+param appPrincipalId string
+param workspaceId string
+
+@description('True closes the cluster to everything but private endpoints.')
+param privateOnly bool
 
 @secure()
 param administratorPassword string
-
-@description('M30 is the smallest tier with high availability; M10 does for trying out.')
-param tier string = 'M30'
-
-@allowed(['Disabled', 'SameZone', 'ZoneRedundantPreferred'])
-param highAvailability string = 'ZoneRedundantPreferred'
-
-@minValue(32)
-param storageGb int = 32
 
 var administrator = 'registrar'
 
@@ -32,18 +31,32 @@ resource cluster 'Microsoft.DocumentDB/mongoClusters@2025-09-01' = {
     storage: { sizeGb: storageGb }
     sharding: { shardCount: 1 }
     highAvailability: { targetMode: highAvailability }
-    publicNetworkAccess: 'Enabled'
+    publicNetworkAccess: privateOnly ? 'Disabled' : 'Enabled'
   }
 }
 
-// This range stands for "services in Azure": the app's outgoing addresses are not known beforehand. A virtual
-// network with a private endpoint is the stricter way; docs/deployment.md says what it takes.
-resource azureServices 'Microsoft.DocumentDB/mongoClusters/firewallRules@2025-09-01' = {
+// This range stands for all services in Azure: the addresses that the app sends from are not known beforehand.
+resource azureServices 'Microsoft.DocumentDB/mongoClusters/firewallRules@2025-09-01' = if (!privateOnly) {
   parent: cluster
   name: 'AllowAzureServices'
   properties: {
     startIpAddress: '0.0.0.0'
     endIpAddress: '0.0.0.0'
+  }
+}
+
+// Metrics only: the request logs quote commands, and those hold device tokens.
+resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+  name: 'acs-call-push'
+  scope: cluster
+  properties: {
+    workspaceId: workspaceId
+    metrics: [
+      {
+        category: 'AllMetrics'
+        enabled: true
+      }
+    ]
   }
 }
 
@@ -65,5 +78,6 @@ module connectionString 'secret.bicep' = {
     vaultName: vaultName
     name: 'mongodb-connection-string'
     value: replace(withUser, '<password>', uriComponent(administratorPassword))
+    readerPrincipalId: appPrincipalId
   }
 }

@@ -1,4 +1,4 @@
-// The app on Flex Consumption, one instance always ready for incoming calls.
+// The app on Flex Consumption.
 param name string
 param planName string
 param location string
@@ -14,16 +14,19 @@ param hubName string
 @description('App settings that differ from the defaults below, by name.')
 param overrides object
 
-@description('A call that waits for a cold start is a call missed.')
-@minValue(1)
-param alwaysReadyInstances int = 1
+@description('Subnet that the app sends from; empty for none.')
+param subnetId string
 
-@minValue(1)
-@maxValue(1000)
-param maximumInstances int = 40
+@minValue(0)
+@description('A call that meets no running instance waits for a cold start. 0 for none.')
+param alwaysReadyInstances int
 
-@allowed([512, 2048, 4096])
-param instanceMemoryMB int = 2048
+@minValue(0)
+@description('HTTP functions scale as a group of their own. 0 for none.')
+param alwaysReadyHttpInstances int
+
+param maximumInstances int
+param instanceMemoryMB int
 
 // As in local.settings.sample.json, apart from what is secret or belongs to the platform.
 var defaults = {
@@ -54,10 +57,13 @@ var defaults = {
 
 // What cannot be overridden. Key Vault references without a version follow the secret when it changes.
 var fixed = {
-  AzureWebJobsStorage__accountName: storage.name
+  // By address, since the suffix of the name differs between clouds.
+  AzureWebJobsStorage__blobServiceUri: storage.properties.primaryEndpoints.blob
+  AzureWebJobsStorage__tableServiceUri: storage.properties.primaryEndpoints.table
   AzureWebJobsStorage__credential: 'managedidentity'
   AzureWebJobsStorage__clientId: identityClientId
   APPLICATIONINSIGHTS_CONNECTION_STRING: applicationInsightsConnectionString
+  APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identityClientId};Authorization=AAD'
   // Bytes. Acts before routing, on deliveries of Event Grid too: events have up to 1 MB, and Event Grid does not
   // deliver again what was answered 413. The registrar's own limit is MaxBodyBytes.
   FUNCTIONS_REQUEST_BODY_SIZE_LIMIT: '2097152'
@@ -67,11 +73,23 @@ var fixed = {
   MongoDbConnectionString: '@Microsoft.KeyVault(SecretUri=${vaultUri}secrets/mongodb-connection-string)'
 }
 
-resource storage 'Microsoft.Storage/storageAccounts@2023-05-01' existing = {
+var calls = {
+  name: 'function:IncomingCallEventHandler'
+  instanceCount: alwaysReadyInstances
+}
+var requests = {
+  name: 'http'
+  instanceCount: alwaysReadyHttpInstances
+}
+// A group without an instance is left out: the platform takes positive counts only.
+var readyForCalls = alwaysReadyInstances == 0 ? [] : [calls]
+var readyForRequests = alwaysReadyHttpInstances == 0 ? [] : [requests]
+
+resource storage 'Microsoft.Storage/storageAccounts@2025-06-01' existing = {
   name: storageName
 }
 
-resource plan 'Microsoft.Web/serverfarms@2024-04-01' = {
+resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
   // checkov:skip=CKV_AZURE_225: zones take a second always-ready instance, and not every region has them for this plan
   name: planName
   location: location
@@ -84,7 +102,7 @@ resource plan 'Microsoft.Web/serverfarms@2024-04-01' = {
   properties: { reserved: true }
 }
 
-resource app 'Microsoft.Web/sites@2024-04-01' = {
+resource app 'Microsoft.Web/sites@2025-03-01' = {
   // checkov:skip=CKV_AZURE_17: Event Grid, apps and backends bring no client certificate; keys and tokens say who calls
   // checkov:skip=CKV_AZURE_212: counts workers of an App Service plan; here alwaysReady keeps an instance running
   // checkov:skip=CKV_AZURE_213: Premium and Dedicated plans have that check; here a monitor asks /api/health/ready
@@ -101,6 +119,7 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
     serverFarmId: plan.id
     httpsOnly: true
     keyVaultReferenceIdentity: identityId
+    virtualNetworkSubnetId: empty(subnetId) ? null : subnetId
     siteConfig: {
       minTlsVersion: '1.2'
       scmMinTlsVersion: '1.2'
@@ -119,12 +138,7 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
         }
       }
       scaleAndConcurrency: {
-        alwaysReady: [
-          {
-            name: 'function:IncomingCallEventHandler'
-            instanceCount: alwaysReadyInstances
-          }
-        ]
+        alwaysReady: concat(readyForCalls, readyForRequests)
         maximumInstanceCount: maximumInstances
         instanceMemoryMB: instanceMemoryMB
       }
@@ -136,7 +150,7 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
   }
 }
 
-resource appSettings 'Microsoft.Web/sites/config@2024-04-01' = {
+resource appSettings 'Microsoft.Web/sites/config@2025-03-01' = {
   // checkov takes this for the configuration of a site. It is the list of the app's environment variables.
   // checkov:skip=CKV_AZURE_13: not a property of app settings; docs/security.md says what is there instead
   // checkov:skip=CKV_AZURE_63: not a property of app settings; Application Insights records the requests
@@ -150,12 +164,21 @@ resource appSettings 'Microsoft.Web/sites/config@2024-04-01' = {
   properties: union(defaults, overrides, fixed)
 }
 
-// Deployments sign in with Entra ID; user names and passwords for publishing are off.
-resource publishing 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-04-01' = [for kind in ['ftp', 'scm']: {
+// Deployments sign in with Entra ID; user names and passwords for publishing are off. The children of a site are
+// changed one after another: two at once can conflict.
+resource ftpPublishing 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-03-01' = {
   parent: app
-  name: kind
+  name: 'ftp'
   properties: { allow: false }
-}]
+  dependsOn: [appSettings]
+}
+
+resource scmPublishing 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-03-01' = {
+  parent: app
+  name: 'scm'
+  properties: { allow: false }
+  dependsOn: [ftpPublishing]
+}
 
 output id string = app.id
 output name string = app.name

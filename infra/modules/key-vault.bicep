@@ -1,19 +1,12 @@
-// The app's secrets. Roles, not access policies, say who may read them.
+// The app's secrets. The app reads single secrets by roles that secret.bicep assigns; no role is on the whole vault.
 param name string
 param location string
 param tags object
-param appPrincipalId string
+param workspaceId string
 
-@description('Who deploys; empty if that is nobody in particular.')
-param deployerPrincipalId string
-
-var secretsUser = '4633458b-17de-408a-b874-0445c86b69e6' // Key Vault Secrets User: reads secrets
-// An empty principal is left out; azd leaves the type of the deployer open, so its assignment does too.
-var deployers = empty(deployerPrincipalId) ? [] : [deployerPrincipalId]
-
-resource vault 'Microsoft.KeyVault/vaults@2023-07-01' = {
-  // checkov:skip=CKV_AZURE_109: the app's outgoing addresses are not known beforehand; roles keep others out
-  // checkov:skip=CKV_AZURE_189: the app reaches it over its public endpoint; roles keep others out
+resource vault 'Microsoft.KeyVault/vaults@2025-05-01' = {
+  // checkov:skip=CKV_AZURE_109: Key Vault references of this plan do not reach a vault that is closed to the network
+  // checkov:skip=CKV_AZURE_189: Key Vault references of this plan do not reach a vault that is closed to the network
   name: name
   location: location
   tags: tags
@@ -25,31 +18,34 @@ resource vault 'Microsoft.KeyVault/vaults@2023-07-01' = {
     }
     enableRbacAuthorization: true
     enableSoftDelete: true
-    // Cannot be taken back: a vault that was deleted keeps its name for these days.
+    // Cannot be undone: the name of a deleted vault stays taken for these days.
     softDeleteRetentionInDays: 7
     enablePurgeProtection: true
+    // A later deployment reads the database password from here instead of making a new one.
+    enabledForTemplateDeployment: true
     publicNetworkAccess: 'Enabled'
   }
 }
 
-resource appRole 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(vault.id, appPrincipalId, secretsUser)
+resource audit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+  name: 'acs-call-push'
   scope: vault
   properties: {
-    principalId: appPrincipalId
-    principalType: 'ServicePrincipal'
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', secretsUser)
+    workspaceId: workspaceId
+    logs: [
+      {
+        category: 'AuditEvent'
+        enabled: true
+      }
+    ]
+    metrics: [
+      {
+        category: 'AllMetrics'
+        enabled: true
+      }
+    ]
   }
 }
-
-resource deployerRole 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for id in deployers: {
-  name: guid(vault.id, id, secretsUser)
-  scope: vault
-  properties: {
-    principalId: id
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', secretsUser)
-  }
-}]
 
 output name string = vault.name
 output uri string = vault.properties.vaultUri

@@ -3,6 +3,8 @@ param namespaceName string
 param hubName string
 param vaultName string
 param vaultGroup string
+param appPrincipalId string
+param workspaceId string
 
 resource namespace 'Microsoft.NotificationHubs/namespaces@2023-09-01' existing = {
   name: namespaceName
@@ -28,6 +30,7 @@ module primary 'secret.bicep' = {
     vaultName: vaultName
     name: 'hub-connection-string'
     value: sendOnly.listKeys().primaryConnectionString
+    readerPrincipalId: appPrincipalId
   }
 }
 
@@ -38,5 +41,27 @@ module secondary 'secret.bicep' = {
     vaultName: vaultName
     name: 'hub-connection-string-secondary'
     value: sendOnly.listKeys().secondaryConnectionString
+    readerPrincipalId: appPrincipalId
+  }
+}
+
+// Operations on the hub and its metrics for each platform. Neither holds device tokens.
+resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+  name: 'acs-call-push'
+  scope: hub
+  properties: {
+    workspaceId: workspaceId
+    logs: [
+      {
+        category: 'OperationalLogs'
+        enabled: true
+      }
+    ]
+    metrics: [
+      {
+        category: 'AllMetrics'
+        enabled: true
+      }
+    ]
   }
 }

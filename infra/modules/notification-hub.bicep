@@ -1,15 +1,24 @@
-// A new hub. The credentials of APNs, FCM v1 and WNS are entered by hand afterwards; deploying this again could
-// take them away, so the postprovision hook sees to it that it is deployed once.
+// A new namespace with its hub. main.bicep deploys it once: Resource Manager refuses a hub with FCM v1 credentials at
+// the second time (Azure/bicep#14513), and one without credentials would remove those that were entered by hand.
 param namespaceName string
 param hubName string
 param location string
 param tags object
+param tier string
 
-@allowed(['Free', 'Basic', 'Standard'])
-@description('Standard tells which device tokens are dead; Free is for trying out.')
-param tier string = 'Basic'
+@secure()
+@description('Base64 of JSON; empty leaves APNs without credentials.')
+param apnsCredential string
 
-resource namespace 'Microsoft.NotificationHubs/namespaces@2023-09-01' = {
+@secure()
+@description('Base64 of JSON; empty leaves FCM v1 without credentials.')
+param fcmV1Credential string
+
+@secure()
+@description('Base64 of JSON; empty leaves browsers without credentials.')
+param browserCredential string
+
+resource namespace 'Microsoft.NotificationHubs/namespaces@2023-10-01-preview' = {
   name: namespaceName
   location: location
   tags: tags
@@ -20,10 +29,15 @@ resource namespace 'Microsoft.NotificationHubs/namespaces@2023-09-01' = {
   }
 }
 
-resource hub 'Microsoft.NotificationHubs/namespaces/notificationHubs@2023-09-01' = {
+// A preview version: no other one has fcmV1Credential.
+resource hub 'Microsoft.NotificationHubs/namespaces/notificationHubs@2023-10-01-preview' = {
   parent: namespace
   name: hubName
   location: location
   tags: tags
-  properties: {}
+  properties: {
+    apnsCredential: empty(apnsCredential) ? null : { properties: json(base64ToString(apnsCredential)) }
+    fcmV1Credential: empty(fcmV1Credential) ? null : { properties: json(base64ToString(fcmV1Credential)) }
+    browserCredential: empty(browserCredential) ? null : { properties: json(base64ToString(browserCredential)) }
+  }
 }

@@ -11,7 +11,7 @@ import yaml
 
 from local.stack import FUNCTIONS
 from settings import Settings, setting_names
-from tools.bicep import BicepFile, at
+from tools.bicep_file import BicepFile
 
 ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "infra"
@@ -19,11 +19,14 @@ INFRA = ROOT / "infra"
 LOCAL_ONLY = {"FUNCTIONS_WORKER_RUNTIME", "AzureWebJobsStorage"}
 """Flex Consumption refuses the first, and the second is three settings there, for an identity."""
 
-BY_IDENTITY = {
-    "AzureWebJobsStorage__accountName",
+PLATFORM = {
+    "AzureWebJobsStorage__blobServiceUri",
+    "AzureWebJobsStorage__tableServiceUri",
     "AzureWebJobsStorage__credential",
     "AzureWebJobsStorage__clientId",
+    "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
 }
+"""What only Azure needs: access by the identity."""
 
 OF_THE_HOST = {"PYTHON_THREADPOOL_THREAD_COUNT", "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT"}
 
@@ -48,8 +51,8 @@ class TestSettings:
     def test_the_same_set(self) -> None:
         """Settings in Azure, in the sample file and in the code are the same ones."""
         deployed = set(variable("defaults")) | set(variable("fixed"))
-        assert deployed - BY_IDENTITY == set(sample()) - LOCAL_ONLY
-        assert deployed - BY_IDENTITY - OF_THE_HOST == set(setting_names())
+        assert deployed - PLATFORM == set(sample()) - LOCAL_ONLY
+        assert deployed - PLATFORM - OF_THE_HOST == set(setting_names())
         assert not set(variable("defaults")) & set(variable("fixed"))
 
     def test_the_same_defaults(self) -> None:
@@ -78,14 +81,34 @@ class TestSettings:
                     written.add(module.config["params"]["name"])
         assert read <= written
 
-    def test_the_platform(self) -> None:
-        """One instance is always ready for the function that calls come to, by its exact name."""
+    def test_always_ready(self) -> None:
+        """Instances are kept ready for the function that calls come to, by its exact name, and for HTTP."""
         (site,) = (one for one in app().resources if one.type == "Microsoft.Web/sites")
-        ready = at(site.properties, "functionAppConfig.scaleAndConcurrency.alwaysReady")
-        assert isinstance(ready, list)
-        assert [one["name"] for one in ready] == ["function:IncomingCallEventHandler"]
-        assert "param alwaysReadyInstances int = 1" in app().source
+        scale = "functionAppConfig.scaleAndConcurrency.alwaysReady"
+        assert "alwaysReady: concat(readyForCalls, readyForRequests)" in app().source
+        assert app().choices_at(site.properties, scale)
+        assert variable("calls")["name"] == "function:IncomingCallEventHandler"
         assert "IncomingCallEventHandler" in FUNCTIONS
+        assert variable("requests")["name"] == "http"
+        for name, count in (("Calls", "alwaysReadyInstances"), ("Requests", "alwaysReadyHttpInstances")):
+            assert f"var readyFor{name} = {count} == 0 ? [] : [{name.lower()}]\n" in app().source
+
+    def test_events_fit_the_body_limit(self) -> None:
+        """The host's limit is above the largest event of Event Grid, whatever the registrar's own is."""
+        megabyte = 1024 * 1024
+        limit = int(variable("fixed")["FUNCTIONS_REQUEST_BODY_SIZE_LIMIT"])
+        assert megabyte < limit
+        assert int(variable("defaults")["MaxBodyBytes"]) < limit
+
+    def test_storage_by_address(self) -> None:
+        """No name of a cloud is built into an address of the storage account."""
+        fixed = variable("fixed")
+        assert "AzureWebJobsStorage__accountName" not in fixed
+        for service in ("blob", "table"):
+            address = f"storage.properties.primaryEndpoints.{service}"
+            assert f"AzureWebJobsStorage__{service}ServiceUri: {address}\n" in app().source
+        for path in INFRA.rglob("*.bicep"):
+            assert "core.windows.net" not in path.read_text()
 
     def test_retries_fit_a_ringing_phone(self) -> None:
         """Event Grid tries three times within minutes, one event at a time."""
@@ -93,34 +116,109 @@ class TestSettings:
         assert events.parameters["maxDeliveryAttempts"]["default"] == 3
         assert events.parameters["eventTimeToLiveInMinutes"]["default"] == 5
         (subscription,) = (one for one in events.resources if one.type.endswith("/eventSubscriptions"))
-        assert at(subscription.properties, "destination.properties.maxEventsPerBatch") == 1
+        assert events.choices_at(subscription.properties, "destination.properties.maxEventsPerBatch") == [1]
+
+
+def main() -> BicepFile:
+    return BicepFile.read(INFRA / "main.bicep")
+
+
+def azd_parameters() -> dict[str, Any]:
+    given: dict[str, Any] = json.loads((INFRA / "main.parameters.json").read_text())["parameters"]
+    return {name: parameter["value"] for name, parameter in given.items()}
+
+
+MADE_ANEW = {"databasePassword"}
+"""A default of the template that must not come from azd: it is another one at each deployment."""
 
 
 class TestParameters:
     def test_main(self) -> None:
         """azd hands main.bicep exactly the parameters that it has."""
-        given = json.loads((INFRA / "main.parameters.json").read_text())["parameters"]
-        assert set(given) == set(BicepFile.read(INFRA / "main.bicep").parameters)
+        assert set(azd_parameters()) == set(main().parameters) - MADE_ANEW
+
+    def test_the_same_defaults(self) -> None:
+        """A variable of azd that is not set means the default of the template."""
+        for name, value in azd_parameters().items():
+            match = re.fullmatch(r"\$\{[A-Z_0-9]+=(.*)\}", str(value))
+            default = re.search(rf"^param {name} \S+ = (.*)$", main().source, re.MULTILINE)
+            if match:
+                assert default, name
+                assert match[1] == default[1].strip("'"), name
+
+    def test_documented(self) -> None:
+        """The documentation names every variable of azd that a parameter takes."""
+        text = (ROOT / "docs" / "deployment.md").read_text()
+        names = set(re.findall(r"\$\{([A-Z_0-9]+)", json.dumps(azd_parameters())))
+        assert {name for name in names if f"`{name}`" not in text} == set()
+
+    def test_only_the_first_run(self) -> None:
+        """What only the first deployment may make is made by the hook's answer alone, never by default."""
+        assert azd_parameters()["createNotificationHub"] == "${CREATE_NOTIFICATION_HUB=false}"
+        source = (INFRA / "scripts" / "preprovision.py").read_text()
+        set_by_hook = set(re.findall(r'azd\.set\("(\w+)"', source))
+        assert set_by_hook == {"CREATE_NOTIFICATION_HUB", "KEEP_DATABASE_ADMINISTRATOR"}
+        assert set_by_hook <= set(re.findall(r"\$\{(\w+)=", json.dumps(azd_parameters())))
+
+    def test_prefixes_that_the_hook_looks_for(self) -> None:
+        """The hook finds namespace and vault by the beginnings of the names that the template generates."""
+        source = (INFRA / "scripts" / "preprovision.py").read_text()
+        for prefix in ("ntfns-", "kv-"):
+            assert f'"{prefix}"' in source
+            assert f"'{prefix}${{token}}'" in main().source
+        assert "name: 'rg-${environmentName}'" in main().source
 
     def test_events(self) -> None:
         """The hook hands events.bicep parameters that it has, and all that it needs."""
-        script = (INFRA / "scripts" / "postdeploy.sh").read_text()
-        given = set(re.findall(r'^    (\w+)="\$', script, re.MULTILINE))
+        script = (INFRA / "scripts" / "postdeploy.py").read_text()
         events = BicepFile.read(INFRA / "events.bicep")
+        given = set(re.findall(r'"(\w+)": ', script)) - {"identity", "type"}
         assert events.required_parameters <= given <= set(events.parameters)
 
     def test_hooks_read_outputs(self) -> None:
-        """What the hook needs is an output of main.bicep, or set by azd itself."""
-        script = (INFRA / "scripts" / "postdeploy.sh").read_text()
-        needed = re.findall(r"for name in ([A-Z_ \\\n]+); do", script)[0].replace("\\", " ").split()
-        outputs = BicepFile.read(INFRA / "main.bicep").outputs
-        assert set(needed) - outputs == {"AZURE_ENV_NAME", "AZURE_SUBSCRIPTION_ID"}
+        """What a hook needs is an output of main.bicep, or set by azd itself."""
+        needed = set()
+        for script in (INFRA / "scripts").glob("post*.py"):
+            source = script.read_text()
+            needed |= set(re.findall(r'needed\(\s*"([A-Z_]+)"', source))
+            needed |= set(re.findall(r'^ +"(AZURE_[A-Z_]+)",$', source, re.MULTILINE))
+        assert needed - main().outputs == {"AZURE_ENV_NAME", "AZURE_SUBSCRIPTION_ID"}
+        assert {"AZURE_FUNCTION_APP_ID", "DEAD_LETTER_STORAGE_ACCOUNT_ID"} <= needed
+
+
+class TestProfiles:
+    @pytest.mark.parametrize(
+        ("name", "trial", "production"),
+        [
+            ("profileHubTier", "Free", "Basic"),
+            ("profileDatabaseTier", "M10", "M30"),
+            ("profileHighAvailability", "Disabled", "ZoneRedundantPreferred"),
+            ("profileStorageSku", "Standard_LRS", "Standard_ZRS"),
+            ("profileAlwaysReady", 0, 1),
+        ],
+    )
+    def test_tiers(self, name: str, trial: object, production: object) -> None:
+        """What the two profiles choose, as documented; production is the default."""
+        operands = main().tree["variables"][name]["value"]["operator"]["operands"]
+        assert operands == {"condition": "trial", "true_value": trial, "false_value": production}
+        assert "param profile string = 'production'" in main().source
+        text = (ROOT / "docs" / "deployment.md").read_text()
+        assert re.search(rf"^\|.*\b{trial}\b.*\|.*\b{production}\b.*\|$", text, re.MULTILINE), name
+
+    def test_each_can_be_overridden(self) -> None:
+        """Each choice of a profile has a parameter that goes before it."""
+        chosen = re.findall(r"^var (chosen\w+) = .*\? (profile\w+) : (\w+)$", main().source, re.MULTILINE)
+        assert len(chosen) == 5
+        assert {parameter for _, _, parameter in chosen} <= set(main().parameters)
+        assert {name for _, name, _ in chosen} == {
+            name for name in main().tree["variables"] if name.startswith("profile")
+        }
 
 
 class TestPolicies:
     """What checkov, in `make check`, is told to skip."""
 
-    SKIPS = re.compile(r"  // checkov:skip=(CKV_AZURE_\d+): (\S.*)")
+    SKIPS = re.compile(r"(?:  )?// checkov:skip=(CKV_AZURE_\d+): (\S.*)")
 
     @classmethod
     def _skips(cls) -> list[tuple[str, str]]:
@@ -160,8 +258,9 @@ class TestAzureYaml:
     def test_essentials(self) -> None:
         """It has a valid name, Bicep that exists, and one Python function app, found by its tag."""
         document = self._read()
-        assert set(document) == {"name", "metadata", "infra", "services", "hooks"}
+        assert set(document) == {"name", "metadata", "requiredVersions", "infra", "services", "hooks"}
         assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", document["name"])
+        assert document["requiredVersions"] == {"azd": ">= 1.25.3"}
         infra = document["infra"]
         assert infra["provider"] == "bicep"
         assert (ROOT / infra["path"] / f"{infra['module']}.bicep").exists()
@@ -170,16 +269,23 @@ class TestAzureYaml:
         assert (service["host"], service["language"], service["project"]) == ("function", "python", ".")
         assert f"'azd-service-name': '{name}'" in app().source
 
-    @pytest.mark.parametrize("hook", ["postprovision", "postdeploy"])
+    @pytest.mark.parametrize("hook", ["preprovision", "postprovision", "postdeploy"])
     def test_hooks(self, hook: str) -> None:
-        """A hook has a script for either kind of machine, each with its own shell."""
-        systems = self._read()["hooks"][hook]
-        assert set(systems) == {"posix", "windows"}
-        assert (systems["posix"]["shell"], systems["windows"]["shell"]) == ("sh", "pwsh")
-        for system in systems.values():
-            assert set(system) == {"shell", "run"}
-            assert (ROOT / system["run"]).exists()
-        posix = ROOT / systems["posix"]["run"]
-        assert posix.read_text().startswith("#!/bin/sh\n")
-        assert posix.stat().st_mode & 0o111
-        assert posix.name in (ROOT / systems["windows"]["run"]).read_text()
+        """A hook is one Python script for every system, whose output is seen."""
+        assert set(self._read()["hooks"]) == {"preprovision", "postprovision", "postdeploy"}
+        configured = self._read()["hooks"][hook]
+        assert configured == {
+            "kind": "python",
+            "run": f"infra/scripts/{hook}.py",
+            "interactive": True,
+            "config": {"virtualEnvName": ".venv-hooks"},
+        }
+        script = ROOT / configured["run"]
+        assert script.exists()
+        # azd installs the nearest requirements.txt, up to the repository's own.
+        assert script.with_name("requirements.txt").exists()
+
+    def test_the_environment_of_the_hooks(self) -> None:
+        """It stays out of git; .funcignore leaves the whole folder out of the deployed package."""
+        assert ".venv-hooks" in (ROOT / ".gitignore").read_text().splitlines()
+        assert "infra/" in (ROOT / ".funcignore").read_text().splitlines()

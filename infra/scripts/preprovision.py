@@ -1,0 +1,144 @@
+"""Before provisioning: asks Azure for what only the first deployment may make.
+
+azd keeps an environment on one machine. A second operator or a pipeline starts with a fresh one, so what is
+there already is asked of Azure at every run. The answers are kept in the environment, from which
+main.parameters.json takes them:
+
+CREATE_NOTIFICATION_HUB
+    Deploying a hub again can remove the credentials of APNs and FCM.
+KEEP_DATABASE_ADMINISTRATOR
+    A new password would lock out every instance that still has the old one.
+
+Only "not found" means that something is not there. Whatever else goes wrong stops the deployment.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import python_version  # noqa: F401
+from command_line import Az, Azd, CommandError, Json, StopError
+from hook import chosen, is_true, main, needed, say
+
+HUB_API = "2023-09-01"
+VAULT_API = "2025-05-01"
+GENERATED_NAMESPACE = "ntfns-"
+PASSWORD = "mongodb-administrator-password"  # noqa: S105
+CONNECTION_STRING = "mongodb-connection-string"
+
+FRESH = (
+    "azd has not asked for it yet in a new environment. Run 'azd up', which asks first; or run "
+    "'azd env set AZURE_SUBSCRIPTION_ID …' and 'azd env set AZURE_LOCATION …', then 'azd provision'."
+)
+SIGN_IN = (
+    "az has a sign-in of its own. Run 'az login' ('az login --service-principal …' in a pipeline), see that "
+    "'az account list' shows the subscription, and run this again."
+)
+
+
+@dataclass(frozen=True)
+class HubChoice:
+    """Which hub the operator has chosen; empty fields are left to the deployment."""
+
+    group: str
+    namespace: str
+    hub: str
+
+
+def resources(az: Az, group: str, resource_type: str, version: str) -> list[Json] | None:
+    """The resources of a type in a group; None if there is no such group.
+
+    Raises:
+        StopError: Azure did not say; the message says what to do.
+    """
+    try:
+        return az.list(f"/resourceGroups/{group}/providers/{resource_type}", version)
+    except CommandError as error:
+        if error.code == "ResourceGroupNotFound":
+            return None
+        message = f"Azure did not say what is in the resource group {group}: {error}\n{SIGN_IN}"
+        raise StopError(message) from None
+
+
+def hub_exists(az: Az, own_group: str, choice: HubChoice) -> bool:
+    """Whether the hub that the deployment uses is there.
+
+    Raises:
+        StopError: Azure did not say; or the chosen hub is not there; or it is not clear which one it is.
+    """
+    group = choice.group or own_group
+    found = resources(az, group, "Microsoft.NotificationHubs/namespaces", HUB_API)
+    names = [str(each["name"]) for each in found or []]
+    if choice.namespace:
+        names = [name for name in names if name.lower() == choice.namespace.lower()]
+    else:
+        names = [name for name in names if name.startswith(GENERATED_NAMESPACE)]
+    if len(names) > 1:
+        message = (
+            f"{group} has several namespaces for a hub: {', '.join(sorted(names))}. "
+            "Choose one: azd env set NOTIFICATION_HUB_NAMESPACE NAME"
+        )
+        raise StopError(message)
+    there = bool(names) and _has_hub(az, group, names[0], choice.hub)
+    if choice.group and not there:
+        message = (
+            f"There is no hub {choice.hub} in {choice.namespace or 'a generated namespace'} of the resource "
+            f"group {group}. Correct NOTIFICATION_HUB_RESOURCE_GROUP, NOTIFICATION_HUB_NAMESPACE and "
+            "NOTIFICATION_HUB_NAME with azd env set, or clear the first to have a hub made."
+        )
+        raise StopError(message)
+    return there
+
+
+def _has_hub(az: Az, group: str, namespace: str, hub: str) -> bool:
+    hubs = resources(
+        az, group, f"Microsoft.NotificationHubs/namespaces/{namespace}/notificationHubs", HUB_API
+    )
+    # The provider names a hub either by itself or behind its namespace.
+    return any(str(each["name"]).split("/")[-1].lower() == hub.lower() for each in hubs or [])
+
+
+def secrets(az: Az, group: str) -> set[str]:
+    """The names of the secrets in the vault of the deployment, read without a right to read a secret.
+
+    Raises:
+        StopError: Azure did not say.
+    """
+    vaults = resources(az, group, "Microsoft.KeyVault/vaults", VAULT_API) or []
+    names: set[str] = set()
+    for vault in vaults:
+        if str(vault["name"]).startswith("kv-"):
+            path = f"Microsoft.KeyVault/vaults/{vault['name']}/secrets"
+            names |= {
+                str(each["name"]).split("/")[-1] for each in resources(az, group, path, VAULT_API) or []
+            }
+    return names
+
+
+def preprovision() -> None:
+    """Ask Azure, and keep the answers in azd's environment."""
+    environment = needed("AZURE_ENV_NAME", "Run this through azd: azd hooks run preprovision")
+    az = Az(needed("AZURE_SUBSCRIPTION_ID", FRESH))
+    azd = Azd(environment)
+    group = f"rg-{environment}"
+    choice = HubChoice(
+        chosen("NOTIFICATION_HUB_RESOURCE_GROUP"),
+        chosen("NOTIFICATION_HUB_NAMESPACE"),
+        chosen("NOTIFICATION_HUB_NAME", "calling"),
+    )
+    hub = hub_exists(az, group, choice)
+    known = secrets(az, group)
+    without_database = not is_true("CREATE_DATABASE", default=True)
+    if without_database and not chosen("MONGODB_CONNECTION_STRING") and CONNECTION_STRING not in known:
+        message = (
+            "CREATE_DATABASE is false, and the key vault holds no connection string yet. "
+            "Set it: azd env set-secret MONGODB_CONNECTION_STRING"
+        )
+        raise StopError(message)
+    azd.set("CREATE_NOTIFICATION_HUB", "false" if hub else "true")
+    azd.set("KEEP_DATABASE_ADMINISTRATOR", "true" if PASSWORD in known else "false")
+    say(f"Notification hub {choice.hub}: {'is there and stays as it is' if hub else 'will be made'}.")
+
+
+if __name__ == "__main__":
+    main(preprovision)

@@ -1,0 +1,596 @@
+"""The hooks of azd, run against an `az` and an `azd` that record what they are asked."""
+
+import ast
+import base64
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.azure_command import ALWAYS, SCRIPTS, Call, FakeAzure, without
+
+SUBSCRIPTION = "22222222-2222-2222-2222-222222222222"
+ACS_SUBSCRIPTION = "11111111-1111-1111-1111-111111111111"
+ACS = (
+    f"/subscriptions/{ACS_SUBSCRIPTION}/resourceGroups/calls"
+    "/providers/Microsoft.Communication/communicationServices/contoso"
+)
+GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-prod"
+KEY = "do-not-show-this-key"
+NAMESPACES = "/resourceGroups/rg-prod/providers/Microsoft.NotificationHubs/namespaces"
+VAULTS = "/resourceGroups/rg-prod/providers/Microsoft.KeyVault/vaults"
+ENVIRONMENT = {"AZURE_ENV_NAME": "prod", "AZURE_SUBSCRIPTION_ID": SUBSCRIPTION}
+
+
+def page(*names: str, link: str | None = None) -> dict[str, Any]:
+    """A page of a list of Resource Manager."""
+    return {"value": [{"name": name} for name in names], "nextLink": link}
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> FakeAzure:
+    """Nothing has been deployed, and the environment of azd is new."""
+    azure = FakeAzure(tmp_path, environment=dict(ENVIRONMENT))
+    azure.refuses(f"rest {NAMESPACES}", "ResourceGroupNotFound")
+    azure.refuses(f"rest {VAULTS}", "ResourceGroupNotFound")
+    azure.answers("env set")
+    return azure
+
+
+@pytest.fixture
+def deployed(fresh: FakeAzure) -> FakeAzure:
+    """Everything has been deployed, and the environment of azd is new: a second operator, a pipeline."""
+    fresh.answers(f"rest {NAMESPACES}", page("ntfns-abc"))
+    fresh.answers(f"rest {NAMESPACES}/ntfns-abc/notificationHubs", page("ntfns-abc/calling"))
+    fresh.answers(f"rest {VAULTS}", page("kv-abc"))
+    names = ("mongodb-administrator-password", "mongodb-connection-string", "hub-connection-string")
+    fresh.answers(f"rest {VAULTS}/kv-abc/secrets", page(*names))
+    return fresh
+
+
+class TestPreprovision:
+    def test_first_run(self, fresh: FakeAzure) -> None:
+        """Where there is no resource group, hub and password are made."""
+        done = fresh.run("preprovision.py")
+        assert done.code == 0, done.err
+        assert fresh.kept() == {"CREATE_NOTIFICATION_HUB": "true", "KEEP_DATABASE_ADMINISTRATOR": "false"}
+
+    def test_second_operator(self, deployed: FakeAzure) -> None:
+        """A fresh environment over an existing deployment makes neither anew."""
+        done = deployed.run("preprovision.py")
+        assert done.code == 0, done.err
+        assert deployed.kept() == {"CREATE_NOTIFICATION_HUB": "false", "KEEP_DATABASE_ADMINISTRATOR": "true"}
+
+    def test_it_only_looks(self, deployed: FakeAzure) -> None:
+        """Nothing in Azure is changed, and no secret is read."""
+        deployed.run("preprovision.py")
+        rest = [call for call in deployed.calls() if "rest" in call.arguments]
+        assert rest
+        assert {call.option("--method") for call in rest} == {"get"}
+        assert not deployed.calls("keyvault secret")
+
+    def test_stale_values(self, fresh: FakeAzure) -> None:
+        """What the environment says from earlier does not count: after 'azd down' all is made again."""
+        fresh.environment |= {
+            "CREATE_NOTIFICATION_HUB": "false",
+            "KEEP_DATABASE_ADMINISTRATOR": "true",
+            "NOTIFICATION_HUB_NAMESPACE": "ntfns-abc",
+        }
+        assert fresh.run("preprovision.py").code == 0
+        assert fresh.kept() == {"CREATE_NOTIFICATION_HUB": "true", "KEEP_DATABASE_ADMINISTRATOR": "false"}
+
+    def test_broken_off(self, deployed: FakeAzure) -> None:
+        """A namespace without its hub, and a vault without its secret, are finished."""
+        deployed.answers(f"rest {NAMESPACES}/ntfns-abc/notificationHubs", page())
+        deployed.answers(f"rest {VAULTS}/kv-abc/secrets", page("hub-connection-string"))
+        assert deployed.run("preprovision.py").code == 0
+        assert deployed.kept() == {"CREATE_NOTIFICATION_HUB": "true", "KEEP_DATABASE_ADMINISTRATOR": "false"}
+
+    def test_other_resources(self, deployed: FakeAzure) -> None:
+        """Namespaces, hubs and vaults of others in the same group are not taken for the deployment's."""
+        deployed.answers(f"rest {NAMESPACES}", page("chat", "ntfns-abc"))
+        deployed.answers(f"rest {VAULTS}", page("payroll", "kv-abc"))
+        assert deployed.run("preprovision.py").code == 0
+        assert deployed.kept()["CREATE_NOTIFICATION_HUB"] == "false"
+        assert not deployed.calls("payroll")
+
+    def test_pages(self, deployed: FakeAzure) -> None:
+        """A long list is read to its end; no argument holds what cmd.exe would read as its own."""
+        link = f"https://management.azure.com/subscriptions/{SUBSCRIPTION}{VAULTS}/kv-abc/secrets?%24skiptoken=a%3D%3D&api-version=1"
+        deployed.answers(
+            f"rest {VAULTS}/kv-abc/secrets $skiptoken=a==", page("mongodb-administrator-password")
+        )
+        deployed.answers(f"rest {VAULTS}/kv-abc/secrets api-version=2025-05-01", page("other", link=link))
+        assert deployed.run("preprovision.py").code == 0
+        assert deployed.kept()["KEEP_DATABASE_ADMINISTRATOR"] == "true"
+        assert not [a for call in deployed.calls() for a in call.arguments if set(a) & set('&|"<>^%')]
+
+    @pytest.mark.parametrize(
+        ("code", "status"),
+        [
+            ("AuthorizationFailed", "Forbidden"),
+            ("SubscriptionNotFound", "Not Found"),
+            ("InvalidAuthenticationToken", "Unauthorized"),
+            ("ServerTimeout", "Gateway Timeout"),
+        ],
+    )
+    @pytest.mark.parametrize("path", [NAMESPACES, f"{NAMESPACES}/ntfns-abc/notificationHubs", VAULTS])
+    def test_only_not_found_means_none(self, deployed: FakeAzure, path: str, code: str, status: str) -> None:
+        """Any other refusal stops the deployment, with what Azure said and what to do."""
+        deployed.refuses(f"rest {path}", code, status=status)
+        done = deployed.run("preprovision.py")
+        assert done.code == 1
+        assert code in done.err
+        assert "az login" in done.err
+        assert deployed.kept() == {}
+
+    def test_not_signed_in(self, fresh: FakeAzure) -> None:
+        """Without a sign-in of az nothing is assumed."""
+        fresh.answers("rest", failures=ALWAYS, error="ERROR: Please run 'az login' to setup account.")
+        done = fresh.run("preprovision.py")
+        assert done.code == 1
+        assert "az has a sign-in of its own" in done.err
+        assert fresh.kept() == {}
+
+    def test_no_subscription_yet(self, fresh: FakeAzure) -> None:
+        """'azd provision' runs this before it asks for the subscription of a new environment."""
+        fresh.environment = without(fresh.environment, "AZURE_SUBSCRIPTION_ID")
+        done = fresh.run("preprovision.py")
+        assert done.code == 1
+        assert "azd up" in done.err
+        assert fresh.calls() == []
+
+    @pytest.mark.parametrize("tool", ["az", "azd"])
+    def test_missing_tool(self, fresh: FakeAzure, tool: str) -> None:
+        """A command that is not installed is named, with where to get it."""
+        done = fresh.run("preprovision.py", tools=tuple({"az", "azd"} - {tool}))
+        assert done.code == 1
+        assert f"{tool} is needed: https://aka.ms/" in done.err
+
+
+class TestChosenHub:
+    """An existing hub that the operator has chosen."""
+
+    OTHER = "/resourceGroups/shared/providers/Microsoft.NotificationHubs/namespaces"
+
+    @pytest.fixture
+    def chosen(self, fresh: FakeAzure) -> FakeAzure:
+        fresh.environment |= {
+            "NOTIFICATION_HUB_RESOURCE_GROUP": "shared",
+            "NOTIFICATION_HUB_NAMESPACE": "Company",
+            "NOTIFICATION_HUB_NAME": "Phones",
+        }
+        fresh.answers(f"rest {self.OTHER}", page("other", "company"))
+        fresh.answers(f"rest {self.OTHER}/company/notificationHubs", page("phones"))
+        return fresh
+
+    def test_is_used(self, chosen: FakeAzure) -> None:
+        """It stays as it is, also at the first deployment; letter case does not matter."""
+        assert chosen.run("preprovision.py").code == 0
+        assert chosen.kept()["CREATE_NOTIFICATION_HUB"] == "false"
+
+    def test_is_not_there(self, chosen: FakeAzure) -> None:
+        """One that does not exist is a mistake, not a wish to have it made."""
+        chosen.answers(f"rest {self.OTHER}/company/notificationHubs", page())
+        done = chosen.run("preprovision.py")
+        assert done.code == 1
+        assert "There is no hub Phones in Company of the resource group shared" in done.err
+        assert chosen.kept() == {}
+
+    def test_group_is_not_there(self, chosen: FakeAzure) -> None:
+        """Neither is a group that does not exist."""
+        chosen.refuses(f"rest {self.OTHER}", "ResourceGroupNotFound")
+        done = chosen.run("preprovision.py")
+        assert done.code == 1
+        assert "NOTIFICATION_HUB_RESOURCE_GROUP" in done.err
+
+    def test_own_group(self, fresh: FakeAzure) -> None:
+        """A namespace of that name in the own group is used if it is there and made if not."""
+        fresh.environment["NOTIFICATION_HUB_NAMESPACE"] = "company"
+        assert fresh.run("preprovision.py").code == 0
+        assert fresh.kept()["CREATE_NOTIFICATION_HUB"] == "true"
+        fresh.answers(f"rest {NAMESPACES}", page("company"))
+        fresh.answers(f"rest {NAMESPACES}/company/notificationHubs", page("calling"))
+        assert fresh.run("preprovision.py").code == 0
+        assert fresh.kept()["CREATE_NOTIFICATION_HUB"] == "false"
+
+    def test_several(self, fresh: FakeAzure) -> None:
+        """Two generated namespaces are a question for the operator."""
+        fresh.answers(f"rest {NAMESPACES}", page("ntfns-a", "ntfns-b"))
+        done = fresh.run("preprovision.py")
+        assert done.code == 1
+        assert "azd env set NOTIFICATION_HUB_NAMESPACE" in done.err
+
+
+class TestOwnDatabase:
+    """A MongoDB that the operator brings."""
+
+    @pytest.fixture
+    def own(self, fresh: FakeAzure) -> FakeAzure:
+        fresh.environment["CREATE_DATABASE"] = "false"
+        return fresh
+
+    def test_no_connection_string(self, own: FakeAzure) -> None:
+        """Without a connection string, here or in the vault, the app could not start."""
+        done = own.run("preprovision.py")
+        assert done.code == 1
+        assert "MONGODB_CONNECTION_STRING" in done.err
+        assert own.kept() == {}
+
+    def test_given(self, own: FakeAzure) -> None:
+        """One that is given is enough, and is not shown."""
+        own.environment["MONGODB_CONNECTION_STRING"] = f"mongodb://u:{KEY}@example"
+        done = own.run("preprovision.py")
+        assert done.code == 0
+        assert KEY not in done.out + done.err + own.recorded()
+
+    def test_in_the_vault(self, deployed: FakeAzure) -> None:
+        """One that is in the vault is enough."""
+        deployed.environment["CREATE_DATABASE"] = "false"
+        assert deployed.run("preprovision.py").code == 0
+
+
+class TestPostprovision:
+    def test_the_hub_was_made(self, fresh: FakeAzure) -> None:
+        """A provision without hooks cannot make hub or password again, and the next step is named."""
+        fresh.environment |= {"CREATE_NOTIFICATION_HUB": "true", "FCM_V1_CREDENTIAL": KEY}
+        done = fresh.run("postprovision.py")
+        assert done.code == 0, done.err
+        assert fresh.kept() == {"CREATE_NOTIFICATION_HUB": "false", "KEEP_DATABASE_ADMINISTRATOR": "true"}
+        assert "FCM_V1_CREDENTIAL" in done.out
+        assert "APNS_CREDENTIAL" not in done.out
+        assert KEY not in done.out
+
+    def test_the_hub_was_there(self, fresh: FakeAzure) -> None:
+        """Where it was there, nothing is said of credentials."""
+        fresh.environment["CREATE_NOTIFICATION_HUB"] = "false"
+        done = fresh.run("postprovision.py")
+        assert (done.code, done.out) == (0, "")
+
+    def test_own_database(self, fresh: FakeAzure) -> None:
+        """Without a cluster there is no password to keep."""
+        fresh.environment["CREATE_DATABASE"] = "false"
+        assert fresh.run("postprovision.py").code == 0
+        assert fresh.kept() == {"KEEP_DATABASE_ADMINISTRATOR": "false"}
+
+
+def topic(identity: object = "SystemAssigned", source: str = ACS) -> list[dict[str, Any]]:
+    """The system topics of the subscription: that of another resource, and ours."""
+    kind = None if identity is None else {"type": identity}
+    return [
+        {"name": "other-topic", "resourceGroup": "other", "source": f"{ACS}-other", "identity": None},
+        {"name": "calls-topic", "resourceGroup": "topics", "source": source, "identity": kind},
+    ]
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> FakeAzure:
+    """The function is there; the Communication Services resource has no system topic yet."""
+    azure = FakeAzure(
+        tmp_path,
+        environment={
+            **ENVIRONMENT,
+            "AZURE_RESOURCE_GROUP": "rg-prod",
+            "AZURE_FUNCTION_APP_NAME": "func-prod",
+            "AZURE_FUNCTION_APP_ID": f"{GROUP}/providers/Microsoft.Web/sites/func-prod",
+            "DEAD_LETTER_STORAGE_ACCOUNT_ID": f"{GROUP}/providers/Microsoft.Storage/storageAccounts/stdl",
+            "DEAD_LETTER_CONTAINER": "dead-letters",
+            "LOG_WORKSPACE_ID": f"{GROUP}/providers/Microsoft.OperationalInsights/workspaces/log",
+            "COMMUNICATION_SERVICE_ID": ACS,
+            "CALL_ENDS": "false",
+            "WAIT_ATTEMPTS": "4",
+            "WAIT_SECONDS": "0",
+        },
+    )
+    azure.answers("functionapp function show", {"name": "func-prod/IncomingCallEventHandler"})
+    azure.answers("functionapp keys list", {"systemKeys": {"eventgrid_extension": KEY}})
+    azure.answers("eventgrid system-topic list", [])
+    azure.answers("eventgrid system-topic event-subscription list", [])
+    azure.answers("rest patch")
+    azure.answers("deployment group create")
+    return azure
+
+
+def parameters(call: Call) -> dict[str, Any]:
+    """The parameters of a deployment."""
+    (file,) = call.files
+    return {name: value["value"] for name, value in file["parameters"].items()}
+
+
+class TestSubscription:
+    def test_new_topic(self, app: FakeAzure) -> None:
+        """Without a system topic, one is made beside the Communication Services resource."""
+        done = app.run("postdeploy.py")
+        assert done.code == 0, done.err
+        (call,) = app.calls("deployment group create")
+        assert call.option("--subscription") == ACS_SUBSCRIPTION
+        assert call.option("--resource-group") == "calls"
+        assert Path(call.option("--template-file")) == SCRIPTS.parent / "events.bicep"
+        given = parameters(call)
+        assert (given["systemTopicName"], given["createSystemTopic"]) == ("contoso-events", True)
+        assert given["subscriptionName"] == "ring-prod"
+        assert given["communicationServiceId"] == ACS
+        assert given["deadLetters"] is True
+        assert given["storageAccountId"].endswith("/stdl")
+        assert given["callEnds"] is False
+        assert app.calls("rest") == []
+
+    @pytest.mark.parametrize("source", [ACS, ACS.upper(), ACS.replace("communicationS", "CommunicationS")])
+    def test_existing_topic(self, app: FakeAzure, source: str) -> None:
+        """A system topic that is there is used, however its source is spelt."""
+        app.answers("eventgrid system-topic list", topic(source=source))
+        assert app.run("postdeploy.py").code == 0
+        (call,) = app.calls("deployment group create")
+        assert call.option("--resource-group") == "topics"
+        given = parameters(call)
+        assert (given["systemTopicName"], given["createSystemTopic"]) == ("calls-topic", False)
+        assert app.calls("rest") == []
+
+    def test_twice(self, app: FakeAzure) -> None:
+        """Run again, it asks for the same thing."""
+        app.answers("eventgrid system-topic list", topic())
+        app.run("postdeploy.py")
+        first = parameters(app.calls("deployment")[-1])
+        assert app.run("postdeploy.py").code == 0
+        assert parameters(app.calls("deployment")[-1]) == first
+
+    def test_call_ends(self, app: FakeAzure) -> None:
+        """Where stop pushes or missed calls are on, the ends of calls are subscribed to as well."""
+        app.environment["CALL_ENDS"] = "true"
+        app.run("postdeploy.py")
+        assert parameters(app.calls("deployment")[-1])["callEnds"] is True
+
+    def test_takes_a_subscription_over(self, app: FakeAzure) -> None:
+        """A subscription of another app that is named has its calls come here from one moment to the next."""
+        app.answers("eventgrid system-topic list", topic())
+        app.environment["EVENT_SUBSCRIPTION_NAME"] = "sample"
+        app.run("postdeploy.py")
+        assert parameters(app.calls("deployment")[-1])["subscriptionName"] == "sample"
+
+    def test_warns_of_others(self, app: FakeAzure) -> None:
+        """Another subscription to incoming calls is named: phones may ring twice."""
+        calls = {"includedEventTypes": ["Microsoft.Communication.IncomingCall"]}
+        chat = {"includedEventTypes": ["Microsoft.Communication.ChatMessageReceived"]}
+        app.answers("eventgrid system-topic list", topic())
+        app.answers(
+            "eventgrid system-topic event-subscription list",
+            [
+                {"name": "sample", "filter": calls},
+                {"name": "ring-prod", "filter": calls},
+                {"name": "chat", "filter": chat},
+                {"name": "all", "filter": {"includedEventTypes": None}},
+            ],
+        )
+        done = app.run("postdeploy.py")
+        assert done.code == 0
+        assert done.err.count("WARNING") == 1
+        assert "subscription sample as well" in done.err
+
+    def test_not_yet(self, app: FakeAzure) -> None:
+        """With EVENT_SUBSCRIPTION=no nothing is asked of Azure."""
+        app.environment["EVENT_SUBSCRIPTION"] = "no"
+        assert app.run("postdeploy.py").code == 0
+        assert app.calls() == []
+
+
+class TestDeadLetters:
+    def test_topic_without_identity(self, app: FakeAzure) -> None:
+        """A topic without an identity gets one, and nothing else of it changes."""
+        app.answers("eventgrid system-topic list", topic(None))
+        assert app.run("postdeploy.py").code == 0
+        (call,) = app.calls("rest --method patch")
+        assert call.files == [{"identity": {"type": "SystemAssigned"}}]
+        assert "/resourceGroups/topics/" in call.option("--url")
+        assert call.option("--url").endswith("systemTopics/calls-topic")
+        assert parameters(app.calls("deployment")[-1])["deadLetters"] is True
+
+    def test_existing_topic_takes_none(self, app: FakeAzure) -> None:
+        """Where Azure refuses the identity, the subscription is made without dead letters, loudly."""
+        app.answers("eventgrid system-topic list", topic(None))
+        app.refuses("rest patch", "InvalidRequest", status="Bad Request")
+        done = app.run("postdeploy.py")
+        assert done.code == 0, done.err
+        (call,) = app.calls("deployment group create")
+        assert parameters(call)["deadLetters"] is False
+        assert "WITHOUT dead letters" in done.err
+        assert "InvalidRequest" in done.err
+
+    def test_new_topic_takes_none(self, app: FakeAzure) -> None:
+        """So it is where a new topic cannot be made with an identity."""
+        app.answers("deployment group create", failures=3, error="ERROR: (InvalidRequest) no identity here")
+        done = app.run("postdeploy.py")
+        assert done.code == 0, done.err
+        calls = [parameters(call) for call in app.calls("deployment group create")]
+        assert [call["deadLetters"] for call in calls] == [True, True, True, False]
+        assert calls[-1]["createSystemTopic"] is True
+        assert "WITHOUT dead letters" in done.err
+
+    def test_topic_with_another_identity(self, app: FakeAzure) -> None:
+        """An identity that the topic has already is not taken away; the warning says what to do."""
+        app.answers("eventgrid system-topic list", topic("UserAssigned"))
+        done = app.run("postdeploy.py")
+        assert done.code == 0
+        assert "turn on the system-assigned one" in done.err
+        assert app.calls("rest") == []
+        assert parameters(app.calls("deployment")[-1])["deadLetters"] is False
+
+    def test_role_takes_a_while(self, app: FakeAzure) -> None:
+        """Event Grid may refuse the container until the role is known everywhere, so it is asked again."""
+        app.answers("eventgrid system-topic list", topic())
+        app.answers("deployment group create", failures=2)
+        done = app.run("postdeploy.py")
+        assert done.code == 0
+        assert [parameters(call)["deadLetters"] for call in app.calls("deployment")] == [True] * 3
+        assert "WITHOUT" not in done.err
+
+    def test_refused_for_good(self, app: FakeAzure) -> None:
+        """A refusal of something else does not take the dead letters away: it ends with what Azure said."""
+        app.answers("eventgrid system-topic list", topic())
+        app.answers("deployment group create", failures=ALWAYS, error="ERROR: (AuthorizationFailed) no right")
+        done = app.run("postdeploy.py")
+        assert done.code == 1
+        assert "AuthorizationFailed" in done.err
+        assert [parameters(call)["deadLetters"] for call in app.calls("deployment")] == [True] * 3
+
+
+class TestWaiting:
+    def test_function_and_key(self, app: FakeAzure) -> None:
+        """It waits until the function is there, then until the Event Grid extension has its key."""
+        app.answers("functionapp function show", {"name": "x"}, failures=1)
+        app.answers("functionapp keys list", {"systemKeys": {"eventgrid_extension": KEY}}, failures=2)
+        assert app.run("postdeploy.py").code == 0
+        assert len(app.calls("function show")) == 4
+        assert len(app.calls("keys list")) == 3
+
+    @pytest.mark.parametrize(
+        ("words", "answer"),
+        [("functionapp function show", ""), ("functionapp keys list", {"systemKeys": {}})],
+    )
+    def test_never(self, app: FakeAzure, words: str, answer: object) -> None:
+        """What does not appear in time is an error that says how to go on, and nothing is subscribed."""
+        app.answers(words, answer)
+        done = app.run("postdeploy.py")
+        assert done.code == 1
+        assert "azd hooks run postdeploy" in done.err
+        assert app.calls("deployment") == []
+
+
+class TestSafety:
+    def test_the_key_stays_where_it_is(self, app: FakeAzure) -> None:
+        """The key is neither printed nor handed to anything."""
+        app.answers("eventgrid system-topic list", topic(None))
+        done = app.run("postdeploy.py")
+        assert KEY not in done.out + done.err + app.recorded()
+
+    @pytest.mark.parametrize(
+        "name", ["AZURE_ENV_NAME", "COMMUNICATION_SERVICE_ID", "DEAD_LETTER_STORAGE_ACCOUNT_ID"]
+    )
+    def test_missing_environment(self, app: FakeAzure, name: str) -> None:
+        """Without what azd passes it says what is missing."""
+        app.environment[name] = ""
+        done = app.run("postdeploy.py")
+        assert done.code == 1
+        assert f"{name} is not set" in done.err
+        assert app.calls() == []
+
+    def test_wrong_resource(self, app: FakeAzure) -> None:
+        """A name in place of a resource id is refused."""
+        app.environment["COMMUNICATION_SERVICE_ID"] = "contoso"
+        assert app.run("postdeploy.py").code == 1
+        assert app.calls() == []
+
+    def test_no_files_are_left(self, app: FakeAzure, tmp_path: Path) -> None:
+        """The files that parameters are handed over in are deleted."""
+        temporary = tmp_path / "temporary"
+        temporary.mkdir()
+        app.environment["TMPDIR"] = str(temporary)
+        app.answers("eventgrid system-topic list", topic(None))
+        assert app.run("postdeploy.py").code == 0
+        assert list(temporary.iterdir()) == []
+
+
+class TestPushCredential:
+    """Credentials of push services, as Resource Manager expects them."""
+
+    @staticmethod
+    def _decoded(printed: str) -> dict[str, str]:
+        properties: dict[str, str] = json.loads(base64.b64decode(printed))
+        return properties
+
+    @pytest.mark.parametrize(("option", "host"), [((), "api.push"), (("--sandbox",), "api.development.push")])
+    def test_apns(self, fresh: FakeAzure, tmp_path: Path, option: tuple[str, ...], host: str) -> None:
+        """The key is what stands between the lines of the .p8 file."""
+        key = tmp_path / "AuthKey.p8"
+        key.write_text("-----BEGIN PRIVATE KEY-----\nMIGT\nAgEA\n-----END PRIVATE KEY-----\n")
+        options = ("--key-id", "K", "--team-id", "T", "--bundle-id", "com.example.app", *option)
+        done = fresh.run("push_credential.py", "apns", str(key), *options)
+        assert done.code == 0, done.err
+        assert self._decoded(done.out) == {
+            "endpoint": f"https://{host}.apple.com:443/3/device",
+            "keyId": "K",
+            "appId": "T",
+            "appName": "com.example.app",
+            "token": "MIGTAgEA",
+        }
+
+    def test_fcm_v1(self, fresh: FakeAzure, tmp_path: Path) -> None:
+        """Line ends in the key survive, and what is printed needs no quoting anywhere."""
+        account = {"client_email": "a@b", "private_key": "-----\nx\n", "project_id": "p", "type": "service"}
+        file = tmp_path / "account.json"
+        file.write_text(json.dumps(account))
+        done = fresh.run("push_credential.py", "fcmv1", str(file))
+        assert self._decoded(done.out) == {
+            "clientEmail": "a@b",
+            "privateKey": "-----\nx\n",
+            "projectId": "p",
+        }
+        assert not set(done.out.strip()) & set("\"'\\\n $")
+
+    def test_browser(self, fresh: FakeAzure, tmp_path: Path) -> None:
+        """VAPID keys; the private one comes from a file, not from the command line."""
+        key = tmp_path / "key"
+        key.write_text("private\n")
+        options = ("--subject", "mailto:a@b", "--public-key", "public", "--private-key-file", str(key))
+        done = fresh.run("push_credential.py", "browser", *options)
+        assert self._decoded(done.out) == {
+            "subject": "mailto:a@b",
+            "vapidPublicKey": "public",
+            "vapidPrivateKey": "private",
+        }
+
+    @pytest.mark.parametrize("service", ["apns", "fcmv1"])
+    def test_wrong_file(self, fresh: FakeAzure, tmp_path: Path, service: str) -> None:
+        """A wrong file is refused with what it should be, and not quoted."""
+        file = tmp_path / "file"
+        file.write_text(json.dumps({"private_key": KEY}))
+        options = ("--key-id", "K", "--team-id", "T", "--bundle-id", "B") if service == "apns" else ()
+        done = fresh.run("push_credential.py", service, str(file), *options)
+        assert done.code == 1
+        assert "file" in done.err
+        assert KEY not in done.out + done.err
+
+
+def imports(path: Path) -> list[str]:
+    """The modules that a script imports, in order."""
+    nodes = ast.walk(ast.parse(path.read_text()))
+    found = [[each.name for each in node.names] for node in nodes if isinstance(node, ast.Import)]
+    names = [name for each in found for name in each]
+    body = ast.parse(path.read_text()).body
+    return names + [str(node.module) for node in body if isinstance(node, ast.ImportFrom)]
+
+
+class TestScripts:
+    FILES = sorted(SCRIPTS.glob("*.py"))
+
+    @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+    def test_any_python_says_what_it_needs(self, path: Path) -> None:
+        """The oldest Python that azd accepts can read a script, and hears which version it needs."""
+        ast.parse(path.read_text(), feature_version=(3, 7))
+        ours = [name for name in imports(path) if (SCRIPTS / f"{name}.py").exists()]
+        assert path.name == "python_version.py" or ours[0] == "python_version"
+
+    @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+    def test_old_python(self, path: Path) -> None:
+        """A Python that is too old is named, and nothing else of the script is run."""
+        pretend = (
+            "import runpy, sys; sys.version_info = (3, 8, 10); runpy.run_path(sys.argv[1], None, '__main__')"
+        )
+        environment = {"PYTHONPATH": str(SCRIPTS), "PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run(
+            [sys.executable, "-c", pretend, str(path)],
+            env=environment, capture_output=True, text=True, timeout=30, check=False,
+        )  # fmt: skip
+        assert done.returncode == 1
+        assert done.stderr.startswith("This script needs Python 3.9 or newer")
+
+    def test_standard_library_only(self) -> None:
+        """The requirements beside the scripts are empty, so azd installs nothing for them."""
+        lines = (SCRIPTS / "requirements.txt").read_text().splitlines()
+        assert lines
+        assert all(line.startswith("#") for line in lines)
+        ours = {path.stem for path in self.FILES}
+        for path in self.FILES:
+            assert {name.partition(".")[0] for name in imports(path)} <= sys.stdlib_module_names | ours
