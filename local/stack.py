@@ -47,6 +47,8 @@ class StackOptions:
     storage: Path | None = None
     """Directory of the database; `None` for a temporary one."""
     log_level: str = "INFO"
+    host_module: str = "local.host"
+    """What `python -m` runs as a Functions host; tests wrap `local.host`."""
     test_commands: bool = False
     """Allow fail points in the database."""
     on_line: OnLine | None = None
@@ -171,7 +173,9 @@ class Stack:
 
     def start_host(self, port: int = 0) -> Host:
         """Start another host over the same database and hub; the caller closes it."""
-        command = python_module("local.host", "--port", str(port), "--log-level", self.options.log_level)
+        command = python_module(
+            self.options.host_module, "--port", str(port), "--log-level", self.options.log_level
+        )
         child = Child.spawn(
             "host",
             command,

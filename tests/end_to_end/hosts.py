@@ -3,7 +3,6 @@
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 from pymongo.collection import Collection
@@ -25,9 +24,10 @@ def another_host(
     database: EmbeddedDatabase | None = None,
     hub_url: str | None = None,
     log_level: str = "INFO",
+    host_module: str = "local.host",
 ) -> Iterator[Host]:
     """Another host with settings of its own, over the stack's database and hub, with the stack's keys."""
-    options = replace(StackOptions(), settings=settings, on_line=log, log_level=log_level)
+    options = StackOptions(settings=settings, on_line=log, log_level=log_level, host_module=host_module)
     twin = Stack(options)
     twin.keys = stack.keys
     twin.database = database or stack.database

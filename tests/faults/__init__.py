@@ -1,0 +1,54 @@
+"""The fault laboratory: networks, databases and name servers that misbehave on demand, on loopback.
+
+**A TCP proxy** between the app and the hub, or the app and the database::
+
+    with TcpProxy(hub.port) as proxy:   # point ANHHubUrl at http://127.0.0.1:{proxy.port}/…
+        proxy.freeze_existing()         # open connections pass nothing more (no FIN, no RST); new ones work
+        proxy.freeze_all()              # new ones are accepted and stay silent, too
+        proxy.delay(1.1, Direction.TO_CLIENT)   # every chunk of an answer is late
+        proxy.drip(0.3, Direction.TO_CLIENT)    # a byte every 0.3 s
+        proxy.reset_existing()          # RST; close_existing() sends FIN
+        proxy.lose_next_answer()        # the server acts; the client's connection is closed without an answer
+        proxy.refuse_new()              # connection refused
+        proxy.ignore_new()              # connecting times out (Linux)
+        proxy.restore()                 # transparent again; accept_new() and thaw() end single faults
+        proxy.opened, proxy.open        # connections so far, and now
+
+Every method acts at once, from any thread, while connections are open; a `direction` limits it to one
+direction. `delay` and `drip` also apply to new connections. With `TcpProxy(port, tls=context)` the proxy
+terminates TLS: `local.certificates` makes the certificate, `local.hub.server.server_tls` the context.
+
+**A MongoDB proxy** is a TcpProxy that reads the commands::
+
+    with MongoProxy(port_of(database.uri)) as proxy:
+        proxy.lose_answer("insert", collection="CallLedger")   # carried out; the connection is closed
+        proxy.lose_command("update", nth=2)             # never arrives; the connection is closed
+        proxy.swallow_answer("find")                    # carried out; the open connection stays silent
+        proxy.delay_answer("insert", 1.1)               # every answer from now on
+        proxy.answer_error("find", 16500, RetryAfterMs=50)     # never arrives; answered with this error
+        proxy.answer("insert", {"ok": 1.0, "n": 0, "writeErrors": […]})     # answered with this document
+        proxy.commands                                  # [("insert", "CallLedger"), …]
+        mongo_uri(proxy.port)                           # the connection string, like the stack's own
+
+`nth` counts matching commands from the call on, `times` says for how many of them. The fail points of the
+embedded database (`tests.rig.FailPoint`) act inside the server and know most codes too.
+
+**A DNS server** for `mongodb+srv://`::
+
+    with DnsServer() as dns:
+        dns.add_mongodb("cluster.lab.test", proxy.port)
+        dns.set_mode(DnsMode.SERVFAIL)             # or SILENCE, NXDOMAIN, ANSWER; also per record type: "SRV"
+        with dns.as_resolver_of_this_process():    # dnspython and socket.getaddrinfo, not libcurl
+            MongoClient("mongodb+srv://cluster.lab.test/?tls=false")
+        settings = {**dns.environment(), "MongoDbConnectionString": …}
+        another_host(stack, log, settings, host_module="tests.faults.host_with_dns")   # a worker process
+
+`mongodb+srv` implies TLS: write `tls=false` in the connection string, or use a proxy with `tls` for the host
+`server.cluster.lab.test` and `tlsCAFile=`. libcurl resolves names by itself: it does not use this server.
+"""
+
+from local.tcp_proxy import Direction, TcpProxy
+from tests.faults.dns_server import DnsMode, DnsServer
+from tests.faults.mongo_proxy import MongoProxy, mongo_uri, port_of
+
+__all__ = ["Direction", "DnsMode", "DnsServer", "MongoProxy", "TcpProxy", "mongo_uri", "port_of"]
