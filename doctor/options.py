@@ -13,5 +13,12 @@ SettingsOption = Annotated[
         "from standard input. Default: the environment.",
     ),
 ]
+AppOption = Annotated[
+    str | None,
+    typer.Option("--app", metavar="NAME", help="A function app in Azure, which 'az' is asked about."),
+]
+GroupOption = Annotated[
+    str | None, typer.Option("--resource-group", "-g", metavar="GROUP", help="The app's resource group.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 MriArgument = Annotated[str, typer.Argument(metavar="MRI", help="The user, such as 8:acs:...")]

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import typer
 
 from doctor.checks.findings import ExitCode
+from doctor.probes.azure_cli import AzureCliError
 from doctor.probes.database_connection import DatabaseTroubleError
 from doctor.probes.settings_source import UsageError
 from doctor.terminal import Terminal
@@ -42,6 +43,10 @@ def run(command: str, work: Callable[[], Report], *, as_json: bool) -> None:
         report = work()
     except (UsageError, ServiceError) as error:
         _fail(command, ExitCode.USAGE, str(error), "", as_json=as_json)
+    except AzureCliError as error:
+        unanswered = error.unanswered
+        remedy = " ".join((unanswered.remedy, *unanswered.commands))
+        _fail(command, ExitCode.CANNOT_TELL, f"{unanswered.detail.capitalize()}.", remedy, as_json=as_json)
     except DatabaseTroubleError as error:
         _fail(command, ExitCode.CANNOT_TELL, str(error), error.remedy, as_json=as_json)
     else:

@@ -16,7 +16,7 @@ from doctor.checks.findings import Status
 _WIDTH_OF_A_PIPE = 100
 _WIDEST = 120
 
-COLOURS = {Status.PASS: "green", Status.FAIL: "red", Status.CANNOT_TELL: "yellow"}
+COLOURS = {Status.PASS: "green", Status.FAIL: "red", Status.CANNOT_TELL: "yellow", Status.NOTE: "cyan"}
 
 
 def tolerate_any_character() -> None:

@@ -1,22 +1,21 @@
 """Arguments of commands, checked: settings that can be used, and a user who can have devices."""
 
-from collections.abc import Mapping
-
 from doctor.checks.findings import Status
 from doctor.checks.identifiers import pasted
 from doctor.checks.settings_checks import check_settings
+from doctor.probes.app_settings import AppSettings
 from doctor.probes.settings_source import UsageError
 from models.identity import Identity
 from settings import Settings
 
 
-def usable_settings(values: Mapping[str, str]) -> Settings:
+def usable_settings(loaded: AppSettings) -> Settings:
     """The settings.
 
     Raises:
         UsageError: they cannot be used; it lists every one to correct.
     """
-    settings, checks = check_settings(values)
+    settings, checks = check_settings(loaded.values, loaded.unresolved)
     if settings is None:
         wrong = "; ".join(f"{c.name}: {c.detail}" for c in checks if c.status is Status.FAIL)
         raise UsageError(f"Settings to correct: {wrong}. 'check' says what to do.")

@@ -11,6 +11,8 @@ class Status(StrEnum):
     PASS = "pass"  # noqa: S105 - no password
     FAIL = "fail"
     CANNOT_TELL = "cannot tell"
+    NOTE = "note"
+    """Known, and right or wrong depending on what is intended; it does not decide the exit code."""
 
 
 class ExitCode(IntEnum):
@@ -67,6 +69,10 @@ class Area:
     def failed(self, name: str, detail: str, remedy: str, *commands: str) -> Check:
         """A check that fails, and what to do."""
         return Check(self.name, name, Status.FAIL, detail, remedy, commands)
+
+    def note(self, name: str, detail: str, remedy: str = "", *commands: str) -> Check:
+        """Something to know that may be intended."""
+        return Check(self.name, name, Status.NOTE, detail, remedy, commands, counts=False)
 
     def unknown(self, name: str, detail: str, remedy: str = "", *commands: str, counts: bool = True) -> Check:
         """A check whose answer is not known."""

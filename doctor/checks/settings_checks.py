@@ -1,8 +1,10 @@
 """The settings: complete, well formed, and consistent."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
+from doctor.checks.azure import Unanswered
 from doctor.checks.findings import Area, Check
 from models import known_causes
 from models.access import AccessSettings, read_access
@@ -22,9 +24,16 @@ KNOWN_API_VERSIONS = frozenset({"2015-01", "2015-04", "2016-07", "2020-06"})
 _SAMPLE = "see local.settings.sample.json"
 
 
-def check_settings(values: Mapping[str, str]) -> tuple[Settings | None, list[Check]]:
-    """The settings, None where they cannot be used, and the checks on them."""
-    references = _references(values)
+def check_settings(
+    values: Mapping[str, str], unresolved: Mapping[str, Unanswered] = MappingProxyType({})
+) -> tuple[Settings | None, list[Check]]:
+    """The settings, None where they cannot be used, and the checks on them.
+
+    Args:
+        values: the settings by name.
+        unresolved: why a Key Vault reference among them could not be resolved.
+    """
+    references = _references(values, unresolved)
     if references:
         return None, references
     try:
@@ -41,18 +50,21 @@ def check_settings(values: Mapping[str, str]) -> tuple[Settings | None, list[Che
     ]
 
 
-def _references(values: Mapping[str, str]) -> list[Check]:
+def _references(values: Mapping[str, str], unresolved: Mapping[str, Unanswered]) -> list[Check]:
     ours = {name.lower() for name in setting_names()}
     return [
-        AREA.failed(
-            name,
-            "it is a Key Vault reference, which this machine does not resolve",
-            "Let the doctor fetch the value with 'az', by --app and --resource-group instead of --settings, "
-            "or set the value itself.",
-        )
+        _reference(name, unresolved.get(name))
         for name, value in values.items()
         if name.lower() in ours and is_key_vault_reference(value)
     ]
+
+
+def _reference(name: str, why: Unanswered | None) -> Check:
+    if why is None:
+        cause = known_causes.KEY_VAULT_REFERENCE
+        return AREA.failed(name, cause.problem, cause.remedy)
+    detail = f"it is a Key Vault reference that cannot be resolved from here: {why.detail}"
+    return AREA.failed(name, detail, why.remedy, *why.commands)
 
 
 def _wrong(name: str, detail: str, values: Mapping[str, str]) -> Check:

@@ -12,10 +12,10 @@ from doctor.call_output import call_as_json, show_call
 from doctor.checks.call_summaries import CallSummary, summarize_call
 from doctor.checks.findings import ExitCode, exit_code
 from doctor.checks.identifiers import pasted
-from doctor.options import JsonOption, SettingsOption
+from doctor.options import AppOption, GroupOption, JsonOption, SettingsOption
+from doctor.probes.app_settings import SettingsSource, load_settings
 from doctor.probes.database_connection import Document, connected
 from doctor.probes.records import Records
-from doctor.probes.settings_source import read_settings
 from doctor.report import Report, run
 from doctor.terminal import Terminal
 from doctor.usable import usable_settings
@@ -29,12 +29,14 @@ def register(app: typer.Typer) -> None:
         name: Annotated[str, typer.Argument(metavar="ID", help="The correlation id, or the event's id.")],
         *,
         settings: SettingsOption = None,
+        app: AppOption = None,
+        resource_group: GroupOption = None,
         as_json: JsonOption = False,
     ) -> None:
         """Show what became of a call of the last day, device by device."""
 
         def work() -> Report:
-            known = usable_settings(read_settings(settings, os.environ))
+            known = usable_settings(load_settings(SettingsSource(settings, app, resource_group), os.environ))
             with connected(known) as client:
                 records = Records(client, known.database_name)
                 return CallReport(pasted(name), calls_named(records, pasted(name)))

@@ -1,26 +1,29 @@
 """`check`: looks at everything that can be wrong with a configuration."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import requests
 import typer
 
+from doctor.checks.azure import Deployment
 from doctor.checks.clock_checks import check_clock
 from doctor.checks.database_checks import check_database, check_trouble
+from doctor.checks.deployment_checks import answered, check_deployment
 from doctor.checks.findings import Check, ExitCode, Status, exit_code_of
 from doctor.checks.hub_checks import HubAnswer, check_hub
 from doctor.checks.manual_checks import places_to_look
 from doctor.checks.oidc_checks import check_oidc
 from doctor.checks.settings_checks import check_settings
-from doctor.options import JsonOption, SettingsOption
+from doctor.options import AppOption, GroupOption, JsonOption, SettingsOption
+from doctor.probes.app_settings import AppSettings, SettingsSource, load_settings
 from doctor.probes.database_connection import DatabaseTroubleError, connected
 from doctor.probes.database_probe import DatabaseProbe
 from doctor.probes.hub_probe import HubProbe
 from doctor.probes.oidc_probe import OidcProbe
-from doctor.probes.settings_source import read_settings
 from doctor.report import Report, run
 from doctor.terminal import Terminal
 from models.access import OidcSettings, read_access
@@ -34,9 +37,11 @@ def register(app: typer.Typer) -> None:
         epilog="Examples: 'check --settings local.settings.json'; 'az functionapp config appsettings list -g "
         "GROUP -n APP | call-push-doctor check --settings -'."
     )
-    def check(
+    def check(  # noqa: PLR0913 - one for each option
         *,
         settings: SettingsOption = None,
+        app: AppOption = None,
+        resource_group: GroupOption = None,
         as_json: JsonOption = False,
         create_indexes: Annotated[
             bool, typer.Option("--create-indexes", help="Make the indexes that the app makes on first use.")
@@ -49,8 +54,8 @@ def register(app: typer.Typer) -> None:
         """
 
         def work() -> Report:
-            values = read_settings(settings, os.environ)
-            return CheckReport(run_checks(values, create_indexes=create_indexes), show_passed=everything)
+            loaded = load_settings(SettingsSource(settings, app, resource_group), os.environ)
+            return CheckReport(run_checks(loaded, create_indexes=create_indexes), show_passed=everything)
 
         run("check", work, as_json=as_json)
 
@@ -69,21 +74,33 @@ class Checks:
         return exit_code_of(self.checks) if self.usable else ExitCode.USAGE
 
 
-def run_checks(values: Mapping[str, str], *, create_indexes: bool = False) -> Checks:
-    """Look at everything; with settings that cannot be used, at the settings alone.
+def run_checks(loaded: AppSettings, *, create_indexes: bool = False) -> Checks:
+    """Look at everything; with settings that cannot be used, at the settings and at Azure alone.
 
     Args:
-        values: the settings by name.
+        loaded: the settings.
         create_indexes: make the indexes that the app makes on first use.
     """
-    settings, checks = check_settings(values)
+    settings, checks = check_settings(loaded.values, loaded.unresolved)
+    deployment = _deployment(loaded, settings)
+    if deployment is not None:
+        checks += check_deployment(deployment)
     if settings is None:
         return Checks(checks, usable=False)
     with requests.Session() as session:
         checks += _hub(settings, session)
         checks += _database(settings, create_indexes=create_indexes)
-        checks += _sign_in(read_access(values).oidc, session)
-    return Checks([*checks, *places_to_look()], usable=True)
+        checks += _sign_in(read_access(loaded.values).oidc, session)
+    known = frozenset[str]() if deployment is None else answered(deployment)
+    return Checks([*checks, *places_to_look(known)], usable=True)
+
+
+def _deployment(loaded: AppSettings, settings: Settings | None) -> Deployment | None:
+    if loaded.deployment is None:
+        return None
+    namespace = None if settings is None else settings.hub_connection.host.partition(".")[0]
+    name = None if settings is None else settings.hub_name
+    return loaded.deployment.ask(namespace, name, datetime.now(UTC))
 
 
 def _hub(settings: Settings, session: requests.Session) -> list[Check]:
@@ -150,7 +167,7 @@ class CheckReport:
         """What failed first, then what is not known, then how many checks passed."""
         by_status = {status: [c for c in self.found.checks if c.status is status] for status in Status}
         by_status[Status.CANNOT_TELL].sort(key=lambda check: not check.counts)
-        for status in (Status.FAIL, Status.CANNOT_TELL):
+        for status in (Status.FAIL, Status.CANNOT_TELL, Status.NOTE):
             for check in by_status[status]:
                 _show(terminal, check)
         passed = by_status[Status.PASS]

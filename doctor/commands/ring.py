@@ -14,10 +14,11 @@ from doctor.checks.call_summaries import CallSummary
 from doctor.checks.findings import ExitCode, exit_code
 from doctor.commands.call import calls_named
 from doctor.commands.user import devices_of
-from doctor.options import JsonOption, MriArgument, SettingsOption
+from doctor.options import AppOption, GroupOption, JsonOption, MriArgument, SettingsOption
+from doctor.probes.app_settings import SettingsSource, load_settings
 from doctor.probes.database_connection import connected
 from doctor.probes.records import Records
-from doctor.probes.settings_source import UsageError, read_settings
+from doctor.probes.settings_source import UsageError
 from doctor.report import Report, run
 from doctor.synthetic_call import NOTHING_TO_RING, WARNING, Deliveries, deliver, synthetic_call
 from doctor.terminal import Terminal
@@ -29,10 +30,12 @@ def register(app: typer.Typer) -> None:
     """Add the command."""
 
     @app.command(epilog="Example: 'ring 8:acs:0000-1111_2222-3333 --settings local.settings.json'.")
-    def ring(
+    def ring(  # noqa: PLR0913 - one for each option
         mri: MriArgument,
         *,
         settings: SettingsOption = None,
+        app: AppOption = None,
+        resource_group: GroupOption = None,
         as_json: JsonOption = False,
         yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     ) -> None:
@@ -43,8 +46,8 @@ def register(app: typer.Typer) -> None:
 
         def work() -> Report:
             acs_mri = user_mri(mri)
-            values = read_settings(settings, os.environ)
-            return _ring(acs_mri, values, usable_settings(values), yes=yes)
+            loaded = load_settings(SettingsSource(settings, app, resource_group), os.environ)
+            return _ring(acs_mri, loaded.values, usable_settings(loaded), yes=yes)
 
         run("ring", work, as_json=as_json)
 

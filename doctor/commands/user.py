@@ -11,10 +11,10 @@ import typer
 from common.telemetry import fingerprint
 from doctor.checks.device_summaries import DeviceState, DeviceSummary, summarize_devices
 from doctor.checks.findings import ExitCode
-from doctor.options import JsonOption, MriArgument, SettingsOption
+from doctor.options import AppOption, GroupOption, JsonOption, MriArgument, SettingsOption
+from doctor.probes.app_settings import SettingsSource, load_settings
 from doctor.probes.database_connection import connected
 from doctor.probes.records import Records
-from doctor.probes.settings_source import read_settings
 from doctor.report import Report, run
 from doctor.terminal import Terminal
 from doctor.usable import usable_settings, user_mri
@@ -25,12 +25,19 @@ def register(app: typer.Typer) -> None:
     """Add the command."""
 
     @app.command(epilog="Example: 'user 8:acs:0000-1111_2222-3333 --settings local.settings.json'.")
-    def user(mri: MriArgument, *, settings: SettingsOption = None, as_json: JsonOption = False) -> None:
+    def user(
+        mri: MriArgument,
+        *,
+        settings: SettingsOption = None,
+        app: AppOption = None,
+        resource_group: GroupOption = None,
+        as_json: JsonOption = False,
+    ) -> None:
         """Show a user's devices, and what became of the last push to each; tokens as fingerprints."""
 
         def work() -> Report:
             acs_mri = user_mri(mri)
-            known = usable_settings(read_settings(settings, os.environ))
+            known = usable_settings(load_settings(SettingsSource(settings, app, resource_group), os.environ))
             with connected(known) as client:
                 return UserReport(acs_mri, devices_of(Records(client, known.database_name), acs_mri))
 

@@ -72,9 +72,9 @@ def parse_settings(text: str, name: str) -> Mapping[str, str]:
     if isinstance(document, dict):
         values = document.get("Values", document.get("properties"))
         if isinstance(values, dict):
-            return _texts(values)
+            return texts(values)
     if isinstance(document, list) and all(isinstance(each, dict) and "name" in each for each in document):
-        return _texts({each["name"]: each.get("value") for each in document})
+        return texts({each["name"]: each.get("value") for each in document})
     raise UsageError(
         f"{name} is neither a local.settings.json, with its 'Values', nor the output of 'az functionapp "
         "config appsettings list'. Add --output json to that command."
@@ -95,7 +95,8 @@ def _json(text: str, name: str) -> object:
         ) from None
 
 
-def _texts(values: Mapping[str, object]) -> Mapping[str, str]:
+def texts(values: Mapping[str, object]) -> Mapping[str, str]:
+    """The values as the environment would have them; those that are null are left out."""
     return {
         str(name): value if isinstance(value, str) else json.dumps(value)
         for name, value in values.items()

@@ -13,8 +13,9 @@ from pymongo.errors import OperationFailure
 from doctor.checks.clock_checks import check_clock
 from doctor.checks.database_checks import check_database
 from doctor.checks.findings import Check, Status
-from doctor.commands.check import run_checks
+from doctor.commands.check import Checks, run_checks
 from doctor.probes import database_connection
+from doctor.probes.app_settings import AppSettings
 from doctor.probes.database_connection import DatabaseTroubleError, refused
 from doctor.probes.database_probe import DatabaseProbe, is_cosmos_ru_host
 from local.database import EmbeddedDatabase
@@ -311,6 +312,10 @@ class TestTrouble:
         assert trouble.value.remedy
 
 
+def checked(values: Mapping[str, str]) -> Checks:
+    return run_checks(AppSettings(values, {}, None))
+
+
 class TestWholeCheck:
     """`check` over settings, with a hub that is well."""
 
@@ -323,7 +328,7 @@ class TestWholeCheck:
         """A database that is not there fails; the rest is looked at all the same."""
         monkeypatch.setattr(database_connection, "CONNECT_SECONDS", 0.3)
         uri = "mongodb://someone:hidden@127.0.0.1:1/?directConnection=true"
-        found = run_checks({**values, "MongoDbConnectionString": uri})
+        found = checked({**values, "MongoDbConnectionString": uri})
         by_name = {(check.area, check.name): check for check in found.checks}
         assert found.exit_code == 1
         assert by_name["database", "reachable"].status is FAIL
@@ -332,7 +337,7 @@ class TestWholeCheck:
 
     def test_unusable_connection_string(self, values: dict[str, str]) -> None:
         """A connection string that no client takes is no crash, and is not quoted."""
-        found = run_checks({**values, "MongoDbConnectionString": "mongodb://h:hidden/?x"})
+        found = checked({**values, "MongoDbConnectionString": "mongodb://h:hidden/?x"})
         assert found.exit_code == 1
         assert any(check.area == "database" and check.status is FAIL for check in found.checks)
         assert "hidden" not in str(found.checks)
@@ -340,27 +345,27 @@ class TestWholeCheck:
     def test_old_server(self, values: dict[str, str]) -> None:
         """A server that is too old for the driver is called that, with both versions."""
         with old_mongodb(8) as uri:
-            found = run_checks({**values, "MongoDbConnectionString": uri})
+            found = checked({**values, "MongoDbConnectionString": uri})
         (failed,) = [check for check in found.checks if check.status is FAIL]
         assert "it is MongoDB 4.2, and 4.4 is needed" in failed.detail
 
     def test_certificate_file(self, values: dict[str, str]) -> None:
         """A certificate file that cannot be read is named as such, without a traceback."""
         uri = f"{values['MongoDbConnectionString']}&tls=true&tlsCAFile=/nonexistent/ca.pem"
-        found = run_checks({**values, "MongoDbConnectionString": uri})
+        found = checked({**values, "MongoDbConnectionString": uri})
         (failed,) = [check for check in found.checks if check.status is FAIL]
         assert "tlsCAFile" in failed.detail
 
     def test_unknown_host(self, values: dict[str, str]) -> None:
         """A host name that cannot be looked up is told apart from a server that is down."""
         uri = "mongodb://no-such-host.invalid/?directConnection=true&serverSelectionTimeoutMS=300"
-        found = run_checks({**values, "MongoDbConnectionString": uri})
+        found = checked({**values, "MongoDbConnectionString": uri})
         (failed,) = [check for check in found.checks if check.status is FAIL]
         assert "host name" in failed.detail
 
     def test_half_a_sign_in(self, values: dict[str, str]) -> None:
         """A sign-in that is half configured fails; calls ring all the same, so the rest is looked at."""
-        found = run_checks({**values, "RegistrarAccess": "oidc"})
+        found = checked({**values, "RegistrarAccess": "oidc"})
         assert found.exit_code == 1
         assert {check.name for check in found.checks if check.status is FAIL} == {
             "OidcIssuer",
@@ -370,6 +375,6 @@ class TestWholeCheck:
     def test_unreachable_issuer(self, values: dict[str, str]) -> None:
         """An issuer that does not answer fails."""
         oidc = {"RegistrarAccess": "oidc", "OidcIssuer": "http://127.0.0.1:1", "OidcAudience": "calls"}
-        found = run_checks({**values, **oidc})
+        found = checked({**values, **oidc})
         assert found.exit_code == 1
         assert [check.area for check in found.checks if check.status is FAIL] == ["sign-in"]
