@@ -62,6 +62,15 @@ param vnetEnabled bool = false
 @description('True makes an Azure DocumentDB cluster; false needs mongoDbConnectionString at the first deployment.')
 param createDatabase bool = true
 
+// The default is 'identity' as soon as the app's release signs in that way; docs/deployment.md has the steps.
+@allowed(['password', 'identity'])
+@description('How the app signs in to a database that this deployment makes.')
+param databaseSignIn string = 'password'
+
+@allowed(['readWrite', 'root'])
+@description('Role of the app in the database when it signs in with its identity; root is the fallback.')
+param databaseRole string = 'readWrite'
+
 @description('True reuses the administrator password in the key vault; false makes a new one.')
 param keepDatabaseAdministrator bool = false
 
@@ -148,6 +157,9 @@ var trial = profile == 'trial'
 var vaultName = 'kv-${token}'
 var hubNamespace = empty(notificationHubNamespace) ? 'ntfns-${token}' : notificationHubNamespace
 var hubGroupName = empty(notificationHubResourceGroup) ? group.name : notificationHubResourceGroup
+var byIdentity = createDatabase && databaseSignIn == 'identity'
+var newHost = createDatabase && !keepDatabaseAdministrator ? newDatabase!.outputs.host : ''
+var keptHost = createDatabase && keepDatabaseAdministrator ? keptDatabase!.outputs.host : ''
 var clusterName = 'mongo-${token}'
 var clusterType = 'Microsoft.DocumentDB/mongoClusters'
 var clusterId = resourceId(subscription().subscriptionId, group.name, clusterType, clusterName)
@@ -291,6 +303,9 @@ module newDatabase 'modules/database.bicep' = if (createDatabase && !keepDatabas
     administratorPassword: databasePassword
     vaultName: vault.outputs.name
     appPrincipalId: identity.outputs.principalId
+    appSignIn: databaseSignIn
+    appRole: databaseRole
+    databaseName: settings.?DbName ?? 'calling'
     workspaceId: monitoring.outputs.workspaceId
     privateOnly: vnetEnabled
   }
@@ -309,6 +324,9 @@ module keptDatabase 'modules/database.bicep' = if (createDatabase && keepDatabas
     administratorPassword: keptVault.getSecret('mongodb-administrator-password')
     vaultName: vault.outputs.name
     appPrincipalId: identity.outputs.principalId
+    appSignIn: databaseSignIn
+    appRole: databaseRole
+    databaseName: settings.?DbName ?? 'calling'
     workspaceId: monitoring.outputs.workspaceId
     privateOnly: vnetEnabled
   }
@@ -384,6 +402,7 @@ module app 'modules/function-app.bicep' = {
     deploymentContainer: storage.outputs.deploymentContainer
     vaultUri: vault.outputs.uri
     applicationInsightsConnectionString: monitoring.outputs.connectionString
+    databaseHost: byIdentity ? '${newHost}${keptHost}' : ''
     hubName: notificationHubName
     subnetId: vnetEnabled ? network!.outputs.appSubnetId : ''
     alwaysReadyInstances: chosenAlwaysReady

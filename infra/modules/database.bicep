@@ -7,6 +7,14 @@ param highAvailability string
 param storageGb int
 param vaultName string
 param appPrincipalId string
+
+@description('identity: the app becomes a user of the cluster. password: it gets the connection string by the vault.')
+param appSignIn string
+
+@description('readWrite on the database of the app, or root on all.')
+param appRole string
+
+param databaseName string
 param workspaceId string
 
 @description('True closes the cluster to everything but private endpoints.')
@@ -26,12 +34,32 @@ resource cluster 'Microsoft.DocumentDB/mongoClusters@2025-09-01' = {
       userName: administrator
       password: administratorPassword
     }
+    // The administrator stays for emergencies; its password is in the vault, where the app cannot read it.
+    authConfig: { allowedModes: ['NativeAuth', 'MicrosoftEntraID'] }
     serverVersion: '8.0'
     compute: { tier: tier }
     storage: { sizeGb: storageGb }
     sharding: { shardCount: 1 }
     highAvailability: { targetMode: highAvailability }
     publicNetworkAccess: privateOnly ? 'Disabled' : 'Enabled'
+  }
+}
+
+// A user of the cluster is named after the principal (object) id of its identity.
+resource app 'Microsoft.DocumentDB/mongoClusters/users@2025-09-01' = if (appSignIn == 'identity') {
+  parent: cluster
+  name: appPrincipalId
+  properties: {
+    identityProvider: {
+      type: 'MicrosoftEntraID'
+      properties: { principalType: 'servicePrincipal' }
+    }
+    roles: [
+      {
+        db: appRole == 'root' ? 'admin' : databaseName
+        role: appRole
+      }
+    ]
   }
 }
 
@@ -61,7 +89,8 @@ resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' 
 }
 
 // The cluster names its address; user and password stand there as placeholders.
-var withUser = replace(cluster.properties.connectionString, '<user>', administrator)
+var template = cluster.properties.connectionString
+var withUser = replace(template, '<user>', administrator)
 
 module password 'secret.bicep' = {
   name: 'database-password'
@@ -72,7 +101,7 @@ module password 'secret.bicep' = {
   }
 }
 
-module connectionString 'secret.bicep' = {
+module connectionString 'secret.bicep' = if (appSignIn == 'password') {
   name: 'database-connection-string'
   params: {
     vaultName: vaultName
@@ -81,3 +110,5 @@ module connectionString 'secret.bicep' = {
     readerPrincipalId: appPrincipalId
   }
 }
+
+output host string = split(split(template, '@')[1], '/')[0]

@@ -11,6 +11,9 @@ param vaultUri string
 param applicationInsightsConnectionString string
 param hubName string
 
+@description('Of the cluster that the app signs in to with its identity; empty for a connection string in the vault.')
+param databaseHost string
+
 @description('App settings that differ from the defaults below, by name.')
 param overrides object
 
@@ -55,6 +58,11 @@ var defaults = {
   MongoDbOperationTimeoutSeconds: '3'
 }
 
+var databaseByPassword = '@Microsoft.KeyVault(SecretUri=${vaultUri}secrets/mongodb-connection-string)'
+// No secret: the app asks for a token. It is Azure's own connection string with another mechanism and no user.
+var signIn = 'authMechanism=MONGODB-OIDC&retrywrites=false&maxIdleTimeMS=120000'
+var databaseByIdentity = 'mongodb+srv://${databaseHost}/?tls=true&${signIn}'
+
 // What cannot be overridden. Key Vault references without a version follow the secret when it changes.
 var fixed = {
   // By address, since the suffix of the name differs between clouds.
@@ -62,6 +70,8 @@ var fixed = {
   AzureWebJobsStorage__tableServiceUri: storage.properties.primaryEndpoints.table
   AzureWebJobsStorage__credential: 'managedidentity'
   AzureWebJobsStorage__clientId: identityClientId
+  // The identity that the app itself asks for tokens with.
+  AZURE_CLIENT_ID: identityClientId
   APPLICATIONINSIGHTS_CONNECTION_STRING: applicationInsightsConnectionString
   APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identityClientId};Authorization=AAD'
   // Bytes. Acts before routing, on deliveries of Event Grid too: events have up to 1 MB, and Event Grid does not
@@ -70,7 +80,7 @@ var fixed = {
   ANHHubName: hubName
   ANHHubConnectionString: '@Microsoft.KeyVault(SecretUri=${vaultUri}secrets/hub-connection-string)'
   ANHHubConnectionStringSecondary: '@Microsoft.KeyVault(SecretUri=${vaultUri}secrets/hub-connection-string-secondary)'
-  MongoDbConnectionString: '@Microsoft.KeyVault(SecretUri=${vaultUri}secrets/mongodb-connection-string)'
+  MongoDbConnectionString: empty(databaseHost) ? databaseByPassword : databaseByIdentity
 }
 
 var calls = {

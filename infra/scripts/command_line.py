@@ -164,16 +164,16 @@ class Az:
 
 
 class Azd:
-    """The environment of azd that a hook runs in."""
+    """One environment of azd."""
 
     def __init__(self, environment: str) -> None:
-        """Find the executable.
+        """Find the executable. An empty name means azd's default environment.
 
         Raises:
             StopError: it is not installed.
         """
         self._executable = find("azd", "https://aka.ms/azd")
-        self._environment = environment
+        self._chosen = ["--environment", environment] if environment else []
 
     def set(self, name: str, value: str) -> None:
         """Keep a value in the environment; azd reads it when the hook has ended.
@@ -181,4 +181,12 @@ class Azd:
         Raises:
             CommandError: it failed.
         """
-        run(self._executable, "env", "set", name, value, "--environment", self._environment)
+        run(self._executable, "env", "set", name, value, *self._chosen)
+
+    def get(self, name: str) -> str:
+        """A value of the environment.
+
+        Raises:
+            CommandError: it is not there.
+        """
+        return run(self._executable, "env", "get-value", name, *self._chosen).strip()

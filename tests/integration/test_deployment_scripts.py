@@ -553,6 +553,144 @@ class TestPushCredential:
         assert KEY not in done.out + done.err
 
 
+IDENTITY = "33333333-3333-3333-3333-333333333333"
+VAULT = f"{GROUP}/providers/Microsoft.KeyVault/vaults/kv-abc"
+BY_IDENTITY = "mongodb+srv://mongo.example/?tls=true&authMechanism=MONGODB-OIDC"
+BY_PASSWORD = (
+    "@Microsoft.KeyVault(SecretUri=https://kv-abc.vault.azure.net/secrets/mongodb-connection-string)"
+)
+
+
+def assignment(
+    scope: str, principal: str = IDENTITY, role: str = "4633458b-17de-408a-b874-0445c86b69e6"
+) -> Any:
+    """A role assignment, as az lists it."""
+    return {
+        "id": f"{scope}/providers/Microsoft.Authorization/roleAssignments/{principal}",
+        "scope": scope,
+        "principalId": principal,
+        "principalName": f"name of {principal}",
+        "roleDefinitionId": f"/subscriptions/x/providers/Microsoft.Authorization/roleDefinitions/{role}",
+    }
+
+
+class TestRemovePassword:
+    """The last step of the upgrade to a database without a password."""
+
+    @pytest.fixture
+    def upgraded(self, tmp_path: Path) -> FakeAzure:
+        """The app signs in with its identity; everything of the older deployment is still there."""
+        azure = FakeAzure(tmp_path)
+        for name, value in {
+            "AZURE_SUBSCRIPTION_ID": SUBSCRIPTION,
+            "AZURE_RESOURCE_GROUP": "rg-prod",
+            "AZURE_FUNCTION_APP_NAME": "func-prod",
+            "AZURE_KEY_VAULT_NAME": "kv-abc",
+        }.items():
+            azure.answers(f"env get-value {name}", value)
+        identities = {"id": {"principalId": IDENTITY, "clientId": "c"}}
+        azure.answers("functionapp identity show", {"userAssignedIdentities": identities})
+        self.signs_in(azure, BY_IDENTITY)
+        azure.answers(f"role assignment list {VAULT}", [assignment(VAULT)])
+        for secret in ("hub-connection-string", "mongodb-connection-string"):
+            scope = f"{VAULT}/secrets/{secret}"
+            azure.answers(f"role assignment list {scope}", [assignment(scope)])
+        secrets = page("mongodb-connection-string", "mongodb-administrator-password", "hub-connection-string")
+        azure.answers(f"rest {VAULTS}/kv-abc/secrets", secrets)
+        azure.answers("keyvault secret delete")
+        azure.answers("role assignment delete")
+        return azure
+
+    @staticmethod
+    def signs_in(azure: FakeAzure, connection: str) -> None:
+        settings = [
+            {"name": "MongoDbConnectionString", "value": connection},
+            {"name": "Other", "value": KEY},
+        ]
+        azure.answers("functionapp config appsettings list", settings)
+
+    @staticmethod
+    def deleted(azure: FakeAzure) -> list[str]:
+        """Ids of the assignments, and names of the secrets, that were deleted."""
+        return [
+            call.option("--ids" if "role" in call.arguments else "--name") for call in azure.calls("delete")
+        ]
+
+    def test_all(self, upgraded: FakeAzure) -> None:
+        """Secret and roles go; the administrator's password and the hub's keys stay."""
+        done = upgraded.run("remove_password.py", "--yes")
+        assert done.code == 0, done.err
+        assert self.deleted(upgraded) == [
+            "mongodb-connection-string",
+            assignment(VAULT)["id"],
+            assignment(f"{VAULT}/secrets/mongodb-connection-string")["id"],
+        ]
+        assert KEY not in done.out + done.err
+
+    def test_it_asks_first(self, upgraded: FakeAzure) -> None:
+        """Without a terminal to ask in, it says what it would delete and deletes nothing."""
+        done = upgraded.run("remove_password.py")
+        assert done.code == 1
+        assert f"the app's role Key Vault Secrets User on {VAULT}" in done.out
+        assert "the secret mongodb-connection-string" in done.out
+        assert "Nothing was deleted" in done.err
+        assert self.deleted(upgraded) == []
+
+    def test_still_with_a_password(self, upgraded: FakeAzure) -> None:
+        """While the app needs the connection string, only the role on the whole vault goes."""
+        self.signs_in(upgraded, BY_PASSWORD)
+        assert upgraded.run("remove_password.py", "--yes").code == 0
+        assert self.deleted(upgraded) == [assignment(VAULT)["id"]]
+
+    def test_before_the_upgrade(self, upgraded: FakeAzure) -> None:
+        """Where the role on the vault is the only one, the app would lose its secrets: nothing is deleted."""
+        upgraded.answers(f"role assignment list {VAULT}/secrets/hub-connection-string", [])
+        done = upgraded.run("remove_password.py", "--yes")
+        assert done.code == 1
+        assert "azd provision" in done.err
+        assert self.deleted(upgraded) == []
+
+    def test_others_keep_their_roles(self, upgraded: FakeAzure) -> None:
+        """People who read the vault are named and left alone; so are other roles and other scopes."""
+        upgraded.answers(
+            f"role assignment list {VAULT}",
+            [
+                assignment(VAULT, "person"),
+                assignment(VAULT, role="00482a5a-887f-4fb3-b363-3b7fe8e74483"),
+                assignment(GROUP),
+            ],
+        )
+        done = upgraded.run("remove_password.py", "--yes")
+        assert done.code == 0
+        assert "name of person" in done.err
+        assert assignment(VAULT, "person")["id"] not in self.deleted(upgraded)
+        assert len(self.deleted(upgraded)) == 2
+
+    def test_twice(self, upgraded: FakeAzure) -> None:
+        """When all is gone, there is nothing to do and nothing to ask."""
+        upgraded.answers(f"role assignment list {VAULT}", [])
+        upgraded.answers(f"role assignment list {VAULT}/secrets/mongodb-connection-string", [])
+        upgraded.answers(f"rest {VAULTS}/kv-abc/secrets", page("hub-connection-string"))
+        done = upgraded.run("remove_password.py")
+        assert (done.code, self.deleted(upgraded)) == (0, [])
+
+    def test_no_right(self, upgraded: FakeAzure) -> None:
+        """Without the right to delete the secret, the command that gives it is named."""
+        upgraded.answers("keyvault secret delete", failures=ALWAYS, error="ERROR: (Forbidden) Caller is not")
+        done = upgraded.run("remove_password.py", "--yes")
+        assert done.code == 1
+        assert "az role assignment create" in done.err
+        assert self.deleted(upgraded) == ["mongodb-connection-string"]
+
+    def test_no_deployment(self, upgraded: FakeAzure) -> None:
+        """Without a deployment in azd's environment nothing is asked of Azure."""
+        upgraded.answers("env get-value", failures=ALWAYS, error="ERROR: key not found")
+        done = upgraded.run("remove_password.py", "--yes")
+        assert done.code == 1
+        assert "azd provision" in done.err
+        assert not upgraded.calls("functionapp")
+
+
 def imports(path: Path) -> list[str]:
     """The modules that a script imports, in order."""
     nodes = ast.walk(ast.parse(path.read_text()))

@@ -24,6 +24,7 @@ PLATFORM = {
     "AzureWebJobsStorage__tableServiceUri",
     "AzureWebJobsStorage__credential",
     "AzureWebJobsStorage__clientId",
+    "AZURE_CLIENT_ID",
     "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
 }
 """What only Azure needs: access by the identity."""
@@ -63,13 +64,51 @@ class TestSettings:
 
     def test_secrets_are_references(self) -> None:
         """What is secret comes from the key vault; nothing else in the settings is secret."""
-        fixed = variable("fixed")
-        references = {name for name, value in fixed.items() if "@Microsoft.KeyVault(" in str(value)}
+        choices = {name: list(app().choices(value)) for name, value in variable("fixed").items()}
+        references = {name for name in choices if "@Microsoft.KeyVault(" in str(choices[name])}
         assert references == SECRETS
         for name in references:
             assert re.fullmatch(
-                r"@Microsoft\.KeyVault\(SecretUri=\$\{vaultUri\}secrets/[a-z-]+\)", fixed[name]
+                r"@Microsoft\.KeyVault\(SecretUri=\$\{vaultUri\}secrets/[a-z-]+\)", str(choices[name][0])
             )
+
+    def test_the_database_without_a_password(self) -> None:
+        """With the app's identity the connection string is plain text, and holds no user and no password."""
+        reference, by_identity = app().choices(variable("fixed")["MongoDbConnectionString"])
+        assert "secrets/mongodb-connection-string" in str(reference)
+        text = str(by_identity).replace("${databaseHost}", "mongo-x.example.net")
+        text = text.replace("${signIn}", str(variable("signIn")))
+        assert text == (
+            "mongodb+srv://mongo-x.example.net/?tls=true&authMechanism=MONGODB-OIDC"
+            "&retrywrites=false&maxIdleTimeMS=120000"
+        )
+        assert variable("fixed")["AZURE_CLIENT_ID"] == "identityClientId"
+        assert f"settings.?DbName ?? '{sample()['DbName']}'" in main().source
+
+    def test_only_the_app_reads_what_it_needs(self) -> None:
+        """The app may read three secrets. The administrator's password is not one of them."""
+        readers = set()
+        for path in INFRA.rglob("*.bicep"):
+            for module in BicepFile.read(path).modules:
+                if "readerPrincipalId" in module.config.get("params", {}):
+                    readers.add(module.config["params"]["name"])
+        assert readers == {
+            "hub-connection-string",
+            "hub-connection-string-secondary",
+            "mongodb-connection-string",
+        }
+
+    def test_the_identity_is_a_user(self) -> None:
+        """The app's principal is a user of the cluster with the least role, or root where that is refused."""
+        database = BicepFile.read(INFRA / "modules" / "database.bicep")
+        (user,) = (one for one in database.resources if one.type.endswith("mongoClusters/users"))
+        assert user.config["name"] == "appPrincipalId"
+        principal = "identityProvider.properties.principalType"
+        assert database.choices_at(user.properties, principal) == ["servicePrincipal"]
+        (cluster,) = (one for one in database.resources if one.type.endswith("/mongoClusters"))
+        modes = database.choices_at(cluster.properties, "authConfig.allowedModes")
+        assert modes == [["NativeAuth", "MicrosoftEntraID"]]
+        assert "param databaseRole string = 'readWrite'" in main().source
 
     def test_every_reference_is_written(self) -> None:
         """Each secret that the app reads is one that a module writes."""
