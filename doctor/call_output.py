@@ -48,6 +48,13 @@ def show_call(terminal: Terminal, call: CallSummary) -> None:
     terminal.gap()
 
 
+def show_call_line(terminal: Terminal, call: CallSummary) -> None:
+    """One event in two lines, for a list."""
+    moment = "" if call.first_seen is None else f"{rfc3339(call.first_seen)} "
+    terminal.heading(call.status, f"{moment}{call.state.value}: {call.detail}")
+    terminal.exact(f"call {call.call_id}" if call.call_id else f"event {call.event_id}", 2)
+
+
 def _show_device(terminal: Terminal, device: DeviceOutcome) -> None:
     status = Status.PASS if device.accepted else Status.FAIL
     answer = "no answer" if device.status is None else f"HTTP {device.status}"

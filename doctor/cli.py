@@ -2,7 +2,7 @@
 
 import typer
 
-from doctor.commands import call, check, ring, user
+from doctor.commands import call, calls, check, ring, user
 from doctor.terminal import tolerate_any_character
 
 EXIT_CODES = (
@@ -17,7 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (check, user, call, ring):
+for command in (check, calls, call, user, ring):
     command.register(app)
 
 

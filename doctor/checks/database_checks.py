@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
+from doctor.checks.database_content import EMPTY_REMEDY, DatabaseContent
 from doctor.checks.findings import Area, Check
 from models import known_causes
 from models.indexes import ExistingIndex, IndexState, NeededIndex, index_state
@@ -54,7 +54,6 @@ class CollectionFacts:
 class DatabaseFacts:
     """Everything that was found out."""
 
-    name: str
     round_trip_seconds: float
     """The median of a few."""
     clock_ahead_seconds: float | None
@@ -67,14 +66,9 @@ class DatabaseFacts:
     """None if a document could be written."""
     collections: Mapping[str, CollectionFacts]
     """By name."""
-    registrations: int
-    """About how many."""
-    calls: int
-    """About how many the ledger has; it keeps a day."""
+    content: DatabaseContent
     unreadable: int | None
     """Registrations that this version of the app cannot read; None if they could not be counted in time."""
-    last_call: datetime | None
-    """When the newest call in the ledger was first seen."""
 
 
 def check_trouble(cause: Cause, detail: str) -> list[Check]:
@@ -95,7 +89,7 @@ def check_database(facts: DatabaseFacts) -> list[Check]:
         AREA.passed(CREDENTIALS, "they are accepted, and the registrations may be read"),
         _speed(facts.round_trip_seconds),
         _write(facts),
-        _content(facts),
+        _content(facts.content),
         *_unreadable(facts),
         _kind(is_cosmos_ru=facts.is_cosmos_ru),
         *(
@@ -128,17 +122,10 @@ def _write(facts: DatabaseFacts) -> Check:
     return AREA.failed(WRITE, facts.write_refused.detail, facts.write_refused.cause.remedy)
 
 
-def _content(facts: DatabaseFacts) -> Check:
-    counts = f"{facts.registrations} registrations, {facts.calls} calls of the last day"
-    if facts.registrations or facts.calls:
-        last = "" if facts.last_call is None else f", the last one at {facts.last_call:%Y-%m-%d %H:%M:%S} UTC"
-        return AREA.passed(CONTENT, f"about {counts}{last}")
-    return AREA.unknown(
-        CONTENT,
-        f"the database '{facts.name}' is empty: {counts}",
-        "If apps have registered, DbName or MongoDbConnectionString names another database than the app's: "
-        "compare both with the app's settings. Before the first registration this is as it should be.",
-    )
+def _content(found: DatabaseContent) -> Check:
+    if found.is_empty:
+        return AREA.unknown(CONTENT, str(found), EMPTY_REMEDY)
+    return AREA.passed(CONTENT, str(found))
 
 
 def _unreadable(facts: DatabaseFacts) -> list[Check]:

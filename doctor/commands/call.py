@@ -10,6 +10,7 @@ import typer
 
 from doctor.call_output import call_as_json, show_call
 from doctor.checks.call_summaries import CallSummary, summarize_call
+from doctor.checks.database_content import EMPTY_REMEDY, DatabaseContent
 from doctor.checks.findings import ExitCode, exit_code
 from doctor.checks.identifiers import pasted
 from doctor.options import AppOption, GroupOption, JsonOption, SettingsOption
@@ -39,7 +40,7 @@ def register(app: typer.Typer) -> None:
             known = usable_settings(load_settings(SettingsSource(settings, app, resource_group), os.environ))
             with connected(known) as client:
                 records = Records(client, known.database_name)
-                return CallReport(pasted(name), calls_named(records, pasted(name)))
+                return CallReport(pasted(name), calls_named(records, pasted(name)), records.content())
 
         run("call", work, as_json=as_json)
 
@@ -64,6 +65,7 @@ class CallReport:
 
     name: str
     calls: Sequence[CallSummary]
+    content: DatabaseContent
 
     @property
     def exit_code(self) -> ExitCode:
@@ -86,3 +88,5 @@ class CallReport:
                 "the Event Grid subscription's metrics and dead letters), or it could not be read, or the "
                 "database was down (look in the log for incoming_call lines with the result failed)."
             )
+            terminal.text(f"In the database: {self.content}.")
+            terminal.remedy(EMPTY_REMEDY if self.content.is_empty else "")

@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from common.telemetry import fingerprint
+from doctor.checks.database_content import EMPTY_REMEDY, DatabaseContent
 from doctor.checks.device_summaries import DeviceState, DeviceSummary, summarize_devices
 from doctor.checks.findings import ExitCode
 from doctor.options import AppOption, GroupOption, JsonOption, MriArgument, SettingsOption
@@ -39,7 +40,8 @@ def register(app: typer.Typer) -> None:
             acs_mri = user_mri(mri)
             known = usable_settings(load_settings(SettingsSource(settings, app, resource_group), os.environ))
             with connected(known) as client:
-                return UserReport(acs_mri, devices_of(Records(client, known.database_name), acs_mri))
+                records = Records(client, known.database_name)
+                return UserReport(acs_mri, devices_of(records, acs_mri), records.content())
 
         run("user", work, as_json=as_json)
 
@@ -57,10 +59,16 @@ class UserReport:
 
     acs_mri: str
     devices: Sequence[DeviceSummary]
+    content: DatabaseContent
 
     @property
     def exit_code(self) -> ExitCode:
-        """Failed if no device rings, or if the last push to one of them was refused or cannot be read."""
+        """Failed if no device rings, or if the last push to one of them was refused or cannot be read.
+
+        Not known where the database is empty.
+        """
+        if self.content.is_empty:
+            return ExitCode.CANNOT_TELL
         states = {device.state for device in self.devices}
         wrong = states & {DeviceState.REFUSED, DeviceState.UNREADABLE} or DeviceState.RINGS not in states
         return ExitCode.FAILED if wrong else ExitCode.OK
@@ -80,7 +88,10 @@ class UserReport:
         terminal.gap()
         for device in self.devices:
             _show_device(terminal, device)
-        if not any(device.is_rung for device in self.devices):
+        if self.content.is_empty:
+            terminal.text(f"Nothing is known: {self.content}.")
+            terminal.remedy(EMPTY_REMEDY)
+        elif not any(device.is_rung for device in self.devices):
             terminal.text(
                 "No call rings this user: there is no registration, or none that has not expired. The user's "
                 "app has to call add_device_token, and again before the registration expires."

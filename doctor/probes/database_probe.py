@@ -17,6 +17,7 @@ from pymongo.collection import Collection
 
 from doctor.checks.database_checks import CollectionFacts, DatabaseFacts, Refusal
 from doctor.probes.database_connection import DatabaseTroubleError, Document, refused, translated
+from doctor.probes.records import Records
 from models.device import Platform
 from models.indexes import ExistingIndex, IndexState, NeededIndex, index_state
 from push import ledger
@@ -89,17 +90,14 @@ class DatabaseProbe:
             name_in_another_case = self._name_in_another_case()
             write_refused = None if name_in_another_case else self._write(create=create_indexes)
             return DatabaseFacts(
-                name=self._name,
                 round_trip_seconds=round_trip,
                 clock_ahead_seconds=clock_ahead,
                 is_cosmos_ru=is_cosmos_ru_host(self._uri) or hello.get("setName") == _COSMOS_RU_SET_NAME,
                 name_in_another_case=name_in_another_case,
                 write_refused=write_refused,
                 collections={name: self._collection(name, create=create_indexes) for name in NEEDED_INDEXES},
-                registrations=self._database[store.COLLECTION_NAME].estimated_document_count(),
-                calls=self._database[ledger.COLLECTION_NAME].estimated_document_count(),
+                content=Records(self._client, self._name).content(),
                 unreadable=self._unreadable(),
-                last_call=self._last_call(),
             )
 
     def _read(self) -> None:
@@ -155,13 +153,6 @@ class DatabaseProbe:
                 return sum(1 for _ in found)
         except DatabaseTroubleError:
             return None
-
-    def _last_call(self) -> datetime | None:
-        newest = self._database[ledger.COLLECTION_NAME].find_one(
-            {"expiresAt": {"$gt": self._now()}}, {"firstSeenAt": 1}, sort=[("expiresAt", -1)]
-        )
-        moment = (newest or {}).get("firstSeenAt")
-        return moment.replace(tzinfo=moment.tzinfo or UTC) if isinstance(moment, datetime) else None
 
 
 def _create_indexes(collection: Collection[Document], needed: Sequence[NeededIndex]) -> Mapping[str, Refusal]:

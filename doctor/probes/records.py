@@ -1,14 +1,17 @@
 """Reads what the app has stored: registrations and the ledger. Changes nothing."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 from pymongo import MongoClient
 
+from doctor.checks.database_content import DatabaseContent
 from doctor.checks.device_summaries import LastPush, last_push
 from doctor.probes.database_connection import Document, translated
 from push import ledger
 from registrar import store
 
+MOST_CALLS = 10_000
 NEWEST_CALLS = 500
 """Of the calls of the last day, how many are looked through for a device's last push."""
 
@@ -50,6 +53,44 @@ class Records:
                 # Not indexed: an index would cost every call a little, and one day's calls are soon read.
                 found = list(self._ledger.find({"eventId": wanted}))
         return sorted(found, key=lambda document: str(document.get("firstSeenAt", "")))
+
+    def recent_calls(self, begin: datetime, acs_mri: str | None) -> Sequence[Document]:
+        """The ledger's documents of events first seen after `begin`, the newest first.
+
+        Args:
+            begin: UTC.
+            acs_mri: only calls that were sent to a device that this user has registered; None for all.
+
+        Raises:
+            DatabaseTroubleError: they cannot be read.
+        """
+        wanted: Document = {"expiresAt": {"$gt": begin + ledger.REMEMBERED_FOR}}
+        if acs_mri is not None:
+            ids = [str(each["_id"]) for each in self.registrations_of(acs_mri)]
+            if not ids:
+                return []
+            wanted["$or"] = [{f"devices.{name}": {"$exists": True}} for name in ids]
+        with translated():
+            # By the expiry, which has an index and follows the time at which an event was first seen.
+            return list(self._ledger.find(wanted).sort("expiresAt", -1).limit(MOST_CALLS))
+
+    def content(self) -> DatabaseContent:
+        """How much there is.
+
+        Raises:
+            DatabaseTroubleError: it cannot be counted.
+        """
+        with translated():
+            newest = self._ledger.find_one({}, {"firstSeenAt": 1}, sort=[("expiresAt", -1)])
+            moment = (newest or {}).get("firstSeenAt")
+            return DatabaseContent(
+                name=self._ledger.database.name,
+                registrations=self._registrations.estimated_document_count(),
+                calls=self._ledger.estimated_document_count(),
+                last_call=moment.replace(tzinfo=moment.tzinfo or UTC)
+                if isinstance(moment, datetime)
+                else None,
+            )
 
     def last_pushes(self, registration_ids: Sequence[str]) -> Mapping[str, LastPush]:
         """What became of the last push to each of the registrations, as far as the ledger knows.

@@ -23,6 +23,7 @@ from local.stack import APP_DIRECTORY, Stack
 from settings import setting_names
 
 KEYS = [rule.key for rule in DEVELOPMENT_HUB.rules.values()]
+LONG_AGO = datetime.now(UTC) - timedelta(minutes=10)
 CHECK_FIELDS = {"area", "name", "status", "detail", "remedy", "commands", "counts"}
 DEVICE_FIELDS = {
     "device", "deviceUUID", "platform", "outcome", "reason", "status", "trackingId", "attempts", "ageMs",
@@ -201,9 +202,33 @@ class TestUser:
         assert fingerprint(user.mri) in answer.out
         assert "apple" in answer.out
 
-    def test_nobody(self, values: dict[str, str]) -> None:
+    @pytest.mark.usefixtures("user")
+    def test_no_devices(self, values: dict[str, str]) -> None:
         """A user without devices cannot be rung: 1."""
         assert checked(run_here(values, "user", "8:acs:nobody")).code == 1
+
+    def test_empty_database(self, values: dict[str, str]) -> None:
+        """In an empty database, perhaps of a mistyped name, nothing can be told of a user: 3."""
+        answer = checked(run_here({**values, "DbName": "caling"}, "user", "8:acs:nobody"))
+        assert answer.code == 3
+        assert "'caling' is empty" in answer.out
+
+    def test_last_push(self, stack: Stack, values: dict[str, str], user: User) -> None:
+        """The last push to each device is shown; a device whose push was refused is no healthy one: 1."""
+        stack.host.deliver(event_grid_event(incoming_call_data(user.mri)))
+        answer = run_here(values, "user", user.mri, "--json")
+        assert answer.code == 0
+        assert {device["lastPush"]["outcome"] for device in answer.json["devices"]} == {"accepted"}
+        wrong = {**values, "ANHHubConnectionString": DEVELOPMENT_HUB.connection_string() + "secret"}
+        run_here(wrong, "ring", user.mri, "--yes")
+        answer = checked(run_here(values, "user", user.mri, "--json"), *tokens(user))
+        assert answer.code == 1
+        assert {device["state"] for device in answer.json["devices"]} == {"last push refused"}
+
+    @pytest.mark.parametrize("spelling", ['"{}"', " {} ", "{}\n"])
+    def test_pasted(self, values: dict[str, str], user: User, spelling: str) -> None:
+        """An MRI is found as people paste it."""
+        assert run_here(values, "user", spelling.format(user.mri)).code == 0
 
 
 class TestCall:
@@ -271,6 +296,52 @@ class TestCall:
         answer = checked(run_here(values, "call", "nothing"))
         assert answer.code == 3
         assert "dead" in answer.out
+
+
+class TestCalls:
+    def test_listed(self, stack: Stack, values: dict[str, str], user: User) -> None:
+        """The calls of the last day, newest first, with what became of each."""
+        rung, late = (event_grid_event(incoming_call_data(user.mri), time=time) for time in (None, LONG_AGO))
+        for event in (rung, late):
+            assert stack.host.deliver(event).status_code == 202
+        answer = checked(run_here(values, "calls", "--json"), user.mri, *tokens(user))
+        found = {event["callId"]: event["state"] for event in answer.json["events"]}
+        assert list(found)[:2] == [late["data"]["correlationId"], rung["data"]["correlationId"]]
+        assert list(found.values())[:2] == ["missed", "rung"]
+        assert answer.code == 1
+
+    def test_filters(self, stack: Stack, values: dict[str, str], user: User) -> None:
+        """By result, by user and by time."""
+        event = event_grid_event(incoming_call_data(user.mri))
+        stack.host.deliver(event)
+
+        def ids(*options: str) -> list[str]:
+            return [each["callId"] for each in run_here(values, "calls", "--json", *options).json["events"]]
+
+        call_id = event["data"]["correlationId"]
+        assert ids("--user", user.mri) == [call_id]
+        assert call_id in ids("--result", "rung", "--since", "1h")
+        assert call_id not in ids("--result", "not-rung")
+        assert ids("--since", "0s") == []
+        assert ids("--limit", "1") == [call_id]
+        assert ids("--user", "8:acs:nobody") == []
+
+    def test_for_people(self, stack: Stack, values: dict[str, str], user: User) -> None:
+        """An id stands on one line, whole."""
+        event = event_grid_event(incoming_call_data(user.mri))
+        stack.host.deliver(event)
+        answer = checked(run(values, "calls"), user.mri, *tokens(user))
+        assert f"  call {event['data']['correlationId']}" in answer.out.splitlines()
+
+    def test_empty_database(self, values: dict[str, str]) -> None:
+        """In an empty database nothing can be told: 3."""
+        answer = checked(run_here({**values, "DbName": "caling"}, "calls"))
+        assert answer.code == 3
+        assert "'caling' is empty" in answer.out
+
+    def test_wrong_time(self, values: dict[str, str]) -> None:
+        """A time that cannot be read is refused."""
+        assert run_here(values, "calls", "--since", "yesterday").code == 2
 
 
 class TestRing:
