@@ -1,7 +1,10 @@
 """The command line: puts the commands together."""
 
+from typing import Annotated
+
 import typer
 
+from common.version import VERSION
 from doctor.commands import call, calls, check, ring, user
 from doctor.terminal import tolerate_any_character
 
@@ -17,6 +20,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _show_version(value: bool) -> None:  # noqa: FBT001 - the signature is typer's
+    if value:
+        typer.echo(f"call-push-doctor {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    _: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+
+
 for command in (check, calls, call, user, ring):
     command.register(app)
 

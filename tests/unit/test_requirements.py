@@ -1,6 +1,13 @@
 """The pinned requirements: what is deployed carries hashes, and is what development and the tests run."""
 
 import re
+import subprocess
+import sys
+import tomllib
+from fnmatch import fnmatch
+from functools import cache
+from importlib import import_module
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -63,3 +70,59 @@ class TestPins:
         """Every requirement is locked in the version that it names."""
         locked = versions(FOLDER / "constraints.txt")
         assert {name: locked.get(name) for name in versions(FOLDER / name)} == versions(FOLDER / name)
+
+
+class TestOperators:
+    """What the doctor and the migration need, and `pyproject.toml` installs with them."""
+
+    def test_locked(self) -> None:
+        """The same versions as everywhere."""
+        locked = versions(FOLDER / "constraints.txt")
+        needed = versions(FOLDER / "operator.txt")
+        assert {name: locked.get(name) for name in needed} == needed
+
+    def test_complete(self) -> None:
+        """Every package that the commands import, and the app's code with them, is named."""
+        distributions = packages_distributions()
+        named = versions(FOLDER / "operator.txt").keys()
+        ours = {path.name for path in ROOT.iterdir()} | {path.stem for path in ROOT.glob("*.py")}
+        imported = {name.partition(".")[0] for name in modules_imported_by("doctor.cli", "migrate.__main__")}
+        for module in imported - ours - set(sys.stdlib_module_names):
+            found = {canonicalize_name(each) for each in distributions.get(module, ())}
+            if found & versions(FOLDER / "dev.txt").keys() | found & versions(FOLDER / "app.txt").keys():
+                assert found & named, module
+
+    def test_nothing_for_development(self) -> None:
+        """Importing the commands loads nothing of the tests or of local development."""
+        loaded = modules_imported_by("doctor.cli", "migrate.__main__")
+        assert {
+            name for name in loaded if name.partition(".")[0] in {"local", "tests", "bench", "tools"}
+        } == set()
+
+    def test_commands(self) -> None:
+        """The commands that `pyproject.toml` names exist."""
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        assert set(project["scripts"]) == {"call-push-doctor", "call-push-migrate"}
+        for target in project["scripts"].values():
+            module, _, name = target.partition(":")
+            assert callable(getattr(import_module(module), name))
+
+    def test_packages(self) -> None:
+        """Every package of ours that the commands load is installed with them."""
+        tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+        patterns = tool["packages"]["find"]["include"]
+        loaded = modules_imported_by("doctor.cli", "migrate.__main__", "app")
+        tops = {name.partition(".")[0] for name in loaded}
+        for top in tops & {path.name for path in ROOT.iterdir() if (path / "__init__.py").exists()}:
+            assert any(fnmatch(top, pattern) for pattern in patterns), top
+        assert tops & {path.stem for path in ROOT.glob("*.py")} <= set(tool["py-modules"])
+
+
+@cache
+def modules_imported_by(*modules: str) -> frozenset[str]:
+    """Every module that importing some loads, found in a process of its own."""
+    code = f"import sys\n{'\n'.join(f'import {name}' for name in modules)}\nprint('\\n'.join(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    return frozenset(done.stdout.split())
