@@ -43,6 +43,14 @@ var rules = [
     window: 'PT5M'
     threshold: 0
   }
+  {
+    name: 'slow-calls'
+    description: 'More calls than the objective allows have no push within 2 s of their event.'
+    query: loadTextContent('../alerts/slow-calls.kql')
+    severity: 1
+    window: 'PT6H'
+    threshold: 0
+  }
 ]
 
 resource actionGroup 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(email)) {

@@ -3,21 +3,13 @@
 import json
 import logging
 import re
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import fields
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import duckdb
-import duckdb_kql
 import pytest
 
 from common import telemetry
-from common.clock import SystemClock
-from common.telemetry import NoMetrics
-from local.samples import event_grid_event, incoming_call_data
+from local.samples import incoming_call_data
 from models.errors import (
     ConfigurationError,
     DatabaseUnavailableError,
@@ -25,75 +17,14 @@ from models.errors import (
     InvalidEventError,
     ServiceError,
 )
-from models.push import DeviceResult, Outcome, OutcomeKind
-from push.delivery import Delivery, DeliveryReport, TimeLimits
+from models.push import OutcomeKind
+from push.delivery import DeliveryReport
 from push.trigger import EventResult, IncomingCallHandler, push_blueprint
 from registrar.routes import answer
+from tests.log_queries import Log, Rows, given_up, report
 
 ALERTS = Path(__file__).parents[2] / "infra" / "alerts"
-NAMES = {"missed-calls", "failed-events", "failed-pushes", "misconfiguration"}
-LIMITS = TimeLimits(ring=timedelta(seconds=60), invocation_seconds=20, database_seconds=3)
-
-Rows = list[dict[str, Any]]
-
-
-class StubDelivery:
-    """Comes to whatever it is told to."""
-
-    def __init__(self, end: DeliveryReport | ServiceError) -> None:
-        self._end = end
-
-    def deliver(self, *_: object) -> DeliveryReport:
-        """The report, or the error."""
-        if isinstance(self._end, ServiceError):
-            raise self._end
-        return self._end
-
-
-class Log:
-    """Runs parts of the app and keeps the lines that they write, as Application Insights would."""
-
-    def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
-        self._caplog = caplog
-        caplog.set_level(logging.DEBUG, logger=telemetry.LOGGER_NAME)
-
-    def call(self, end: DeliveryReport | ServiceError, *, age: float = 1.0) -> None:
-        """An incoming call whose delivery comes to `end`."""
-        time = datetime.now(UTC) - timedelta(seconds=age)
-        event = event_grid_event(incoming_call_data(), time=time)
-        self.event(json.dumps(event), end)
-
-    def event(self, text: str, end: DeliveryReport | ServiceError) -> None:
-        """An event of any kind."""
-        delivery = cast("Delivery", StubDelivery(end))
-        handler = IncomingCallHandler(delivery, LIMITS, SystemClock(), NoMetrics())
-        with suppress(ServiceError):
-            handler.handle(text)
-
-    def rows(self, alert: str) -> Rows:
-        """What an alert's query finds."""
-        return self.query((ALERTS / f"{alert}.kql").read_text())
-
-    def query(self, text: str) -> Rows:
-        """What a query finds."""
-        with duckdb.connect() as database:
-            database.execute("CREATE TABLE AppTraces (TimeGenerated TIMESTAMP, Message VARCHAR)")
-            now = datetime.now(UTC).replace(tzinfo=None)
-            for message in ["Executing 'Functions.IncomingCallEventHandler'", *self._messages()]:
-                database.execute("INSERT INTO AppTraces VALUES (?, ?)", [now, message])
-            found = duckdb_kql.execute(database, text)
-            columns = [column[0] for column in found.description]
-            return [dict(zip(columns, row, strict=True)) for row in found.fetchall()]
-
-    def found(self) -> dict[str, int]:
-        """How many rows each alert finds, for those that find any."""
-        counts = {alert: len(self.rows(alert)) for alert in NAMES}
-        return {alert: count for alert, count in counts.items() if count}
-
-    def _messages(self) -> Sequence[str]:
-        return [
-            record.getMessage() for record in self._caplog.records if record.name == telemetry.LOGGER_NAME
-        ]
+NAMES = {"missed-calls", "failed-events", "failed-pushes", "misconfiguration", "slow-calls"}
 
 
 @pytest.fixture
@@ -101,18 +32,15 @@ def log(caplog: pytest.LogCaptureFixture) -> Log:
     return Log(caplog)
 
 
-def report(kind: OutcomeKind, *, redeliver: bool = False, devices: int = 1) -> DeliveryReport:
-    """A delivery in which every device came to the same."""
-    outcome = Outcome(kind, "the hub says so", status=500, tracking_id="tracking")
-    results = {f"{number:064x}": DeviceResult(outcome, 1, 100) for number in range(devices)}
-    return DeliveryReport(devices=devices, results=results, redeliver=redeliver)
+def rows(log: Log, alert: str) -> Rows:
+    """What an alert's query finds."""
+    return log.query((ALERTS / f"{alert}.kql").read_text())
 
 
-def given_up() -> DeliveryReport:
-    """A delivery that left a device over for good."""
-    values: dict[str, Any] = {"devices": 1, "results": report(OutcomeKind.TRANSIENT).results, "unfinished": 1}
-    known = {field.name for field in fields(DeliveryReport)}
-    return DeliveryReport(**{name: value for name, value in values.items() if name in known})
+def found(log: Log) -> dict[str, int]:
+    """How many rows each alert finds, for those that find any."""
+    counts = {alert: len(rows(log, alert)) for alert in NAMES}
+    return {alert: count for alert, count in counts.items() if count}
 
 
 class TestQuiet:
@@ -123,12 +51,12 @@ class TestQuiet:
         log.call(DeliveryReport(duplicate=True))
         log.call(DeliveryReport())
         log.event(json.dumps({"id": "1", "eventType": "Other"}), DeliveryReport())
-        assert log.found() == {}
+        assert found(log) == {}
 
     def test_another_instance_is_ringing(self, log: Log) -> None:
         """An event that is left to its holder is no failure."""
         log.call(DeliveryIncompleteError("Another instance is still ringing."))
-        assert log.found() == {}
+        assert found(log) == {}
 
     def test_every_query_is_an_alert(self) -> None:
         """Each query is used by an alert of its name, and there are no others."""
@@ -143,7 +71,7 @@ class TestMissedCalls:
     def test_too_late(self, log: Log) -> None:
         """An event that comes after the ring is a missed call, with how late it was."""
         log.call(DeliveryReport(), age=90)
-        (row,) = log.rows("missed-calls")
+        (row,) = rows(log, "missed-calls")
         assert row["result"] == EventResult.MISSED
         assert 29 < row["late_seconds"] < 40
         assert row["callee"] == telemetry.fingerprint(incoming_call_data()["to"]["rawId"])
@@ -151,12 +79,12 @@ class TestMissedCalls:
     def test_late_within_the_delivery(self, log: Log) -> None:
         """A call that ends before a push can leave is a missed call."""
         log.call(DeliveryReport(devices=1, missed=True))
-        assert log.found() == {"missed-calls": 1}
+        assert found(log) == {"missed-calls": 1}
 
     def test_given_up(self, log: Log) -> None:
         """A call of which devices were left over for good is a missed call."""
         log.call(given_up())
-        (row,) = log.rows("missed-calls")
+        (row,) = rows(log, "missed-calls")
         assert row["result"] == EventResult.GIVEN_UP
 
 
@@ -167,14 +95,14 @@ class TestFailedEvents:
     def test_failed(self, log: Log, error: ServiceError) -> None:
         """An event that ends in an error is found with the error's code and sentence."""
         log.call(error)
-        (row,) = log.rows("failed-events")
+        (row,) = rows(log, "failed-events")
         assert (row["code"], row["detail"]) == (error.code, error.detail)
-        assert log.found() == {"failed-events": 1}
+        assert found(log) == {"failed-events": 1}
 
     def test_cannot_be_understood(self, log: Log) -> None:
         """An event that is not JSON is a failed one."""
         log.event("{", DeliveryReport())
-        assert log.found() == {"failed-events": 1}
+        assert found(log) == {"failed-events": 1}
 
 
 class TestFailedPushes:
@@ -182,25 +110,84 @@ class TestFailedPushes:
     def test_failed(self, log: Log, kind: OutcomeKind) -> None:
         """Each device that the hub did not take is a row, with all that there is to ask Azure."""
         log.call(report(kind, redeliver=True, devices=3))
-        rows = log.rows("failed-pushes")
-        assert len(rows) == 3
-        assert rows[0]["outcome"] == kind.value
-        assert (rows[0]["status"], rows[0]["tracking_id"]) == (500, "tracking")
-        assert rows[0]["reason"] == "the hub says so"
+        failed = rows(log, "failed-pushes")
+        assert len(failed) == 3
+        assert failed[0]["outcome"] == kind.value
+        assert (failed[0]["status"], failed[0]["tracking_id"]) == (500, "tracking")
+        assert failed[0]["reason"] == "the hub says so"
 
     def test_misconfigured(self, log: Log) -> None:
         """A misconfigured hub is one alert, not two."""
         log.call(report(OutcomeKind.MISCONFIGURED))
-        assert "failed-pushes" not in log.found()
+        assert "failed-pushes" not in found(log)
+
+
+class TestSlowCalls:
+    """The alert on the objective: 99.9 % of calls have their first push within 2 s of the event."""
+
+    @staticmethod
+    def _calls(log: Log, count: int, *, ms: int | None, minutes_ago: float) -> None:
+        for _ in range(count):
+            end = report(OutcomeKind.ACCEPTED, first_push_age_ms=ms)
+            log.call(end, minutes_ago=minutes_ago)
+
+    def test_fast_enough(self, log: Log) -> None:
+        """Calls within 2 s are as they should be."""
+        self._calls(log, 20, ms=2_000, minutes_ago=1)
+        assert rows(log, "slow-calls") == []
+
+    def test_a_burst(self, log: Log) -> None:
+        """Many slow calls now are told within minutes, with how fast the budget burns."""
+        self._calls(log, 20, ms=100, minutes_ago=30)
+        self._calls(log, 3, ms=2_001, minutes_ago=1)
+        by_window = {row["window"]: row for row in rows(log, "slow-calls")}
+        assert set(by_window) == {"1h", "6h"}
+        assert (by_window["1h"]["calls"], by_window["1h"]["slow"]) == (23, 3)
+        assert by_window["1h"]["burn_rate"] == pytest.approx(3 / 23 / 0.001)
+
+    def test_calls_without_a_push(self, log: Log) -> None:
+        """A call that was missed, given up or failed had no push in time."""
+        log.call(DeliveryReport(devices=1, missed=True))
+        log.call(given_up())
+        log.call(DatabaseUnavailableError("It does not answer."))
+        assert {row["slow"] for row in rows(log, "slow-calls")} == {3}
+
+    def test_single_calls(self, log: Log) -> None:
+        """Two slow calls are no trend: missed ones have an alert of their own."""
+        self._calls(log, 2, ms=5_000, minutes_ago=1)
+        assert rows(log, "slow-calls") == []
+
+    def test_it_is_over(self, log: Log) -> None:
+        """Slow calls of an hour ago raise nothing once calls are fast again."""
+        self._calls(log, 5, ms=5_000, minutes_ago=50)
+        self._calls(log, 20, ms=100, minutes_ago=1)
+        assert rows(log, "slow-calls") == []
+
+    def test_redelivered(self, log: Log) -> None:
+        """A call counts once, by its first push, however often its event was delivered."""
+        for _ in range(3):
+            first = report(OutcomeKind.TRANSIENT, redeliver=True, first_push_age_ms=150)
+            log.call(first, event_id="one", minutes_ago=2)
+            log.call(report(OutcomeKind.ACCEPTED, first_push_age_ms=10_400), event_id="one", minutes_ago=1)
+        assert rows(log, "slow-calls") == []
+
+    def test_not_a_call(self, log: Log) -> None:
+        """Users without devices, duplicates, other events and events that are no calls do not count."""
+        for _ in range(5):
+            log.call(DeliveryReport())
+            log.call(DeliveryReport(duplicate=True))
+            log.event("{", DeliveryReport())
+            log.event(json.dumps({"id": "1", "eventType": "Other"}), DeliveryReport())
+        assert rows(log, "slow-calls") == []
 
 
 class TestMisconfiguration:
     def test_the_hub(self, log: Log) -> None:
         """A hub that refuses us is found with what to do about it."""
         log.call(report(OutcomeKind.MISCONFIGURED))
-        rows = log.rows("misconfiguration")
-        assert [row["event"] for row in rows] == ["misconfigured"]
-        assert (rows[0]["remedy"], rows[0]["status"]) == ("the hub says so", 500)
+        wrong = rows(log, "misconfiguration")
+        assert [row["event"] for row in wrong] == ["misconfigured"]
+        assert (wrong[0]["remedy"], wrong[0]["status"]) == ("the hub says so", 500)
 
     def test_a_setting(self, log: Log) -> None:
         """A setting that is missing is found, by which function it was needed."""
@@ -211,7 +198,7 @@ class TestMisconfiguration:
         blueprint = push_blueprint(missing)
         (builder,) = blueprint._function_builders
         builder._function.get_user_function()("{}")
-        (row,) = log.rows("misconfiguration")
+        (row,) = rows(log, "misconfiguration")
         assert row["remedy"] == "Settings to correct: DbName: is missing"
 
     def test_the_registrar(self, log: Log) -> None:
@@ -221,7 +208,7 @@ class TestMisconfiguration:
             raise ConfigurationError("Settings to correct: OidcIssuer: is missing")
 
         answer("AddDeviceToken", missing)
-        (row,) = log.rows("misconfiguration")
+        (row,) = rows(log, "misconfiguration")
         assert (row["event"], row["code"]) == ("request_failed", "misconfigured")
         assert row["remedy"] == "Settings to correct: OidcIssuer: is missing"
 
@@ -229,7 +216,7 @@ class TestMisconfiguration:
     def test_other_loud_lines(self, log: Log, event: str) -> None:
         """A key that was refused and a database that sweeps nothing are found."""
         telemetry.log(logging.ERROR, event, remedy="Do something.")
-        assert [row["remedy"] for row in log.rows("misconfiguration")] == ["Do something."]
+        assert [row["remedy"] for row in rows(log, "misconfiguration")] == ["Do something."]
 
     def test_their_names_are_in_the_code(self) -> None:
         """Every event that the query names is one that the code writes."""

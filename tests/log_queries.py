@@ -1,0 +1,142 @@
+"""The app's own log lines and metrics in tables as Log Analytics has them, and KQL queries over them."""
+
+import json
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import duckdb
+import duckdb_kql
+import pytest
+
+from common import telemetry
+from common.clock import SystemClock
+from common.telemetry import Metric
+from local.samples import event_grid_event, incoming_call_data
+from models.errors import ServiceError
+from models.push import DeviceResult, Outcome, OutcomeKind
+from push.delivery import Delivery, DeliveryReport, TimeLimits
+from push.trigger import IncomingCallHandler
+
+LIMITS = TimeLimits(ring=timedelta(seconds=60), invocation_seconds=20, database_seconds=3)
+
+Rows = list[dict[str, Any]]
+
+
+class StubDelivery:
+    """Comes to whatever it is told to."""
+
+    def __init__(self, end: DeliveryReport | ServiceError) -> None:
+        self._end = end
+
+    def deliver(self, *_: object) -> DeliveryReport:
+        """The report, or the error."""
+        if isinstance(self._end, ServiceError):
+            raise self._end
+        return self._end
+
+
+class KeptMetrics:
+    """Keeps what is recorded."""
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[Metric, float, dict[str, str]]] = []
+
+    def record(self, metric: Metric, value: float = 1, **attributes: str) -> None:
+        """Keep it."""
+        self.kept.append((metric, value, attributes))
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class Log:
+    """Runs parts of the app and keeps the lines that they write, as Application Insights would."""
+
+    def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
+        self._caplog = caplog
+        self._ages: dict[int, float] = {}
+        self._metrics = KeptMetrics()
+        caplog.set_level(logging.DEBUG, logger=telemetry.LOGGER_NAME)
+
+    def call(
+        self,
+        end: DeliveryReport | ServiceError,
+        *,
+        age: float = 1.0,
+        event_id: str | None = None,
+        minutes_ago: float = 0,
+    ) -> None:
+        """An incoming call whose delivery comes to `end`.
+
+        Args:
+            end: what the delivery comes to.
+            age: of the event when it arrives, in seconds.
+            event_id: the same one means a redelivery.
+            minutes_ago: when its lines were written.
+        """
+        before = len(self._messages())
+        time = datetime.now(UTC) - timedelta(seconds=age)
+        event = event_grid_event(incoming_call_data(), time=time)
+        if event_id:
+            event = {**event, "id": event_id, "data": {**event["data"], "correlationId": f"call-{event_id}"}}
+        self.event(json.dumps(event), end)
+        self._ages |= dict.fromkeys(range(before, len(self._messages())), minutes_ago)
+
+    def event(self, text: str, end: DeliveryReport | ServiceError) -> None:
+        """An event of any kind."""
+        delivery = cast("Delivery", StubDelivery(end))
+        handler = IncomingCallHandler(delivery, LIMITS, SystemClock(), self._metrics)
+        with suppress(ServiceError):
+            handler.handle(text)
+
+    def query(self, text: str) -> Rows:
+        """What a query finds."""
+        with duckdb.connect() as database:
+            now = datetime.now(UTC).replace(tzinfo=None)
+            database.execute("CREATE TABLE AppTraces (TimeGenerated TIMESTAMP, Message VARCHAR)")
+            traces = "INSERT INTO AppTraces VALUES (?, ?)"
+            database.execute(traces, [now, "Executing 'Functions.IncomingCallEventHandler'"])
+            for index, message in enumerate(self._messages()):
+                written = now - timedelta(minutes=self._ages.get(index, 0))
+                database.execute(traces, [written, message])
+            database.execute(
+                "CREATE TABLE AppMetrics (TimeGenerated TIMESTAMP, Name VARCHAR, Sum DOUBLE, Properties JSON)"
+            )
+            for metric, value, attributes in self._metrics.kept:
+                row = [now, metric.value, value, json.dumps(attributes)]
+                database.execute("INSERT INTO AppMetrics VALUES (?, ?, ?, ?)", row)
+            found = duckdb_kql.execute(database, text)
+            columns = [column[0] for column in found.description]
+            return [dict(zip(columns, row, strict=True)) for row in found.fetchall()]
+
+    def _messages(self) -> Sequence[str]:
+        return [
+            record.getMessage() for record in self._caplog.records if record.name == telemetry.LOGGER_NAME
+        ]
+
+
+def report(
+    kind: OutcomeKind,
+    *,
+    redeliver: bool = False,
+    devices: int = 1,
+    first_push_age_ms: int | None = None,
+    attempts: int = 1,
+) -> DeliveryReport:
+    """A delivery in which every device came to the same."""
+    outcome = Outcome(kind, "the hub says so", status=500, tracking_id="tracking")
+    results = {f"{number:064x}": DeviceResult(outcome, attempts, 100) for number in range(devices)}
+    return DeliveryReport(
+        devices=devices, results=results, redeliver=redeliver, first_push_age_ms=first_push_age_ms
+    )
+
+
+def given_up() -> DeliveryReport:
+    """A delivery that left a device over for good."""
+    values: dict[str, Any] = {"devices": 1, "results": report(OutcomeKind.TRANSIENT).results, "unfinished": 1}
+    known = {field.name for field in fields(DeliveryReport)}
+    return DeliveryReport(**{name: value for name, value in values.items() if name in known})
