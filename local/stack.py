@@ -171,15 +171,18 @@ class Stack:
         self._exit.close()
         self.hosts.clear()
 
-    def start_host(self, port: int = 0) -> Host:
-        """Start another host over the same database and hub; the caller closes it."""
+    def start_host(self, port: int = 0, settings: Mapping[str, str] | None = None) -> Host:
+        """Start another host over the same database and hub; the caller closes it.
+
+        `settings` override those of the options.
+        """
         command = python_module(
             self.options.host_module, "--port", str(port), "--log-level", self.options.log_level
         )
         child = Child.spawn(
             "host",
             command,
-            environment=self._environment(),
+            environment={**self._environment(), **(settings or {})},
             directory=APP_DIRECTORY,
             on_line=self.options.on_line,
         )

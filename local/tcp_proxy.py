@@ -58,6 +58,12 @@ class Link:
         """The next answer on this link is lost."""
         self.ended = False
 
+    @property
+    def client_gone(self) -> bool:
+        """The client has closed or reset its connection."""
+        reader = self._client[0]
+        return reader.at_eof() or reader.exception() is not None
+
     def source(self, direction: Direction) -> asyncio.StreamReader:
         """Where the data of a direction is read."""
         return (self._client if direction is Direction.TO_SERVER else self._server)[0]
@@ -170,6 +176,16 @@ class TcpProxy:
         """Close (FIN) the connections that are open now, on both sides."""
         self._run(lambda: self._end_all("close"))
 
+    def end_abandoned(self) -> None:
+        """End the frozen connections whose client has gone. The server learns of it only now."""
+
+        def end() -> None:
+            for link in self._links:
+                if link.client_gone and not all(each.is_set() for each in link.passable.values()):
+                    link.end("reset")
+
+        self._run(end)
+
     def lose_next_answer(self, times: int = 1, how: Literal["close", "reset"] = "close") -> None:
         """Let the next exchange reach the server, discard the server's answer and end the connection.
 
@@ -232,6 +248,9 @@ class TcpProxy:
         elif direction is Direction.TO_CLIENT and link.loses_answer:
             return Step(forward=None, end=self._how_to_lose)
         return Step(forward=unit)
+
+    def passed(self, link: Link, direction: Direction, unit: bytes) -> None:
+        """Called in the proxy's thread after a unit has been passed on."""
 
     def forget_faults(self) -> None:
         """Called by `restore`, in the proxy's thread, for faults of a subclass."""
@@ -330,6 +349,7 @@ class TcpProxy:
                 return
             if step.forward is not None:
                 await self._write(link.target(direction), step.forward, self._seconds_per_byte[direction])
+                self.passed(link, direction, unit)
             if step.reply is not None:
                 back = Direction.TO_CLIENT if direction is Direction.TO_SERVER else Direction.TO_SERVER
                 await link.passable[back].wait()

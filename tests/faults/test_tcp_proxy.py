@@ -145,8 +145,8 @@ class TestTransparent:
             pass
         with (
             TcpProxy(gone.port) as proxy,
-            socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as connection,
             pytest.raises(ConnectionResetError),
+            socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as connection,
         ):
             connection.recv(1)
 

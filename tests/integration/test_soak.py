@@ -1,40 +1,164 @@
 """A short soak, and the rules of its report."""
 
+import asyncio
+import socket
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 
-from local.soak import FAULTS, Plan, Report, soak
+import pytest
+
+from local.server_thread import ServerThread
+from local.soak.hub_proxy import HubProxy
+from local.soak.phones import Call
+from local.soak.plan import HUB_FAULTS, Plan
+from local.soak.report import Deliveries, PhoneCount, Report, count_phones
+from local.soak.run import soak
+from local.tcp_proxy import Direction
+from tests.rig import eventually
+
+CALL = Call({"id": "event"}, ("token",))
+DELIVERIES = Deliveries(calls=1, duplicates=0, deliveries=1, raised=0, unacknowledged=0, answer_ms=(1.0, 2.0))
+PHONES = PhoneCount(Counter({1: 2}), by_unseen_answers=0, by_raised_deliveries=0, unexplained=0)
 
 
 def test_every_phone_rings_once() -> None:
-    """Some hundreds of calls with faults and duplicates: each phone rings, and twice only where it may."""
+    """Some hundred calls with faults of the hub and duplicates: every phone rings as it must."""
     lines: list[str] = []
-    report = soak(Plan(events=400, seed=7), lines.append)
-    told = "\n".join([*lines, *report.lines()])
-    assert report.passed, told
-    assert report.faults, told
-    assert report.duplicates, told
-    assert report.deliveries >= report.plan.events + report.duplicates, told
+    report = soak(Plan(events=400, seed=7, network_faults=False), lines.append)
+    shown = "\n".join([*lines, *report.lines()])
+    assert report.passed, shown
+    assert report.hub_results.keys() > {"201", "503"}, shown
+    assert report.deliveries.duplicates, shown
+    assert report.deliveries.deliveries >= report.plan.events + report.deliveries.duplicates, shown
 
 
-def test_faults_come_as_often_as_planned() -> None:
-    """The dice, thrown one after the other, hit as often as the plan says and in the shares of the table."""
+def test_every_phone_rings_once_over_a_failing_network() -> None:
+    """The same with faults of the connections to hub and database."""
+    lines: list[str] = []
+    report = soak(Plan(events=500, seed=11), lines.append)
+    shown = "\n".join([*lines, *report.lines()])
+    assert report.passed, shown
+    assert report.network_faults, shown
+
+
+def test_shares_of_the_faults() -> None:
+    """The probabilities, tried one after the other, give the planned rate and the shares of the table."""
     missed, hits = 1.0, []
-    for fault in Plan(fault_rate=0.05).faults():
+    for fault in Plan(fault_rate=0.05).hub_faults():
         hits.append(missed * fault.probability)
         missed *= 1 - fault.probability
-    whole = sum(share for _, share in FAULTS)
+    whole = sum(share for _, share in HUB_FAULTS)
     assert abs(sum(hits) - 0.05) < 1e-9
-    assert all(abs(hit - 0.05 * share / whole) < 1e-9 for hit, (_, share) in zip(hits, FAULTS, strict=True))
+    assert all(
+        abs(hit - 0.05 * share / whole) < 1e-9 for hit, (_, share) in zip(hits, HUB_FAULTS, strict=True)
+    )
 
 
-def test_a_silent_phone_fails_it() -> None:
-    """The report of a run is what decides: a phone that did not ring, or rang too often, is a failure."""
+@pytest.mark.parametrize(
+    ("rings", "seen", "raised", "expected"),
+    [
+        pytest.param(0, 0, 0, (0, 0, 0), id="silent"),
+        pytest.param(1, 1, 0, (0, 0, 0), id="once"),
+        pytest.param(1, 0, 0, (0, 0, 0), id="once, and no answer"),
+        pytest.param(2, 1, 0, (1, 0, 0), id="again after a lost answer"),
+        pytest.param(3, 1, 0, (2, 0, 0), id="again after two lost answers"),
+        pytest.param(2, 2, 0, (0, 0, 1), id="again after an answer"),
+        pytest.param(2, 2, 1, (0, 1, 0), id="again after a result that was not recorded"),
+        pytest.param(3, 2, 1, (1, 1, 0), id="both causes"),
+        pytest.param(4, 3, 1, (1, 1, 1), id="more than both causes"),
+    ],
+)
+def test_explained_rings(rings: int, seen: int, raised: int, expected: tuple[int, int, int]) -> None:
+    """An additional ring needs an answer that reached no worker, or a raised delivery after one that did."""
+    counted = count_phones([CALL], {"token": rings}, {"token": seen}, {"event": raised}, database_faults=True)
+    found = (counted.by_unseen_answers, counted.by_raised_deliveries, counted.unexplained)
+    assert (found, counted.silent) == (expected, rings == 0)
 
-    def report(**what: object) -> Report:
-        return Report(Plan(events=1), **{"calls": 1, "rang": Counter({1: 2}), **what})  # type: ignore[arg-type]
 
-    assert report().passed
-    assert not report(rang=Counter({0: 1, 1: 1})).passed
-    assert not report(unexplained=1).passed
-    assert not report(unacknowledged=1).passed
-    assert not report(calls=0).passed
+def test_raised_deliveries_explain_nothing_without_database_faults() -> None:
+    """While the database works, every result can be recorded."""
+    counted = count_phones([CALL], {"token": 2}, {"token": 2}, {"event": 1}, database_faults=False)
+    assert (counted.by_raised_deliveries, counted.unexplained) == (0, 1)
+
+
+def test_passed() -> None:
+    """A silent phone, an unexplained ring, an unacknowledged event or a missing call fails the run."""
+    plan = Plan(events=1)
+    assert Report(plan, DELIVERIES, PHONES).passed
+    assert not Report(plan, DELIVERIES, replace(PHONES, rang=Counter({0: 1, 1: 1}))).passed
+    assert not Report(plan, DELIVERIES, replace(PHONES, unexplained=1)).passed
+    assert not Report(plan, replace(DELIVERIES, unacknowledged=1), PHONES).passed
+    assert not Report(plan, replace(DELIVERIES, calls=0), PHONES).passed
+
+
+class TestHubProxy:
+    """Counts the answers 201 that reach a client."""
+
+    @pytest.fixture
+    @staticmethod
+    def proxy() -> Iterator[HubProxy]:
+        """In front of a server that answers every request with 201 or, for the handle `no`, with 503."""
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with suppress(asyncio.IncompleteReadError, ConnectionError):
+                while True:
+                    head = await reader.readuntil(b"\r\n\r\n")
+                    await reader.readexactly(2)
+                    status = b"503" if b"Handle: no" in head else b"201"
+                    writer.write(b"HTTP/1.1 " + status + b" -\r\ncontent-length: 3\r\n\r\nxyz")
+                    await writer.drain()
+            writer.close()
+
+        async def serve(listening: Callable[[int], None], stopping: asyncio.Event) -> None:
+            async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+                listening(server.sockets[0].getsockname()[1])
+                await stopping.wait()
+                server.close_clients()
+
+        server = ServerThread("answers", serve)
+        try:
+            with HubProxy(server.start()) as running:
+                yield running
+        finally:
+            server.stop()
+
+    @staticmethod
+    def send(connection: socket.socket, handle: str) -> None:
+        head = f"POST / HTTP/1.1\r\nServiceBusNotification-DeviceHandle: {handle}\r\nContent-Length: 2"
+        connection.sendall(head.encode() + b"\r\n\r\n{}")
+
+    @pytest.fixture
+    @staticmethod
+    def connection(proxy: HubProxy) -> Iterator[socket.socket]:
+        """A client's connection."""
+        with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as opened:
+            yield opened
+
+    def test_counts_201_by_device(self, proxy: HubProxy, connection: socket.socket) -> None:
+        """Each 201 is counted for the device of its request; other answers are not counted."""
+        for handle in ("a", "no", "b", "a"):
+            self.send(connection, handle)
+            assert connection.recv(1_000).endswith(b"xyz")
+        eventually(lambda: proxy.seen_201 == {"a": 2, "b": 1})
+
+    def test_lost_answer(self, proxy: HubProxy, connection: socket.socket) -> None:
+        """An answer that is lost on the way is not counted."""
+        proxy.lose_next_answer()
+        self.send(connection, "a")
+        assert connection.recv(1_000) == b""
+        assert proxy.seen_201 == {}
+
+    def test_client_that_gave_up(self, proxy: HubProxy, connection: socket.socket) -> None:
+        """An answer for a client that has closed its connection is not counted."""
+        proxy.freeze_existing(Direction.TO_CLIENT)
+        self.send(connection, "a")
+        connection.shutdown(socket.SHUT_WR)
+        with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as second:
+            # After a whole exchange the proxy knows the end of the first connection.
+            self.send(second, "b")
+            assert second.recv(1_000).endswith(b"xyz")
+        proxy.thaw()
+        assert connection.recv(1_000).endswith(b"xyz")
+        assert proxy.seen_201["a"] == 0

@@ -1,0 +1,10 @@
+"""The soak: thousands of calls with faults and duplicates, after which every phone must have rung once.
+
+Two worker processes use one database and one hub. The hub fails a share of its requests; the network between
+workers, hub and database fails in between. Events are delivered as Event Grid does: an event that is not
+acknowledged is delivered again, some events are delivered twice at the same time or again later.
+
+- `plan`: what a run does; `network_faults`: the faults of the network and their schedule.
+- `event_grid` delivers, `phones` places the calls, `hub_proxy` records which answers reached a worker.
+- `report`: the result and its rules; `run` puts it together.
+"""

@@ -1,0 +1,130 @@
+"""The result of a run, and whether it is what it must be (pure)."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from local.hub.records import Summary
+from local.soak.phones import Call
+from local.soak.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneCount:
+    """Phones by how often they rang, and the causes of additional rings."""
+
+    rang: Counter[int]
+    by_unseen_answers: int
+    """Additional rings after an accepted push whose answer did not reach a worker."""
+    by_raised_deliveries: int
+    """Additional rings after an answer that did reach a worker, in a raised delivery of the event: the
+    database could not record the result, so the redelivery rings again."""
+    unexplained: int
+    """Phones with more rings than these causes explain."""
+
+    @property
+    def silent(self) -> int:
+        """Phones that did not ring."""
+        return self.rang[0]
+
+
+def count_phones(
+    calls: Sequence[Call],
+    rings: Mapping[str, int],
+    seen_201: Mapping[str, int],
+    raised: Mapping[str, int],
+    *,
+    database_faults: bool,
+) -> PhoneCount:
+    """Compare the pushes that the hub accepted with the answers that reached a worker.
+
+    A worker that has seen a 201 for a phone must not send to it again, unless it could not record that.
+
+    Args:
+        calls: all calls of the run.
+        rings: accepted pushes by device token.
+        seen_201: answers 201 that reached a worker, by device token.
+        raised: deliveries that were not acknowledged, by event id.
+        database_faults: whether the run had faults of the database, which explain unrecorded results.
+    """
+    rang: Counter[int] = Counter()
+    by_unseen = by_raised = unexplained = 0
+    for call in calls:
+        unrecorded = raised.get(str(call.event["id"]), 0) if database_faults else 0
+        for token in call.tokens:
+            count = rings.get(token, 0)
+            unseen = count - min(count, seen_201.get(token, 0))
+            rang[count] += 1
+            more = max(0, count - 1)
+            by_unseen += min(more, unseen)
+            after_seen = max(0, more - unseen)
+            by_raised += min(after_seen, unrecorded)
+            unexplained += after_seen > unrecorded
+    return PhoneCount(rang, by_unseen, by_raised, unexplained)
+
+
+@dataclass(frozen=True, slots=True)
+class Deliveries:
+    """What was delivered."""
+
+    calls: int
+    duplicates: int
+    """Calls that were delivered twice."""
+    deliveries: int
+    raised: int
+    unacknowledged: int
+    """Events that no delivery acknowledged."""
+    answer_ms: tuple[float, float]
+    """From the first delivery of an event to its answer: median and 99th percentile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a run did and found."""
+
+    plan: Plan
+    deliveries: Deliveries
+    phones: PhoneCount
+    hub_results: Mapping[str, int] = field(default_factory=dict)
+    """Requests to the hub by their status or fault."""
+    network_faults: Mapping[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def passed(self) -> bool:
+        """Every event was acknowledged, every phone rang, and no phone rang more often than explained."""
+        made = self.deliveries
+        complete = made.calls == self.plan.events and made.unacknowledged == 0
+        return complete and self.phones.silent == 0 and self.phones.unexplained == 0
+
+    def lines(self) -> list[str]:
+        """As text."""
+        rang, made = self.phones.rang, self.deliveries
+        more = {times: count for times, count in sorted(rang.items()) if times > 1}
+        failed = {kind: times for kind, times in sorted(self.hub_results.items()) if kind != "201"}
+        return [
+            f"{'PASSED' if self.passed else 'FAILED'} in {self.seconds:.0f} s, seed {self.plan.seed}",
+            f"  calls                     {made.calls} of {self.plan.events}, for {rang.total()} phones",
+            f"  delivered twice           {made.duplicates} calls, half of them at the same time",
+            f"  deliveries                {made.deliveries}, {made.raised} of them raised and redelivered",
+            f"  never acknowledged        {made.unacknowledged}",
+            f"  requests to the hub       {sum(self.hub_results.values())}, of which the hub failed",
+            *[f"    {kind:<24}{times}" for kind, times in failed.items()],
+            f"  faults of the network     {sum(self.network_faults.values())}",
+            *[f"    {name:<40}{times}" for name, times in sorted(self.network_faults.items())],
+            f"  phones that rang once     {rang[1]}",
+            f"  phones that did not ring  {self.phones.silent}",
+            f"  phones that rang more     {sum(more.values())} {more or ''}".rstrip(),
+            f"    rings after an answer that reached no worker    {self.phones.by_unseen_answers}",
+            f"    rings after a result that was not recorded      {self.phones.by_raised_deliveries}",
+            f"    phones without such an explanation              {self.phones.unexplained}",
+            f"  first answer              {made.answer_ms[0]:.0f} ms median, {made.answer_ms[1]:.0f} ms p99",
+        ]
+
+
+def hub_results(calls: Sequence[Call], summary: Summary) -> Counter[str]:
+    """Requests for the phones of these calls, by their result."""
+    results: Counter[str] = Counter()
+    for token in (token for call in calls for token in call.tokens):
+        results.update(summary.attempts.get(token, {}))
+    return results
