@@ -1,17 +1,18 @@
-"""Takes devices over, batch by batch. Never writes to the source, never overrules an app."""
+"""Takes devices over. Never writes to the source, and never overrules an app."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from datetime import datetime
 from itertools import batched
-from typing import Any, Protocol
+from typing import Any
 
-from common.clock import Clock
 from migrate.adoption import Adoption
-from migrate.memory import owner_hash
+from migrate.earlier_runs import EarlierRuns, owner_hash
+from migrate.patience import Patience
 from migrate.report import Report
-from migrate.source import Reason, Rules, UserDocument, read_document, skipped
+from migrate.sample_documents import Reason, Rules, UserDocument, read_document, skipped
 from models.device import DeviceRegistration
+from models.errors import ServiceError
 
 _REASONS = {
     Adoption.REGISTERED_SINCE: Reason.TOKEN_REGISTERED_SINCE,
@@ -25,32 +26,28 @@ Adopt = Callable[[DeviceRegistration, datetime], Adoption]
 """Adopts one registration, or foresees what adopting it would come to; called from several threads."""
 
 
-class Remembrance(Protocol):
-    """What earlier runs have dealt with."""
-
-    def owners(self, registration_ids: Sequence[str]) -> Mapping[str, str]:
-        """Whose each token was; tokens never seen are left out."""
-        ...
-
-    def remember(self, owners: Mapping[str, str], now: datetime) -> None:
-        """Add some."""
-        ...
-
-
 class Mover:
-    """One run: a survey of the whole source, then the move."""
+    """One run: it surveys the whole source, then it takes devices over."""
 
-    def __init__(self, adopt: Adopt, memory: Remembrance, pool: Executor, clock: Clock, rules: Rules) -> None:
+    def __init__(
+        self,
+        adopt: Adopt,
+        earlier: EarlierRuns,
+        pool: Executor,
+        patience: Patience,
+        rules: Rules,
+    ) -> None:
         """Take ready collaborators."""
         self._adopt = adopt
-        self._memory = memory
+        self._earlier = earlier
         self._pool = pool
-        self._clock = clock
+        self._patience = patience
+        self._clock = patience.clock
         self._rules = rules
         self._last_owner: dict[bytes, bytes] = {}
 
     def survey(self, documents: Documents, advance: Callable[[], object]) -> int:
-        """Find out under whom each token comes last. Takes about 200 bytes of memory a device.
+        """Find out under which user each token comes last. Takes about 200 bytes of memory a device.
 
         Returns:
             How many documents there are.
@@ -81,32 +78,76 @@ class Mover:
             yield read_document(document, self._rules, self._clock.now())
 
     def _move(self, batch: Sequence[UserDocument], report: Report) -> None:
+        """Take a batch over. What was done before a failure is recorded and counted."""
         candidates: dict[str, DeviceRegistration] = {}
         for user in batch:
-            report.users += 1
-            report.devices += user.entries
-            report.skip(user.skipped)
             for found in user.found:
                 if self._comes_last(found):
                     candidates[found.registration_id] = found
-                else:
-                    report.skip([skipped(found, Reason.SHARED_TOKEN)])
-        known = self._memory.owners(list(candidates))
+        known = self._patience.run(lambda: self._earlier.owners(list(candidates)))
         owners = {name: owner_hash(one.acs_mri, one.device_uuid) for name, one in candidates.items()}
         new = {name: one for name, one in candidates.items() if known.get(name) != owners[name]}
-        report.already_taken_over += len(candidates) - len(new)
-        outcomes = list(self._pool.map(lambda one: self._adopt(one, self._clock.now()), new.values()))
-        # After the adoptions: dying in between has them made again, the other way round it would lose them.
-        self._memory.remember({name: owners[name] for name in new}, self._clock.now())
-        for found, outcome in zip(new.values(), outcomes, strict=True):
-            self._count(found, outcome, report)
+        outcomes, failure = self._adopt_all(new)
+        # After the adoptions: a run that dies in between repeats them; the other way round it would lose
+        # them.
+        self._patience.run(
+            lambda: self._earlier.record({name: owners[name] for name in outcomes}, self._clock.now())
+        )
+        for user in batch:
+            self._count(user, candidates, new, outcomes, report)
+        if failure is not None:
+            raise failure
+
+    def _adopt_all(
+        self, registrations: Mapping[str, DeviceRegistration]
+    ) -> tuple[Mapping[str, Adoption], ServiceError | None]:
+        """The outcomes, and the failure for which some are missing."""
+        outcomes: dict[str, Adoption] = {}
+        failure: ServiceError | None = None
+        pending: dict[str, Future[Adoption]] = {
+            name: self._pool.submit(self._adopt_one, one) for name, one in registrations.items()
+        }
+        for name, future in pending.items():
+            try:
+                outcomes[name] = future.result()
+            except ServiceError as error:
+                failure = error
+        return outcomes, failure
+
+    def _adopt_one(self, registration: DeviceRegistration) -> Adoption:
+        return self._patience.run(lambda: self._adopt(registration, self._clock.now()))
 
     def _comes_last(self, found: DeviceRegistration) -> bool:
-        """False if the survey has seen the token under another user later on."""
+        """Whether the survey saw the token under no other user later on."""
         user = _user_key(found)
         return self._last_owner.get(_token_key(found), user) == user
 
-    def _count(self, found: DeviceRegistration, outcome: Adoption, report: Report) -> None:
+    def _count(
+        self,
+        user: UserDocument,
+        candidates: Mapping[str, DeviceRegistration],
+        new: Mapping[str, DeviceRegistration],
+        outcomes: Mapping[str, Adoption],
+        report: Report,
+    ) -> None:
+        """Count a user whose devices have all been dealt with, and every device that has been."""
+        complete = True
+        for found in user.found:
+            name = found.registration_id
+            if candidates.get(name) is not found:
+                report.skip([skipped(found, Reason.SHARED_TOKEN)])
+            elif name not in new:
+                report.already_taken_over += 1
+            elif name in outcomes:
+                self._count_outcome(found, outcomes[name], report)
+            else:
+                complete = False
+        if complete:
+            report.users += 1
+            report.devices += user.entries
+            report.skip(user.skipped)
+
+    def _count_outcome(self, found: DeviceRegistration, outcome: Adoption, report: Report) -> None:
         if outcome is Adoption.TAKEN_OVER:
             report.taken_over += 1
             report.shortened += self._rules.life_seconds(found.acs_mri) < self._rules.ttl_seconds

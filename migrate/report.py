@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from rich.table import Table
 
-from migrate.source import EXPLANATIONS, REPAIRED_BY_THE_APPS, Skipped
+from migrate.sample_documents import EXPLANATIONS, REPAIRED_BY_THE_APPS, Skipped
 
 MAXIMUM_DETAILS = 1_000
 """As many skipped devices are listed one by one."""

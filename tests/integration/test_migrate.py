@@ -19,12 +19,14 @@ from typer.testing import CliRunner
 
 from common import mongodb
 from local.database import EmbeddedDatabase
-from migrate.__main__ import BROKE_OFF, DONE, DONE_WITH_LOSSES, INTERRUPTED, WRONG_USE, app
+from migrate import patience
 from migrate.adoption import Adoption, AdoptionStore
+from migrate.cli import BROKE_OFF, DONE, DONE_WITH_LOSSES, INTERRUPTED, WRONG_USE, app
 from migrate.mover import Mover
 from models.device import DeviceRegistration, Platform
 from models.errors import DatabaseUnavailableError
 from registrar.store import DeviceStore
+from tests.faults import MongoProxy, mongo_uri, port_of
 
 ROOT = Path(__file__).parents[2]
 ALICE, BOB, CAROL = (f"8:acs:resource_{name}" for name in ("alice", "bob", "carol"))
@@ -39,8 +41,8 @@ def info(device: str, token: str, platform: str = "apple") -> dict[str, str]:
 
 
 @dataclass
-class House:
-    """A database with the sample's collection in it, and the command that moves it."""
+class Sample:
+    """A database with the C# sample's collection, and the command that takes it over."""
 
     uri: str
     database: Database[mongodb.Document]
@@ -82,142 +84,142 @@ def server() -> Iterator[EmbeddedDatabase]:
 
 
 @pytest.fixture
-def house(server: EmbeddedDatabase) -> Iterator[House]:
+def sample(server: EmbeddedDatabase) -> Iterator[Sample]:
     with MongoClient[mongodb.Document](server.uri, serverSelectionTimeoutMS=5_000) as client:
-        yield House(server.uri, client[next(_names)])
+        yield Sample(server.uri, client[next(_names)])
 
 
 class TestMove:
-    def test_everything(self, house: House) -> None:
+    def test_everything(self, sample: Sample) -> None:
         """Every device of every user is taken over, and the source stays as it was."""
-        house.user(ALICE, info("a", "token-a"), info("b", "token-b", "android"))
-        house.user(BOB, info("c", "token-c", "windows"))
-        before = list(house.source.find())
-        code, report = house.migrate()
+        sample.user(ALICE, info("a", "token-a"), info("b", "token-b", "android"))
+        sample.user(BOB, info("c", "token-c", "windows"))
+        before = list(sample.source.find())
+        code, report = sample.migrate()
         assert code == DONE
         assert report["finished"] is True
         assert (report["users"], report["devices"], report["takenOver"]) == (2, 3, 3)
-        assert (house.tokens(ALICE), house.tokens(BOB)) == (["token-a", "token-b"], ["token-c"])
-        assert list(house.source.find()) == before
+        assert (sample.tokens(ALICE), sample.tokens(BOB)) == (["token-a", "token-b"], ["token-c"])
+        assert list(sample.source.find()) == before
 
-    def test_life(self, house: House) -> None:
+    def test_life(self, sample: Sample) -> None:
         """It ends after a month, a Teams user's after a day; `--ttl-seconds` changes that."""
-        house.user(ALICE, info("a", "token-a"))
-        house.user(TEAMS_USER, info("t", "token-t"))
-        _, report = house.migrate()
+        sample.user(ALICE, info("a", "token-a"))
+        sample.user(TEAMS_USER, info("t", "token-t"))
+        _, report = sample.migrate()
         assert report["shortenedToOneDay"] == 1
-        assert self._days(house, ALICE) == 30
-        assert self._days(house, TEAMS_USER) == 1
-        house.user(BOB, info("b", "token-b"))
-        house.migrate("--ttl-seconds", str(7 * 86_400))
-        assert self._days(house, BOB) == 7
-        assert self._days(house, ALICE) == 30
+        assert self._days(sample, ALICE) == 30
+        assert self._days(sample, TEAMS_USER) == 1
+        sample.user(BOB, info("b", "token-b"))
+        sample.migrate("--ttl-seconds", str(7 * 86_400))
+        assert self._days(sample, BOB) == 7
+        assert self._days(sample, ALICE) == 30
 
-    def test_skipped(self, house: House) -> None:
+    def test_skipped(self, sample: Sample) -> None:
         """What cannot be taken over is counted and listed by its reason, and shows in the exit code."""
-        house.user(ALICE, info("a", SECRET, "baidu"), info("b", ""), info("c", "token-c"))
-        house.user("4:+491234", info("d", SECRET))
-        code, report = house.migrate("--details")
+        sample.user(ALICE, info("a", SECRET, "baidu"), info("b", ""), info("c", "token-c"))
+        sample.user("4:+491234", info("d", SECRET))
+        code, report = sample.migrate("--details")
         assert code == DONE_WITH_LOSSES
         assert report["skipped"] == {"unknown_platform": 1, "empty_token": 1, "no_owner": 1}
         assert len(report["skippedDevices"]) == 3
         assert ALICE not in json.dumps(report)
-        assert house.tokens(ALICE) == ["token-c"]
+        assert sample.tokens(ALICE) == ["token-c"]
 
-    def test_shared_token(self, house: House) -> None:
+    def test_shared_token(self, sample: Sample) -> None:
         """A token under two users goes to the one whose document comes last, whatever the batches."""
         for size in ("1", "100"):
-            house.source.drop()
-            house.database["MigratedDevices"].drop()
-            house.database["DeviceRegistrations"].drop()
-            house.user(ALICE, info("phone", "shared"), info("other", "alices"))
-            house.user(BOB, info("phone", "shared"))
-            code, report = house.migrate("--batch-size", size)
+            sample.source.drop()
+            sample.database["MigratedDevices"].drop()
+            sample.database["DeviceRegistrations"].drop()
+            sample.user(ALICE, info("phone", "shared"), info("other", "alices"))
+            sample.user(BOB, info("phone", "shared"))
+            code, report = sample.migrate("--batch-size", size)
             assert code == DONE_WITH_LOSSES
             assert report["skipped"] == {"shared_token": 1}
-            assert (house.tokens(ALICE), house.tokens(BOB)) == (["alices"], ["shared"])
+            assert (sample.tokens(ALICE), sample.tokens(BOB)) == (["alices"], ["shared"])
 
-    def test_another_server(self, house: House) -> None:
+    def test_another_server(self, sample: Sample) -> None:
         """The source can be another server, database and collection."""
         with EmbeddedDatabase() as other:
             with MongoClient[mongodb.Document](other.uri) as client:
                 client["sample"]["tokens"].insert_one({"_id": ALICE, "deviceInfos": [info("a", "token-a")]})
-            house.environment["MigrateSourceConnectionString"] = other.uri
-            code, _ = house.migrate("--source-database", "sample", "--source-collection", "tokens")
+            sample.environment["MigrateSourceConnectionString"] = other.uri
+            code, _ = sample.migrate("--source-database", "sample", "--source-collection", "tokens")
             assert code == DONE
-            assert house.tokens(ALICE) == ["token-a"]
+            assert sample.tokens(ALICE) == ["token-a"]
 
-    def test_dry_run(self, house: House) -> None:
+    def test_dry_run(self, sample: Sample) -> None:
         """A dry run says what would be done and changes nothing, not even an index."""
-        house.user(ALICE, info("a", "token-a"), info("b", "token-b"))
-        house.user(BOB, info("c", "token-c", "adm"))
-        house.register(CAROL, "x", "token-b")
-        names, documents = house.database.list_collection_names(), house.tokens(ALICE)
-        code, report = house.migrate("--dry-run")
+        sample.user(ALICE, info("a", "token-a"), info("b", "token-b"))
+        sample.user(BOB, info("c", "token-c", "adm"))
+        sample.register(CAROL, "x", "token-b")
+        names, documents = sample.database.list_collection_names(), sample.tokens(ALICE)
+        code, report = sample.migrate("--dry-run")
         assert code == DONE_WITH_LOSSES
         assert report["dryRun"] is True
         assert report["takenOver"] == 1
         assert report["skipped"] == {"unknown_platform": 1, "token_registered_since": 1}
-        assert (sorted(house.database.list_collection_names()), house.tokens(ALICE)) == (
+        assert (sorted(sample.database.list_collection_names()), sample.tokens(ALICE)) == (
             sorted(names),
             documents,
         )
 
     @staticmethod
-    def _days(house: House, user: str) -> int:
-        (device,) = house.store.devices_of(user, datetime.now(UTC))
+    def _days(sample: Sample, user: str) -> int:
+        (device,) = sample.store.devices_of(user, datetime.now(UTC))
         return round((device.expires_at - datetime.now(UTC)) / timedelta(days=1))
 
 
 class TestAgain:
-    def test_nothing_new(self, house: House) -> None:
+    def test_nothing_new(self, sample: Sample) -> None:
         """A second run finds everything done and lengthens no life."""
-        house.user(ALICE, info("a", "token-a"))
-        house.migrate()
-        before = list(house.database["DeviceRegistrations"].find())
-        code, report = house.migrate()
+        sample.user(ALICE, info("a", "token-a"))
+        sample.migrate()
+        before = list(sample.database["DeviceRegistrations"].find())
+        code, report = sample.migrate()
         assert code == DONE
         assert (report["takenOver"], report["alreadyTakenOver"]) == (0, 1)
-        assert list(house.database["DeviceRegistrations"].find()) == before
+        assert list(sample.database["DeviceRegistrations"].find()) == before
 
-    def test_who_signed_out_stays_signed_out(self, house: House) -> None:
+    def test_signed_out_before_the_second_run(self, sample: Sample) -> None:
         """A phone that was unregistered here after the first run does not ring after the second."""
-        house.user(ALICE, info("a", "token-a"))
-        house.migrate()
-        house.store.delete(ALICE, "a", datetime.now(UTC))
-        house.migrate()
-        assert house.tokens(ALICE) == []
+        sample.user(ALICE, info("a", "token-a"))
+        sample.migrate()
+        sample.store.delete(ALICE, "a", datetime.now(UTC))
+        sample.migrate()
+        assert sample.tokens(ALICE) == []
 
-    def test_who_signed_in_and_out_stays_out(self, house: House) -> None:
+    def test_moved_token_is_not_given_back(self, sample: Sample) -> None:
         """A token that had moved by the first run is not given back when its new user signs out."""
-        house.user(ALICE, info("a", "token-a"))
-        house.register(BOB, "a", "token-a")
-        _, report = house.migrate()
+        sample.user(ALICE, info("a", "token-a"))
+        sample.register(BOB, "a", "token-a")
+        _, report = sample.migrate()
         assert report["skipped"] == {"token_registered_since": 1}
-        house.store.delete(BOB, "a", datetime.now(UTC))
-        house.migrate()
-        assert house.tokens(ALICE) == []
+        sample.store.delete(BOB, "a", datetime.now(UTC))
+        sample.migrate()
+        assert sample.tokens(ALICE) == []
 
-    def test_what_apps_registered_stays(self, house: House) -> None:
+    def test_what_apps_registered_stays(self, sample: Sample) -> None:
         """Registrations made here before a run keep user, token and end."""
-        house.user(ALICE, info("a", "token-a"), info("rotated", "old"))
-        house.register(ALICE, "a", "token-a")
-        house.register(ALICE, "rotated", "new")
-        before = list(house.database["DeviceRegistrations"].find())
-        code, report = house.migrate()
+        sample.user(ALICE, info("a", "token-a"), info("rotated", "old"))
+        sample.register(ALICE, "a", "token-a")
+        sample.register(ALICE, "rotated", "new")
+        before = list(sample.database["DeviceRegistrations"].find())
+        code, report = sample.migrate()
         assert code == DONE
         assert report["skipped"] == {"token_registered_since": 1, "device_registered_since": 1}
-        assert list(house.database["DeviceRegistrations"].find()) == before
+        assert list(sample.database["DeviceRegistrations"].find()) == before
 
-    def test_the_source_goes_on(self, house: House) -> None:
+    def test_the_source_goes_on(self, sample: Sample) -> None:
         """What phones do with the sample between two runs is followed: new, rotated and moved tokens."""
-        house.user(ALICE, info("a", "first"), info("b", "stays"))
-        house.migrate()
-        house.user(ALICE, info("a", "second"), info("b", "stays"))
-        house.user(BOB, info("c", "new"))
-        _, report = house.migrate()
+        sample.user(ALICE, info("a", "first"), info("b", "stays"))
+        sample.migrate()
+        sample.user(ALICE, info("a", "second"), info("b", "stays"))
+        sample.user(BOB, info("c", "new"))
+        _, report = sample.migrate()
         assert (report["takenOver"], report["alreadyTakenOver"]) == (2, 1)
-        assert (house.tokens(ALICE), house.tokens(BOB)) == (["second", "stays"], ["new"])
+        assert (sample.tokens(ALICE), sample.tokens(BOB)) == (["second", "stays"], ["new"])
 
 
 class Stops(Exception):  # noqa: N818 - it stands in for a killed process
@@ -229,42 +231,42 @@ class TestBrokenOff:
         ("error", "code"), [(KeyboardInterrupt, INTERRUPTED), (DatabaseUnavailableError, BROKE_OFF)]
     )
     def test_goes_on(
-        self, house: House, monkeypatch: pytest.MonkeyPatch, error: type[BaseException], code: int
+        self, sample: Sample, monkeypatch: pytest.MonkeyPatch, error: type[BaseException], code: int
     ) -> None:
         """A run that breaks off says how far it has come; the next one does the rest."""
         for number in range(6):
-            house.user(f"8:acs:resource_{number}", info(f"d{number}", f"token-{number}"))
+            sample.user(f"8:acs:resource_{number}", info(f"d{number}", f"token-{number}"))
         with monkeypatch.context() as patched:
             patched.setattr(Mover, "_move", _stops_after(2, error))
-            ended, report = house.migrate("--batch-size", "2")
+            ended, report = sample.migrate("--batch-size", "2")
         assert ended == code
         assert (report["finished"], report["takenOver"]) == (False, 4)
         assert "Run it again" in report["error"]
-        code, report = house.migrate("--batch-size", "2")
+        code, report = sample.migrate("--batch-size", "2")
         assert code == DONE
         assert (report["takenOver"], report["alreadyTakenOver"]) == (2, 4)
 
     def test_died_between_adopting_and_remembering(
-        self, house: House, monkeypatch: pytest.MonkeyPatch
+        self, sample: Sample, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """What was adopted but not remembered is adopted again, to the same end."""
-        house.user(ALICE, info("a", "token-a"))
+        sample.user(ALICE, info("a", "token-a"))
 
         def dies(*_: object) -> None:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patched:
-            patched.setattr("migrate.memory.Memory.remember", dies)
-            assert house.migrate()[0] == INTERRUPTED
-        assert house.tokens(ALICE) == ["token-a"]
-        assert house.migrate()[1]["takenOver"] == 1
-        assert house.tokens(ALICE) == ["token-a"]
+            patched.setattr("migrate.earlier_runs.EarlierRuns.record", dies)
+            assert sample.migrate()[0] == INTERRUPTED
+        assert sample.tokens(ALICE) == ["token-a"]
+        assert sample.migrate()[1]["takenOver"] == 1
+        assert sample.tokens(ALICE) == ["token-a"]
 
-    def test_apps_register_meanwhile(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_apps_register_meanwhile(self, sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
         """Phones that move or rotate their tokens while the command runs end where their apps put them."""
         numbers = range(12)
         for number in numbers:
-            house.user(f"8:acs:resource_{number}", info(f"d{number}", f"old-{number}"))
+            sample.user(f"8:acs:resource_{number}", info(f"d{number}", f"old-{number}"))
         adopt = AdoptionStore.adopt
 
         def adopt_in_a_crowd(
@@ -272,18 +274,18 @@ class TestBrokenOff:
         ) -> Adoption:
             number = int(registration.device_uuid[1:])
             if number % 3 == 0:
-                house.register(BOB, registration.device_uuid, registration.device_token)
+                sample.register(BOB, registration.device_uuid, registration.device_token)
             outcome = adopt(store, registration, now)
             if number % 3 == 1:
-                house.register(registration.acs_mri, registration.device_uuid, f"new-{number}")
+                sample.register(registration.acs_mri, registration.device_uuid, f"new-{number}")
             return outcome
 
         monkeypatch.setattr(AdoptionStore, "adopt", adopt_in_a_crowd)
-        house.migrate("--batch-size", "3")
+        sample.migrate("--batch-size", "3")
         for number in numbers:
             expected = {0: [], 1: [f"new-{number}"], 2: [f"old-{number}"]}[number % 3]
-            assert house.tokens(f"8:acs:resource_{number}") == expected
-        assert len(house.tokens(BOB)) == 4
+            assert sample.tokens(f"8:acs:resource_{number}") == expected
+        assert len(sample.tokens(BOB)) == 4
 
 
 def _stops_after(batches: int, error: type[BaseException]) -> Callable[..., None]:
@@ -315,11 +317,107 @@ def run(*options: str, environment: Mapping[str, str]) -> "subprocess.CompletedP
     )
 
 
+@pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pauses between tries, a hundred times shorter."""
+    monkeypatch.setattr(patience, "PAUSES_SECONDS", (0.005,) * 8)
+
+
+@pytest.fixture
+def throttling(sample: Sample) -> Iterator[MongoProxy]:
+    """A proxy before the database, which refuses commands as Azure Cosmos DB (RU) does."""
+    with MongoProxy(port_of(sample.uri)) as proxy:
+        sample.uri = mongo_uri(proxy.port)
+        yield proxy
+
+
+def throttle(
+    proxy: MongoProxy, command: str, *, collection: str, nth: int = 1, times: int | None = 1
+) -> None:
+    message = "Error=16500, RetryAfterMs=7, Details='Request rate is large'"
+    proxy.answer_error(command, 16500, message=message, collection=collection, nth=nth, times=times)
+
+
+@pytest.mark.usefixtures("short_pauses")
+class TestThrottled:
+    def test_now_and_then(self, sample: Sample, throttling: MongoProxy) -> None:
+        """Reads and writes that are refused now and then are repeated, and the run ends."""
+        for number in range(30):
+            sample.user(f"8:acs:resource_{number:02}", info(f"d{number}", f"token-{number}"))
+        throttle(throttling, "find", collection="DeviceTokensColl")
+        for nth in (2, 9, 20, 21, 22):
+            throttle(throttling, "update", collection="DeviceRegistrations", nth=nth)
+        throttle(throttling, "insert", collection="MigratedDevices", nth=2)
+        throttle(throttling, "find", collection="MigratedDevices", nth=3)
+        code, report = sample.migrate("--batch-size", "7")
+        assert code == DONE, report
+        assert (report["users"], report["takenOver"]) == (30, 30)
+
+    def test_while_reading(self, sample: Sample, throttling: MongoProxy) -> None:
+        """A source that refuses in the middle is read on from there: each document once."""
+        sample.source.insert_many(
+            {"_id": f"8:acs:resource_{number:04}", "deviceInfos": [info("d", f"token-{number}")]}
+            for number in range(1_200)
+        )
+        throttle(throttling, "getMore", collection="DeviceTokensColl", nth=1, times=2)
+        code, report = sample.migrate("--dry-run")
+        assert code == DONE, report
+        assert (report["users"], report["takenOver"]) == (1_200, 1_200)
+
+    def test_for_good(self, sample: Sample, throttling: MongoProxy) -> None:
+        """A database that refuses for good ends the run; what was done counts, and the next run does the
+        rest."""
+        for number in range(6):
+            sample.user(f"8:acs:resource_{number}", info(f"d{number}", f"token-{number}"))
+        throttle(throttling, "update", collection="DeviceRegistrations", nth=4, times=None)
+        code, report = sample.migrate()
+        assert code == BROKE_OFF
+        assert 0 < report["takenOver"] < 6
+        assert report["users"] == report["takenOver"]
+        taken_over = report["takenOver"]
+        throttling.restore()
+        code, report = sample.migrate()
+        assert code == DONE
+        assert (report["takenOver"], report["alreadyTakenOver"]) == (6 - taken_over, taken_over)
+
+    @pytest.mark.parametrize(
+        ("code", "message", "says"),
+        [(13, "not authorized", "lacks a right"), (8000, "bad auth", "refuses the user name")],
+    )
+    def test_refused(
+        self, sample: Sample, throttling: MongoProxy, code: int, message: str, says: str
+    ) -> None:
+        """What waiting does not change is told at once."""
+        throttling.answer_error("find", code, message=message, collection="DeviceTokensColl", times=None)
+        ended, report = sample.migrate()
+        assert ended == WRONG_USE
+        assert says in report["error"]
+
+
+class TestEmptySource:
+    def test_empty(self, sample: Sample) -> None:
+        """A source without users is an error that names what there is instead."""
+        sample.database["DeviceTokens"].insert_one({"_id": ALICE})
+        code, report = sample.migrate("--details")
+        assert code == WRONG_USE
+        assert report["finished"] is False
+        assert "'DeviceTokensColl'" in report["error"]
+        assert "'DeviceTokens'" in report["error"]
+
+    def test_misspelled_database(self, sample: Sample) -> None:
+        """So is a database that is not there; it is not made by the look."""
+        sample.user(ALICE, info("a", "token-a"))
+        code, report = sample.migrate("--source-database", "smaple")
+        assert code == WRONG_USE
+        assert f"'{sample.database.name}'" in report["error"]
+        assert "smaple" not in sample.database.client.list_database_names()
+
+
 class TestCommand:
-    def test_for_a_person(self, house: House) -> None:
+    def test_for_a_person(self, sample: Sample) -> None:
         """The report is a table; no token and no MRI is in it, and no bar where nobody looks."""
-        house.user(ALICE, info("a", SECRET), info("b", SECRET, "baidu"))
-        environment = {"MongoDbConnectionString": house.uri, "DbName": house.database.name}
+        sample.user(ALICE, info("a", SECRET), info("b", SECRET, "baidu"))
+        environment = {"MongoDbConnectionString": sample.uri, "DbName": sample.database.name}
         done = run("--dry-run", "--details", environment=environment)
         assert done.returncode == DONE_WITH_LOSSES, done.stderr
         assert "would be taken over" in done.stdout
@@ -351,10 +449,10 @@ class TestCommand:
         """A life out of range, or a connection string on the command line, is refused."""
         assert CliRunner().invoke(app, options).exit_code == WRONG_USE
 
-    def test_source_is_down(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_source_is_down(self, sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
         """A source that cannot be reached breaks the run off and is not named by its URI."""
-        monkeypatch.setattr("migrate.__main__._TIMEOUT_SECONDS", 0.3)
-        house.environment["MigrateSourceConnectionString"] = f"mongodb://user:{SECRET}@127.0.0.1:1/"
-        code, report = house.migrate()
+        monkeypatch.setattr("migrate.cli._TIMEOUT_SECONDS", 0.3)
+        sample.environment["MigrateSourceConnectionString"] = f"mongodb://user:{SECRET}@127.0.0.1:1/"
+        code, report = sample.migrate()
         assert code == BROKE_OFF
-        assert report["error"].startswith("The source cannot be read (ServerSelectionTimeoutError).")
+        assert report["error"].startswith("The source cannot be read: the database cannot be reached in time")

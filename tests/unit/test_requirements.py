@@ -86,7 +86,7 @@ class TestOperators:
         distributions = packages_distributions()
         named = versions(FOLDER / "operator.txt").keys()
         ours = {path.name for path in ROOT.iterdir()} | {path.stem for path in ROOT.glob("*.py")}
-        imported = {name.partition(".")[0] for name in modules_imported_by("doctor.cli", "migrate.__main__")}
+        imported = {name.partition(".")[0] for name in modules_imported_by("doctor.cli", "migrate.cli")}
         for module in imported - ours - set(sys.stdlib_module_names):
             found = {canonicalize_name(each) for each in distributions.get(module, ())}
             if found & versions(FOLDER / "dev.txt").keys() | found & versions(FOLDER / "app.txt").keys():
@@ -94,7 +94,7 @@ class TestOperators:
 
     def test_nothing_for_development(self) -> None:
         """Importing the commands loads nothing of the tests or of local development."""
-        loaded = modules_imported_by("doctor.cli", "migrate.__main__")
+        loaded = modules_imported_by("doctor.cli", "migrate.cli")
         assert {
             name for name in loaded if name.partition(".")[0] in {"local", "tests", "bench", "tools"}
         } == set()
@@ -111,7 +111,7 @@ class TestOperators:
         """Every package of ours that the commands load is installed with them."""
         tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
         patterns = tool["packages"]["find"]["include"]
-        loaded = modules_imported_by("doctor.cli", "migrate.__main__", "app")
+        loaded = modules_imported_by("doctor.cli", "migrate.cli", "app")
         tops = {name.partition(".")[0] for name in loaded}
         for top in tops & {path.name for path in ROOT.iterdir() if (path / "__init__.py").exists()}:
             assert any(fnmatch(top, pattern) for pattern in patterns), top

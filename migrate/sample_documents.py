@@ -1,8 +1,8 @@
-"""The sample's `DeviceTokensColl`: one document a user → the devices that can be taken over, and the rest.
+"""The sample's `DeviceTokensColl`: one document a user -> the devices that can be taken over, and the rest.
 
-A document: `_id` the user's MRI, `deviceInfos` a list of `{deviceUUID, deviceToken, platform}`. There is no
-time in it anywhere: neither when a device was registered nor until when. Of two entries the later one counts,
-since the sample appends.
+A document: `_id` the user's MRI, `deviceInfos` a list of `{deviceUUID, deviceToken, platform}`. It has no
+times: neither when a device was registered nor until when. Of two entries the later one counts, because the
+sample appends.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,6 +27,7 @@ class Reason(StrEnum):
     NO_OWNER = "no_owner"
     UNKNOWN_PLATFORM = "unknown_platform"
     EMPTY_TOKEN = "empty_token"
+    INVALID_TOKEN = "invalid_token"
     TOO_LONG = "too_long"
     SAME_DEVICE_TWICE = "same_device_twice"
     SAME_TOKEN_TWICE = "same_token_twice"
@@ -38,20 +39,22 @@ class Reason(StrEnum):
 
 EXPLANATIONS = {
     Reason.MALFORMED: "the entry is not of the sample's form",
-    Reason.NO_OWNER: "the user is neither a Communication Services nor a Teams user, so it owns no device",
+    Reason.NO_OWNER: "the user's id is not one that the registrar takes",
     Reason.UNKNOWN_PLATFORM: "no Calling SDK takes pushes on that platform",
     Reason.EMPTY_TOKEN: "the device token is missing or empty",
+    Reason.INVALID_TOKEN: "the device token is not one that its platform issues, so no push could reach it",
     Reason.TOO_LONG: "a field is longer than the registrar allows",
     Reason.SAME_DEVICE_TWICE: "a later entry of the user has the same device UUID",
     Reason.SAME_TOKEN_TWICE: "a later entry of the user has the same device token",
     Reason.SHARED_TOKEN: "a user whose document comes later has the same device token",
-    Reason.TOO_MANY_DEVICES: "the user has more devices than the registrar keeps; the first ones give way",
+    Reason.TOO_MANY_DEVICES: "the user has more devices than the registrar keeps; the first ones are left "
+    "out",
     Reason.TOKEN_REGISTERED_SINCE: "an app has registered that token with this registrar since",
     Reason.DEVICE_REGISTERED_SINCE: "the device has registered another token with this registrar since",
 }
 
 REPAIRED_BY_THE_APPS = frozenset({Reason.TOKEN_REGISTERED_SINCE, Reason.DEVICE_REGISTERED_SINCE})
-"""Good news: the phone is here already."""
+"""The phone is registered here already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +146,7 @@ def _keep_latest(document: UserDocument, maximum_devices: int) -> None:
 
 
 def _parse(user: str, entry: object, rules: Rules, now: datetime) -> DeviceRegistration | Reason:
-    """The device as the registrar would take it from an app, or why it would not."""
+    """The device as the registrar would take it from an app, or why it would refuse it."""
     try:
         request = AddDeviceTokenRequest.model_validate(
             {"acsMri": user, "deviceInfos": [entry]}, context=rules.limits
@@ -153,12 +156,15 @@ def _parse(user: str, entry: object, rules: Rules, now: datetime) -> DeviceRegis
         # The first one is the user's, where that is wrong too.
         return _reason(details[0]["loc"], details[0]["type"])
     return DeviceRegistration(
-        acs_mri=user,
+        acs_mri=request.acs_mri,
         device_uuid=request.device.device_uuid,
         device_token=request.device.device_token,
         platform=request.device.platform,
         expires_at=now.replace(microsecond=0) + timedelta(seconds=rules.life_seconds(user)),
     )
+
+
+_EMPTY = frozenset({"missing", "string_too_short", "string_type"})
 
 
 def _reason(location: Sequence[str | int], kind: str) -> Reason:
@@ -170,5 +176,5 @@ def _reason(location: Sequence[str | int], kind: str) -> Reason:
         case "platform":
             return Reason.UNKNOWN_PLATFORM
         case "deviceToken":
-            return Reason.EMPTY_TOKEN
+            return Reason.EMPTY_TOKEN if kind in _EMPTY else Reason.INVALID_TOKEN
     return Reason.MALFORMED

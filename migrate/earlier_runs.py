@@ -1,4 +1,4 @@
-"""What earlier runs have dealt with, so that a later one does not undo what apps did in between.
+"""Which tokens earlier runs have dealt with, so that a later run does not undo what apps did in between.
 
 One document a device token: `_id` the registration id (a hash, never the token), `owner` a hash of user and
 device, `expiresAt`. Without it a second run would bring back the phone of a user who has signed out since.
@@ -25,8 +25,8 @@ def owner_hash(acs_mri: str, device_uuid: str) -> str:
     return hashlib.sha256(f"{acs_mri}\n{device_uuid}".encode()).hexdigest()
 
 
-class Memory:
-    """The memory on MongoDB, beside the registrations. With `read_only` it takes in nothing new."""
+class EarlierRuns:
+    """A collection beside the registrations. With `read_only` nothing is recorded."""
 
     def __init__(
         self, collection: Collection[mongodb.Document], timeouts: mongodb.Timeouts, *, read_only: bool = False
@@ -38,7 +38,7 @@ class Memory:
         self._index_ready = False
 
     def owners(self, registration_ids: Sequence[str]) -> Mapping[str, str]:
-        """Whose each token was when it was dealt with; tokens never seen are left out.
+        """The owner of each token when it was dealt with; tokens that were not are left out.
 
         Raises:
             DatabaseUnavailableError, ConfigurationError: nothing is known.
@@ -47,12 +47,12 @@ class Memory:
             found = self._collection.find({"_id": {"$in": list(registration_ids)}}, {"owner": 1})
             return {document["_id"]: document["owner"] for document in found}
 
-    def remember(self, owners: Mapping[str, str], now: datetime) -> None:
-        """Write down tokens that have been dealt with, by registration id.
+    def record(self, owners: Mapping[str, str], now: datetime) -> None:
+        """Record that tokens have been dealt with, by registration id.
 
         Raises:
-            DatabaseUnavailableError, ConfigurationError: some may not have been written; the next run deals
-                with those again, which does no harm as long as nobody has signed out in between.
+            DatabaseUnavailableError, ConfigurationError: some may not have been recorded; the next run deals
+                with those again, which is harmless unless their users have signed out in between.
         """
         if not owners or self._read_only:
             return

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from common.telemetry import fingerprint
-from migrate.source import EXPLANATIONS, Reason, Rules, read_document
+from migrate.sample_documents import EXPLANATIONS, Reason, Rules, read_document
 from models.device import Platform
 
 NOW = datetime(2100, 1, 31, 12, 0, 0, 123456, tzinfo=UTC)

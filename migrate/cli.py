@@ -1,0 +1,181 @@
+"""The command line: takes the C# sample's device tokens over into this app's database.
+
+Connection strings come from the environment, never from the command line, where other users of the machine
+could read them: `MongoDbConnectionString` and `DbName` are the app's own settings and name the target;
+`MigrateSourceConnectionString` names the source where that is another server.
+"""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Annotated
+
+import typer
+from pymongo import MongoClient
+from pymongo import errors as mongo_errors
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from common import mongodb
+from common.clock import SystemClock
+from migrate.adoption import AdoptionStore
+from migrate.earlier_runs import COLLECTION_NAME as EARLIER_RUNS
+from migrate.earlier_runs import EarlierRuns
+from migrate.mover import Mover
+from migrate.patience import Patience
+from migrate.report import Report
+from migrate.sample_collection import SampleCollection
+from migrate.sample_documents import COLLECTION_NAME as SOURCE_COLLECTION
+from migrate.sample_documents import Rules
+from models import known_causes
+from models.errors import ConfigurationError, ServiceError
+from models.identity import MAXIMUM_TTL_SECONDS, MINIMUM_TTL_SECONDS
+from models.known_causes import cause_of_connection_string
+from registrar.store import COLLECTION_NAME as TARGET_COLLECTION
+
+DONE, BROKE_OFF, WRONG_USE, DONE_WITH_LOSSES, INTERRUPTED = 0, 1, 2, 3, 130
+"""Exit codes."""
+
+DEFAULT_TTL_SECONDS = 2_592_000
+"""30 days: an app that is opened once a month keeps ringing. Firebase, too, calls a token stale after a
+month."""
+
+_GO_ON = "Run it again: it goes on where it stopped."
+_TIMEOUT_SECONDS = 10.0
+"""Of one piece of work with the target; no phone waits for it."""
+_WORKERS = 8
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command(help="Take the C# sample's device tokens over into this app's database.")
+def migrate(  # noqa: PLR0913 - one for each option
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    ttl_seconds: Annotated[
+        int,
+        typer.Option(
+            min=MINIMUM_TTL_SECONDS,
+            max=MAXIMUM_TTL_SECONDS,
+            help="How long what is taken over lives; a Teams user's a day at most.",
+        ),
+    ] = DEFAULT_TTL_SECONDS,
+    source_database: Annotated[
+        str | None, typer.Option(help="The sample's database; DbName if left out.")
+    ] = None,
+    source_collection: Annotated[str, typer.Option(help="Its collection.")] = SOURCE_COLLECTION,
+    maximum_devices: Annotated[
+        int, typer.Option(min=1, max=1_000, help="MaxDevicesPerUser of the app.")
+    ] = 20,
+    batch_size: Annotated[int, typer.Option(min=1, max=5_000, help="Users a batch.")] = 500,
+    details: Annotated[bool, typer.Option("--details", help="List skipped devices one by one.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Report as JSON on stdout.")] = False,
+) -> None:
+    """Run, report, and exit with one of the codes above."""
+    logging.getLogger("pymongo").setLevel(logging.INFO)  # at DEBUG it logs device tokens
+    report = Report(dry_run=dry_run)
+    rules = Rules(ttl_seconds, maximum_devices)
+    try:
+        with ExitStack() as open_clients:
+            databases = _Databases(os.environ, open_clients)
+            source = databases.source(source_database, source_collection)
+            with ThreadPoolExecutor(_WORKERS, thread_name_prefix="migrate") as pool:
+                mover = databases.mover(pool, rules, dry_run=dry_run)
+                _run(mover, source, batch_size, report, quiet=as_json)
+        code = DONE_WITH_LOSSES if report.lost else DONE
+    except ConfigurationError as error:
+        report.error, code = error.detail, WRONG_USE
+    except ServiceError as error:
+        report.error, code = f"{error.detail} {_GO_ON}", BROKE_OFF
+    except KeyboardInterrupt:
+        report.error, code = f"Interrupted. {_GO_ON}", INTERRUPTED
+    _tell(report, as_json=as_json, details=details)
+    raise typer.Exit(code)
+
+
+class _Databases:
+    """Source and target, as the environment names them."""
+
+    def __init__(self, environment: Mapping[str, str], open_clients: ExitStack) -> None:
+        self._target_uri = _needed(environment, "MongoDbConnectionString")
+        self._name = _needed(environment, "DbName")
+        self._source_uri = environment.get("MigrateSourceConnectionString", "").strip() or self._target_uri
+        self._open_clients = open_clients
+        self._patience = Patience(SystemClock())
+
+    def source(self, database: str | None, collection: str) -> SampleCollection:
+        """The sample's collection."""
+        same = self._source_uri == self._target_uri
+        name = "MongoDbConnectionString" if same else "MigrateSourceConnectionString"
+        client = self._client(self._source_uri, name)
+        return SampleCollection(client[database or self._name][collection], self._patience)
+
+    def mover(self, pool: ThreadPoolExecutor, rules: Rules, *, dry_run: bool) -> Mover:
+        """What moves devices into the target."""
+        target = self._client(self._target_uri, "MongoDbConnectionString")[self._name]
+        timeouts = mongodb.Timeouts(_TIMEOUT_SECONDS)
+        store = AdoptionStore(target[TARGET_COLLECTION], timeouts)
+        earlier = EarlierRuns(target[EARLIER_RUNS], timeouts, read_only=dry_run)
+        adopt = store.foresee if dry_run else store.adopt
+        return Mover(adopt, earlier, pool, self._patience, rules)
+
+    def _client(self, uri: str, name: str) -> MongoClient[mongodb.Document]:
+        milliseconds = int(_TIMEOUT_SECONDS * 1_000)
+        try:
+            client: MongoClient[mongodb.Document] = MongoClient(
+                uri,
+                serverSelectionTimeoutMS=milliseconds,
+                connectTimeoutMS=milliseconds,
+                socketTimeoutMS=3 * milliseconds,
+                appname="acs-call-push-migrate",
+            )
+        except OSError:
+            raise ConfigurationError(str(known_causes.CERTIFICATE_FILE.of(name))) from None
+        except (mongo_errors.PyMongoError, ValueError, TypeError):
+            # What pymongo raises quotes the URI.
+            cause = cause_of_connection_string(uri) or known_causes.CONNECTION_STRING
+            raise ConfigurationError(str(cause.of(name))) from None
+        self._open_clients.callback(client.close)
+        return client
+
+
+def _needed(environment: Mapping[str, str], name: str) -> str:
+    value = environment.get(name, "").strip()
+    if not value:
+        raise ConfigurationError(f"Set {name} in the environment, as in the app's settings.")
+    return value
+
+
+def _run(mover: Mover, source: SampleCollection, batch_size: int, report: Report, *, quiet: bool) -> None:
+    """Survey and move, with a progress bar on stderr if that is a terminal.
+
+    Raises:
+        ConfigurationError: the source is empty.
+    """
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as progress:
+        surveying = progress.add_task("Looking through the users", total=None)
+        users = mover.survey(source.documents, lambda: progress.advance(surveying))
+        if users == 0:
+            raise ConfigurationError(source.explain_empty())
+        moving = progress.add_task("Taking their devices over", total=users)
+        mover.move(source.documents, batch_size, report, lambda count: progress.advance(moving, count))
+
+
+def _tell(report: Report, *, as_json: bool, details: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(report.as_json(with_details=details)) + "\n")
+        return
+    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    if report.users:
+        for table in report.as_tables(with_details=details):
+            console.print(table)
+    if report.error:
+        Console(stderr=True, highlight=False).print(f"[bold red]Broke off.[/] {report.error}")
+    elif report.dry_run:
+        console.print("Nothing was changed: this was a dry run.")

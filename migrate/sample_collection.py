@@ -1,0 +1,96 @@
+"""Reads the sample's collection, to its end, over a database that fails or throttles now and then."""
+
+import re
+from collections.abc import Iterator
+
+from pymongo import errors
+from pymongo.collection import Collection
+
+from common.mongodb import Document
+from migrate.patience import Patience
+from models import known_causes
+from models.errors import ConfigurationError, DatabaseUnavailableError
+from models.known_causes import Fault, cause_of_code, cause_of_old_server
+
+_BATCH = 500
+_RETRY_AFTER_MS = re.compile(r"RetryAfterMs=(\d+)")
+
+
+class SampleCollection:
+    """The source of a migration; it is never written to."""
+
+    def __init__(self, collection: Collection[Document], patience: Patience) -> None:
+        """Take the collection, and what waits between tries."""
+        self._collection = collection
+        self._patience = patience
+
+    def documents(self) -> Iterator[Document]:
+        """Every document, in the order in which the database keeps them.
+
+        After a passing failure the reading goes on behind the documents that it has returned.
+
+        Raises:
+            DatabaseUnavailableError: it cannot be read, or not to its end.
+            ConfigurationError: the database refuses it, for what an operator has to correct.
+        """
+        read = failures = 0
+        while True:
+            try:
+                # In natural order, since a user's later document says who has a phone now.
+                for document in self._collection.find({}, {"deviceInfos": 1}, batch_size=_BATCH).skip(read):
+                    read += 1
+                    failures = 0
+                    yield document
+            except errors.PyMongoError as error:
+                seconds = _seconds_to_wait(error)
+                # A server that has never answered is more likely misspelled than away.
+                never_answered = read == 0 and not isinstance(error, errors.OperationFailure)
+                if never_answered or not self._patience.wait(failures, seconds):
+                    raise DatabaseUnavailableError(_unavailable(error)) from None
+                failures += 1
+            else:
+                return
+
+    def explain_empty(self) -> str:
+        """Why there may be nothing, with the databases and collections that could be meant."""
+        database = self._collection.database
+        text = (
+            f"The collection {self._collection.name!a} of the database {database.name!a} is empty or missing."
+        )
+        try:
+            collections = sorted(database.list_collection_names())
+            databases = sorted(set(database.client.list_database_names()) - {"admin", "config", "local"})
+        except errors.PyMongoError:
+            return f"{text} Compare --source-database and --source-collection with the sample's settings."
+        found = ", ".join(map(ascii, collections)) or "no collection"
+        return (
+            f"{text} That database has: {found}. The server has the databases: "
+            f"{', '.join(map(ascii, databases)) or 'none'}. Set --source-database and --source-collection."
+        )
+
+
+def _seconds_to_wait(error: errors.PyMongoError) -> float | None:
+    """How long the server asks to wait; None if it does not say.
+
+    Raises:
+        ConfigurationError: waiting does not help.
+    """
+    if isinstance(error, errors.OperationFailure):
+        message = str((error.details or {}).get("errmsg", ""))
+        cause = cause_of_code(error.code, message)
+        if cause is not None and cause.fault is not Fault.PASSING:
+            raise ConfigurationError(f"The source cannot be read: {cause.problem}. {cause.remedy}") from None
+        told = (error.details or {}).get("RetryAfterMs")
+        found = _RETRY_AFTER_MS.search(message)
+        milliseconds = told if isinstance(told, int | float) else int(found.group(1)) if found else None
+        return None if milliseconds is None else milliseconds / 1_000
+    if cause := cause_of_old_server(str(error)):
+        raise ConfigurationError(f"The source cannot be read: {cause.problem}. {cause.remedy}") from None
+    return None
+
+
+def _unavailable(error: errors.PyMongoError) -> str:
+    cause = known_causes.UNREACHABLE
+    if isinstance(error, errors.OperationFailure):
+        cause = cause_of_code(error.code) or known_causes.COMMAND_REFUSED
+    return f"The source cannot be read: {cause.problem} ({type(error).__name__}). {cause.remedy}"
