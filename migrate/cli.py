@@ -176,6 +176,6 @@ def _tell(report: Report, *, as_json: bool, details: bool) -> None:
         for table in report.as_tables(with_details=details):
             console.print(table)
     if report.error:
-        Console(stderr=True, highlight=False).print(f"[bold red]Broke off.[/] {report.error}")
+        Console(stderr=True, highlight=False).print(f"[bold red]Broke off.[/] {report.error}", soft_wrap=True)
     elif report.dry_run:
         console.print("Nothing was changed: this was a dry run.")

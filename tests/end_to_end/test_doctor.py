@@ -6,8 +6,9 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -96,17 +97,22 @@ def tokens(user: User) -> list[str]:
     return [phone.device_token for phone in user.devices]
 
 
-def run(values: Mapping[str, str], *arguments: str, answer: str = "") -> Answer:
+def run(
+    values: Mapping[str, str],
+    *arguments: str,
+    answer: str = "",
+    more: Mapping[str, str] = MappingProxyType({}),
+) -> Answer:
     """`python -m doctor` in a process of its own, with the settings in its environment."""
     ours = {name.lower() for name in setting_names()}
     kept = {name: value for name, value in os.environ.items() if name.lower() not in ours}
     done = subprocess.run(
         [sys.executable, "-m", "doctor", *arguments],
         cwd=APP_DIRECTORY,
-        env={**kept, **values},
+        env={**kept, **values, **more},
         input=answer,
         capture_output=True,
-        text=True,
+        encoding=more.get("PYTHONIOENCODING", "utf-8"),
         timeout=60,
         check=False,
     )
@@ -130,6 +136,17 @@ class TestCheck:
         assert "checks pass; --all shows them." in answer.out
         assert "hub: key" not in answer.out
         assert "PASS        hub: key" in run(values, "check", "--all").out
+
+    def test_console_of_windows(self, stack: Stack, values: dict[str, str]) -> None:
+        """A console or pipe of another code page than UTF-8 shows every report."""
+        user = f"8:acs:{uuid.uuid4()}"
+        phone = replace(phones()[0], device_uuid="t\u00e9l\u00e9phone \u7535\u8bdd")
+        assert stack.host.add_device_token(phone.registration(user)).status_code == 201
+        windows = {"PYTHONIOENCODING": "cp437", "PYTHONUTF8": "0"}
+        for arguments in (["check"], ["calls"], ["user", user], ["user", user, "--json"], ["--help"]):
+            answer = run(values, *arguments, more=windows)
+            assert answer.code in {0, 1}, answer.err
+            assert "Traceback" not in answer.err
 
     def test_for_scripts(self, values: dict[str, str]) -> None:
         """The same as JSON: every check with its area, name, status, detail, remedy and weight."""

@@ -415,7 +415,7 @@ class TestEmptySource:
 
 class TestCommand:
     def test_for_a_person(self, sample: Sample) -> None:
-        """The report is a table; no token and no MRI is in it, and no bar where nobody looks."""
+        """The report is a table without tokens and MRIs; a pipe gets no progress bar."""
         sample.user(ALICE, info("a", SECRET), info("b", SECRET, "baidu"))
         environment = {"MongoDbConnectionString": sample.uri, "DbName": sample.database.name}
         done = run("--dry-run", "--details", environment=environment)
@@ -426,6 +426,18 @@ class TestCommand:
         assert done.stderr == ""
         assert SECRET not in done.stdout
         assert ALICE not in done.stdout
+
+    def test_console_of_windows(self, sample: Sample) -> None:
+        """A console or pipe of another code page than UTF-8 is no reason to fail."""
+        sample.user(ALICE, info("a", "token", "baidu"))
+        environment = {"MongoDbConnectionString": sample.uri, "DbName": sample.database.name}
+        windows = {"PYTHONIOENCODING": "cp437", "PYTHONUTF8": "0"}
+        done = run("--dry-run", "--details", environment={**environment, **windows})
+        assert done.returncode == DONE_WITH_LOSSES, done.stderr
+        assert "unknown_platform" in done.stdout
+        done = run("--source-database", "\u96fb\u8a71", environment={**environment, **windows})
+        assert done.returncode == WRONG_USE, done.stderr
+        assert "is empty or missing" in done.stderr
 
     def test_settings_are_missing(self) -> None:
         """Without the settings it says which one to set."""

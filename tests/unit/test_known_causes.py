@@ -1,5 +1,6 @@
 """Causes that are recognised: by a code, by a driver's fixed phrase, by a connection string's text."""
 
+from pathlib import Path
 from urllib.parse import quote_plus
 
 import pytest
@@ -192,3 +193,14 @@ class TestConnectionStringsBlade:
             == "CUSTOMCONNSTR_MongoDbConnectionString"
         )
         assert name_on_connection_strings_blade("ANHHubConnectionString", names) is None
+
+
+class TestDocuments:
+    def test_troubleshooting(self) -> None:
+        """`docs/troubleshooting.md` lists every cause with the words that log lines and the doctor use."""
+        text = (Path(__file__).parents[2] / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+        _, _, after = text.partition("<!-- known causes: held by tests/unit/test_known_causes.py -->")
+        table, found, _ = after.partition("<!-- end of known causes -->")
+        rows = [f"| {cause.problem} | {cause.remedy} |" for cause in CAUSES]
+        assert found
+        assert table.strip().splitlines() == ["| cause | remedy |", "|---|---|", *rows]
