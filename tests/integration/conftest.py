@@ -8,6 +8,7 @@ from local.database import EmbeddedDatabase
 from local.hub.running_hub import RunningHub
 from local.hub.simulator import Simulator
 from local.stack import Stack, StackOptions
+from tests.databases import database_for_tests
 from tests.end_to_end.host_log import HostLog
 from tests.fakes import AppLog, app_log
 
@@ -18,7 +19,7 @@ SHORT = {"HubReadTimeoutSeconds": "0.5", "HubConnectTimeoutSeconds": "0.5", "Inv
 @pytest.fixture(scope="session")
 def database() -> Iterator[EmbeddedDatabase]:
     """A database with fail points allowed; tests keep apart by database names."""
-    with EmbeddedDatabase(test_commands=True) as running:
+    with database_for_tests(test_commands=True) as running:
         yield running
 
 
