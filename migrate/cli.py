@@ -18,6 +18,7 @@ import typer
 from pymongo import MongoClient
 from pymongo import errors as mongo_errors
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from common import mongodb
@@ -176,6 +177,8 @@ def _tell(report: Report, *, as_json: bool, details: bool) -> None:
         for table in report.as_tables(with_details=details):
             console.print(table)
     if report.error:
-        Console(stderr=True, highlight=False).print(f"[bold red]Broke off.[/] {report.error}", soft_wrap=True)
+        Console(stderr=True, highlight=False).print(
+            f"[bold red]Broke off.[/] {escape(report.error)}", soft_wrap=True
+        )
     elif report.dry_run:
         console.print("Nothing was changed: this was a dry run.")

@@ -238,9 +238,10 @@ class TestDeployment:
         azure.change(
             "event-subscription list", [event_subscription(), event_subscription("old", destination=other)]
         )
-        found = deployment_checks()["another event subscription"]
-        assert found.status is Status.NOTE
-        assert "old (WebHook sample.example)" in found.detail
+        found = deployment_checks()
+        assert found["another event subscription"].status is Status.NOTE
+        assert "old (WebHook sample.example)" in found["another event subscription"].detail
+        assert "event subscription old" not in found
 
     def test_by_web_hook(self, azure: FakeAzure) -> None:
         """A subscription that names the function's web hook is this app's as well."""

@@ -9,7 +9,7 @@ from doctor.checks.findings import Check, Status
 from doctor.commands.check import CheckReport, Checks
 from doctor.terminal import Terminal, tolerate_any_character
 
-UUID = "0d9b4a5e-1c1f-4a53-a0c8-1d1f5a3e2b11"
+UUID = "abcdefab-cdef-abcd-efab-cdefabcdefab"
 COMMAND = "az functionapp config appsettings list --name " + "a" * 80 + " --resource-group " + "b" * 60
 PASSED = Check("hub", "key", Status.PASS, "accepted")
 FAILED = Check("database", "reachable", Status.FAIL, "no answer", "Paste this:", (COMMAND,))
