@@ -15,6 +15,7 @@ from local.database import EmbeddedDatabase
 from local.hub.config import DEVELOPMENT_HUB
 from local.hub.control_client import ControlClient
 from local.process import Child, python_module
+from local.stack import SIMULATOR_OPTIONS
 from settings import setting_names
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -97,7 +98,7 @@ def _start_hub(starting: ExitStack, certificates: Certificates | None) -> Hub:
     if certificates is not None:
         files = (str(certificates.certificate), str(certificates.key))
         arguments = ["--tls-certificate", files[0], "--tls-key", files[1]]
-    command = python_module("local.hub", *arguments)
+    command = python_module("local.hub", *SIMULATOR_OPTIONS, *arguments)
     child = starting.enter_context(Child.spawn("hub", command, directory=ROOT))
     url = str(child.wait_for_ready(_START_SECONDS)["url"])
     verify = True if certificates is None else str(certificates.authority)

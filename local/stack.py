@@ -29,6 +29,7 @@ DATABASE_NAME = "calling"
 THREADS = 64
 BODY_LIMIT_BYTES = 2_097_152
 """As in Azure: above the largest event, since Event Grid does not retry after a 413."""
+SIMULATOR_OPTIONS = ("--json", "--namespace", DEVELOPMENT_HUB.namespace)
 START_TIMEOUT_SECONDS = 60.0
 REQUEST_TIMEOUT_SECONDS = 40.0
 """Longer than Event Grid's 30 s, so that a slow answer is received and not a time-out here."""
@@ -148,7 +149,7 @@ class Stack:
             tell = self.options.tell
             tell("Starting the hub simulator ...")
             hub = starting.enter_context(
-                Child.spawn("hub", python_module("local.hub"), directory=APP_DIRECTORY)
+                Child.spawn("hub", python_module("local.hub", *SIMULATOR_OPTIONS), directory=APP_DIRECTORY)
             )
             tell("Starting the embedded MongoDB ...")
             self.database = starting.enter_context(

@@ -1,9 +1,10 @@
 """What Notification Hubs refuses in a Direct Send request, as tables (pure).
 
-Written from the public documentation alone. It shares no code with the app: a test double that shares the
-code under test proves nothing. Sources: Notification Hubs REST ("Direct Send", "Send an APNS / WNS native
+Written from the public documentation. It shares no code with the app: a test double that shares the code
+under test proves nothing. Sources: Notification Hubs REST ("Direct Send", "Send an APNS / WNS native
 notification"), Service Bus "Shared Access Signature authentication", FCM HTTP v1 "Message", WNS "Push
-notification service request and response headers". Where the service tolerates variants, this is strict.
+notification service request and response headers". What Microsoft's SDKs send is accepted; beyond that, this
+is stricter than the service.
 """
 
 import hmac
@@ -35,7 +36,8 @@ _KNOWN_SERVICE_HEADERS = frozenset(
     for name in ("format", "devicehandle", "tags", "apns-expiry", "apns-push-type", "apns-priority")
 )
 _UTC_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,7})?)?(Z|\+00:00)", re.ASCII)
-_RESOURCE = re.compile(r"(?:https?|sb)://([^/?#]+)(/[^?#]*)?")
+_RESOURCE = re.compile(r"(?:https?|sb)://([^/?#]+)(/[^?#]*)?(?:\?[^#]*)?")
+"""The SDK for Java signs the whole URL, with its query."""
 
 
 def check_direct_send(request: HubRequest, hub: HubConfig, now: float) -> DirectSend | Refusal:
@@ -68,7 +70,8 @@ def _bad_signature(send: ParsedSend) -> bool:
 
 def _other_audience(send: ParsedSend) -> bool:
     resource = _RESOURCE.fullmatch(unquote(send.token.resource))
-    if resource is None or resource[1] != send.hub.host:
+    # The SDK for .NET drops the port.
+    if resource is None or resource[1] not in {send.hub.host, send.hub.host.partition(":")[0]}:
         return True
     addressed = [send.hub.hub_name.lower(), "messages"]
     claimed = (resource[2] or "").strip("/").split("/") if (resource[2] or "").strip("/") else []
@@ -154,7 +157,11 @@ _ACCESS = (
     ),
     _Check(401, "the signature does not match sr and se", _bad_signature),
     _Check(401, "the token has expired", lambda send: int(send.token.expiry) <= send.now),
-    _Check(401, "the token's audience (sr, in lower case) is not this hub", _other_audience),
+    _Check(
+        401,
+        "the token's audience (sr, in lower case) is not this hub",
+        _other_audience,
+    ),
     _Check(403, "the shared access policy has no Send right", lambda send: "Send" not in send.rule.rights),
 )
 _QUERY = (
@@ -207,8 +214,9 @@ _SIZE = (
 _JSON_BODY = (
     _Check(
         400,
-        "Content-Type must be application/json;charset=utf-8",
-        lambda send: send.content_type != ("application/json", "utf-8"),
+        "Content-Type must be application/json, with the charset utf-8 or none",
+        # The SDK for .NET sends no charset.
+        lambda send: send.content_type not in {("application/json", "utf-8"), ("application/json", "")},
     ),
     _Check(400, "the body is not UTF-8", lambda send: send.text is None),
     _Check(400, "the body is not a JSON object", lambda send: not isinstance(send.json, dict)),

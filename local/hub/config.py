@@ -35,11 +35,13 @@ class HubConfig:
     namespace: str
     hub_name: str
     rules: Mapping[str, AccessRule]
+    endpoint: str | None = None
+    """`host:port` in place of the namespace's host: in the connection string and in the SAS audience."""
 
     @property
     def host(self) -> str:
-        """The host name of the namespace, in lower case."""
-        return f"{self.namespace}.servicebus.windows.net".lower()
+        """The host of the hub, in lower case, with a port if `endpoint` has one."""
+        return (self.endpoint or f"{self.namespace}.servicebus.windows.net").lower()
 
     def connection_string(self, key_name: str | None = None) -> str:
         """In the portal's form, for the named policy or else the first one with the `Send` right."""

@@ -1,66 +1,47 @@
 """The Notification Hubs simulator refuses what the service refuses, and records what it accepts.
 
-Every test changes one thing in a valid request. This module signs it with its own implementation (Service
-Bus: "Shared Access Signature authentication") and sends it over real HTTP.
+Every test changes one thing in a valid request. `hub_requests` signs it, and it goes over real HTTP.
 """
 
-import base64
-import hashlib
-import hmac
 import json
-import os
 import re
 import shutil
-import signal
 import socket
 import ssl
 import subprocess
-import sys
 import time
 import urllib.parse
 import uuid
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import requests
 
-from local.hub.__main__ import RULES_VARIABLE
 from local.hub.checks import check_direct_send
 from local.hub.config import DEVELOPMENT_HUB, AccessRule, HubConfig
 from local.hub.control_client import ControlClient, ControlError
 from local.hub.direct_send import DirectSend, HubRequest, signature
-from local.hub.faults import Fault
 from local.hub.running_hub import RunningHub
 from local.hub.server import server_tls
 from local.hub.simulator import Simulator
+from tests.contract.hub_requests import (
+    AUDIENCE,
+    HANDLE,
+    HUB,
+    Send,
+    apple,
+    fcm,
+    fcm_message,
+    good_token,
+    padded,
+    sas,
+    windows,
+)
 
 ROOT = Path(__file__).parents[2]
-HUB = HubConfig(
-    namespace="Contoso-NS",
-    hub_name="Ring",
-    rules={
-        "send only": AccessRule(key="c2VuZA==", rights=frozenset({"Send"})),
-        "listen": AccessRule(key="bGlzdGVu", rights=frozenset({"Listen"})),
-    },
-)
-AUDIENCE = "https://contoso-ns.servicebus.windows.net/ring"
-HANDLE = "a1" * 32
-
-
-def sas(uri: str, key_name: str, key: str, expiry: object) -> str:
-    """A SAS token, made without the app's and the simulator's code."""
-    resource = urllib.parse.quote(uri, safe="")
-    digest = hmac.new(key.encode(), f"{resource}\n{expiry}".encode(), hashlib.sha256).digest()
-    sig, name = (urllib.parse.quote(each, safe="") for each in (base64.b64encode(digest), key_name))
-    return f"SharedAccessSignature sr={resource}&sig={sig}&se={expiry}&skn={name}"
-
-
-def good_token(uri: str = AUDIENCE, lifetime: int = 300) -> str:
-    """A token of the policy with the Send right."""
-    return sas(uri, "send only", "c2VuZA==", int(time.time()) + lifetime)
 
 
 def token_with_a_bare_plus() -> str:
@@ -70,78 +51,6 @@ def token_with_a_bare_plus() -> str:
         if "%2B" in token:
             return token.replace("%2B", "+")
     raise AssertionError("a thousand signatures without a plus")
-
-
-@dataclass(frozen=True)
-class Send:
-    """A request to send; a header that is `None` is left out."""
-
-    headers: dict[str, str | None]
-    body: bytes
-    path: str = "/ring/messages/"
-    query: str = "direct&api-version=2020-06"
-    method: str = "POST"
-
-    def with_headers(self, **changes: str | None) -> "Send":
-        """Underscores stand for hyphens, `SBN_` for the service's prefix."""
-        named = {
-            name.replace("SBN_", "ServiceBusNotification-").replace("_", "-"): value
-            for name, value in changes.items()
-        }
-        return replace(self, headers=self.headers | named)
-
-    def with_json(self, value: object) -> "Send":
-        """With another body."""
-        return replace(self, body=json.dumps(value).encode())
-
-    def to(self, hub: "RunningHub | HubProcess") -> requests.Response:
-        """Send it over a new connection."""
-        headers = {name: value for name, value in self.headers.items() if value is not None}
-        url = f"{hub.url}{self.path}?{self.query}"
-        with requests.Session() as session:
-            session.trust_env = False
-            return session.request(self.method, url, data=self.body, headers=headers, timeout=5)
-
-
-def _send(platform: str, content_type: str, body: object, **headers: str) -> Send:
-    send = Send({"Authorization": good_token(), "Content-Type": content_type}, json.dumps(body).encode())
-    return send.with_headers(SBN_Format=platform, SBN_DeviceHandle=HANDLE, **headers)
-
-
-def apple() -> Send:
-    """A VoIP push for iOS."""
-    return _send(
-        "apple",
-        "application/json;charset=utf-8",
-        {"aps": {}, "data": {"callId": "call-1", "eventId": 107}},
-        apns_push_type="voip",
-        SBN_Apns_Push_Type="voip",
-        apns_priority="10",
-        apns_expiration="1769860800",
-        SBN_Apns_Expiry="2026-01-31T12:00:00Z",
-    )
-
-
-def fcm() -> Send:
-    """A data message for Android."""
-    message = {"android": {"priority": "high", "ttl": "30s"}, "data": {"callId": "call-1", "eventId": "107"}}
-    return _send("fcmv1", "application/json;charset=utf-8", {"message": message})
-
-
-def windows() -> Send:
-    """A raw push for Windows."""
-    body = {"data": {"callId": "call-1"}}
-    return _send("windows", "application/octet-stream", body, X_WNS_Type="wns/raw", X_WNS_TTL="30")
-
-
-def fcm_message(**message: object) -> Send:
-    """An FCM push with this message."""
-    return fcm().with_json({"message": message})
-
-
-def padded(send: Send, size: int) -> Send:
-    """The same JSON, padded to `size` bytes with white space."""
-    return replace(send, body=send.body.ljust(size))
 
 
 @pytest.fixture(scope="module")
@@ -274,8 +183,8 @@ REFUSALS: dict[str, Wrong] = {
         400,
         "Content-Type",
     ),
-    "apple: no charset": (
-        lambda: apple().with_headers(Content_Type="application/json"),
+    "apple: another charset": (
+        lambda: apple().with_headers(Content_Type="application/json;charset=latin-1"),
         400,
         "Content-Type",
     ),
@@ -348,7 +257,7 @@ REFUSALS: dict[str, Wrong] = {
 @pytest.mark.parametrize(("make", "status", "words"), REFUSALS.values(), ids=REFUSALS.keys())
 def test_refuses(hub: RunningHub, make: Callable[[], Send], status: int, words: str) -> None:
     """One error in a valid request: the service's status, the reason in words, no push accepted."""
-    answer = make().to(hub)
+    answer = make().to(hub.url)
     assert (answer.status_code, words in reason(answer)) == (status, True), reason(answer)
     [attempt] = hub.simulator.attempts()
     assert (attempt.status, attempt.fault) == (status, None)
@@ -371,6 +280,10 @@ ACCEPTED: dict[str, Callable[[], Send]] = {
     "token of the endpoint, http": lambda: apple().with_headers(
         Authorization=good_token("http://contoso-ns.servicebus.windows.net/ring/messages/")
     ),
+    "token of the whole URL with its query, as the SDK for Java signs it": lambda: apple().with_headers(
+        Authorization=good_token(AUDIENCE + "/messages?api-version=2020-06&direct")
+    ),
+    "no charset, as from the SDK for .NET": lambda: apple().with_headers(Content_Type="application/json"),
     "token, sb": lambda: apple().with_headers(
         Authorization=good_token("sb://contoso-ns.servicebus.windows.net/ring")
     ),
@@ -394,7 +307,7 @@ ACCEPTED: dict[str, Callable[[], Send]] = {
 @pytest.mark.parametrize("make", ACCEPTED.values(), ids=ACCEPTED.keys())
 def test_accepts(hub: RunningHub, make: Callable[[], Send]) -> None:
     """A valid request is answered 201 without a body and recorded once."""
-    answer = make().to(hub)
+    answer = make().to(hub.url)
     assert (answer.status_code, answer.content) == (201, b"")
     assert len(hub.simulator.pushes()) == 1
     assert [each.result for each in hub.simulator.attempts(HANDLE)] == ["201"]
@@ -404,7 +317,7 @@ def test_recorded_push(hub: RunningHub) -> None:
     """The recorded push has the body, the relevant headers and the ids of the answer."""
     tracking = str(uuid.uuid4())
     before = time.time()
-    answer = apple().with_headers(TrackingId=tracking).to(hub)
+    answer = apple().with_headers(TrackingId=tracking).to(hub.url)
     [push] = hub.simulator.pushes()
     assert push.device_handle == HANDLE
     assert push.format == "apple"
@@ -420,8 +333,8 @@ def test_recorded_push(hub: RunningHub) -> None:
 
 def test_no_secret_is_recorded_or_answered(hub: RunningHub) -> None:
     """Neither the SAS token nor a key is recorded, answered or printed."""
-    refused = apple().with_headers(Authorization=good_token(AUDIENCE + "2")).to(hub)
-    accepted = apple().to(hub)
+    refused = apple().with_headers(Authorization=good_token(AUDIENCE + "2")).to(hub.url)
+    accepted = apple().to(hub.url)
     kept = f"{hub.simulator.pushes()} {hub.simulator.attempts()} {hub.simulator.summary()} {HUB!r}"
     shown = f"{refused.text} {refused.headers} {accepted.headers}"
     for secret in ("SharedAccessSignature", "sig=", "c2VuZA==", "bGlzdGVu"):
@@ -431,13 +344,13 @@ def test_no_secret_is_recorded_or_answered(hub: RunningHub) -> None:
 
 def test_generated_tracking_id(hub: RunningHub) -> None:
     """Without a TrackingId in the request, every answer has a generated one."""
-    for answer in (apple().to(hub), apple().with_headers(SBN_Tags="a").to(hub)):
+    for answer in (apple().to(hub.url), apple().with_headers(SBN_Tags="a").to(hub.url)):
         assert uuid.UUID(answer.headers["TrackingId"])
 
 
 def test_very_large_body(hub: RunningHub) -> None:
     """A body of megabytes is a 413 and an attempt."""
-    answer = padded(apple(), 3_000_000).to(hub)
+    answer = padded(apple(), 3_000_000).to(hub.url)
     assert answer.status_code == 413
     assert "larger" in reason(answer)
     assert [each.result for each in hub.simulator.attempts(HANDLE)] == ["413"]
@@ -481,13 +394,13 @@ def test_connection_string() -> None:
         uri = parts["Endpoint"].replace("sb://", "https://") + hub.hub_name
         token = sas(uri, parts["SharedAccessKeyName"], parts["SharedAccessKey"], int(time.time()) + 60)
         send = replace(apple(), path=hub.messages_url.removeprefix(hub.url)).with_headers(Authorization=token)
-        assert send.to(hub).status_code == 201
+        assert send.to(hub.url).status_code == 201
 
 
 def test_counts_by_call_and_device(hub: RunningHub) -> None:
     """The summary counts pushes by call and device, for every platform."""
     for send in (apple(), apple(), fcm(), windows().with_headers(SBN_DeviceHandle="pc")):
-        assert send.to(hub).status_code == 201
+        assert send.to(hub.url).status_code == 201
     summary = hub.simulator.summary()
     assert summary.calls == {"call-1": {HANDLE: 3, "pc": 1}}
     assert summary.handles == {HANDLE: 3, "pc": 1}
@@ -505,7 +418,7 @@ def test_counts_connections_and_keeps_them_alive() -> None:
                 url = f"{hub.url}{send.path}?{send.query}"
                 assert session.post(url, data=send.body, headers=headers, timeout=5).status_code == 201
             assert control.summary().connections.model_dump() == {"open": 1, "total": 1}
-            send.with_headers(SBN_Tags="a").to(hub)
+            send.with_headers(SBN_Tags="a").to(hub.url)
             assert control.summary().connections.total == 2
         hub.simulator.wait_until(lambda simulator: simulator.summary().connections.open == 0)
 
@@ -528,13 +441,13 @@ def test_restart() -> None:
     """A stopped hub is unreachable; after a start it has the same port and its records."""
     with RunningHub(Simulator(HUB)) as hub:
         url = hub.url
-        assert apple().to(hub).status_code == 201
+        assert apple().to(hub.url).status_code == 201
         hub.stop()
         with pytest.raises(requests.ConnectionError):
-            apple().to(hub)
+            apple().to(hub.url)
         hub.start()
         assert hub.url == url
-        assert apple().to(hub).status_code == 201
+        assert apple().to(hub.url).status_code == 201
         assert [push.sequence for push in hub.simulator.pushes()] == [1, 2]
 
 
@@ -573,7 +486,7 @@ def test_incomplete_request_is_not_an_attempt(hub: RunningHub, caplog: pytest.Lo
     with socket.create_connection(("127.0.0.1", hub.port)) as connection:
         connection.sendall(b"POST /ring/messages/ HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf")
         hub.simulator.wait_until(lambda simulator: simulator.summary().connections.open == 1)
-    assert apple().to(hub).status_code == 201
+    assert apple().to(hub.url).status_code == 201
     hub.simulator.wait_until(lambda simulator: simulator.summary().connections.open == 0)
     assert [each.status for each in hub.simulator.attempts()] == [201]
     assert [record.getMessage() for record in caplog.records if record.name.startswith("aiohttp")] == []
@@ -584,18 +497,18 @@ def test_latency() -> None:
     with RunningHub(Simulator(HUB, delay_seconds=0.05)) as hub:
         for send in (apple(), apple().with_headers(SBN_Tags="a")):
             started = time.monotonic()
-            send.to(hub)
+            send.to(hub.url)
             assert time.monotonic() - started >= 0.05
         hub.simulator.set_latency(0.0)
-        assert apple().to(hub).status_code == 201
+        assert apple().to(hub.url).status_code == 201
 
 
 def test_control_api_over_http(hub: RunningHub) -> None:
     """Pushes, attempts and counts are the same over HTTP; `forget` deletes them."""
     with ControlClient(hub.url) as control:
-        apple().to(hub)
-        fcm().with_headers(SBN_DeviceHandle="other").to(hub)
-        apple().with_headers(SBN_Tags="a").to(hub)
+        apple().to(hub.url)
+        fcm().with_headers(SBN_DeviceHandle="other").to(hub.url)
+        apple().with_headers(SBN_Tags="a").to(hub.url)
         assert control.wait_for_pushes(2) == hub.simulator.summary() == control.summary()
         assert control.pushes() == hub.simulator.pushes()
         assert control.attempts() == hub.simulator.attempts()
@@ -603,7 +516,7 @@ def test_control_api_over_http(hub: RunningHub) -> None:
         assert control.pushes(since=first.sequence) == [second]
         control.forget()
         assert (control.pushes(), control.attempts(), control.summary().attempts) == ([], [], {})
-        apple().to(hub)
+        apple().to(hub.url)
         assert control.pushes()[0].sequence == second.sequence + 1
 
 
@@ -612,7 +525,7 @@ def test_control_api_sets_latency(hub: RunningHub) -> None:
     with ControlClient(hub.url) as control:
         control.set_latency(0.05)
         started = time.monotonic()
-        apple().to(hub)
+        apple().to(hub.url)
         assert time.monotonic() - started >= 0.05
         with pytest.raises(ControlError, match=r"400: .*delaySeconds"):
             control.set_latency(-1)
@@ -655,7 +568,7 @@ def test_control_api_refuses_other_sites(
     hub: RunningHub, method: str, path: str, headers: dict[str, str]
 ) -> None:
     """A request that another site in the same browser could send is a 403 and changes nothing."""
-    assert apple().to(hub).status_code == 201
+    assert apple().to(hub.url).status_code == 201
     order = b'{"kind": "drop"}'
     answer = requests.request(method, f"{hub.url}/simulator/{path}", data=order, headers=headers, timeout=5)
     assert answer.status_code == 403
@@ -712,75 +625,6 @@ def test_tls(certificate: tuple[Path, Path]) -> None:
             assert control.summary().connections.open == 1
             hub.stop()
         assert hub.simulator.summary().connections.open == 0
-
-
-@dataclass
-class HubProcess:
-    """`python -m local.hub` with these policies in its environment."""
-
-    process: subprocess.Popen[str]
-    url: str
-
-    def command_line(self) -> str:
-        """The command line, as other processes can read it."""
-        return Path(f"/proc/{self.process.pid}/cmdline").read_text()
-
-
-@pytest.fixture
-def hub_process() -> Iterator[HubProcess]:
-    """The simulator in a process, ready; killed if a test leaves it running."""
-    rules = {"send only": {"key": "c2VuZA==", "rights": ["Send"]}}
-    command = [sys.executable, "-m", "local.hub", "--namespace", "contoso-ns", "--hub-name", "ring"]
-    environment = os.environ | {RULES_VARIABLE: json.dumps(rules)}
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        try:
-            ready = json.loads(process.stdout.readline())
-            assert ready.keys() == {"ready", "url"}
-            yield HubProcess(process, ready["url"])
-        finally:
-            process.kill()
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_process_serves_until_a_signal(hub_process: HubProcess, number: signal.Signals) -> None:
-    """The process prints one ready line, serves sends and the control API, and stops with status 0."""
-    assert hub_process.url.startswith("http://127.0.0.1:")
-    with ControlClient(hub_process.url) as control:
-        control.add_fault(Fault(kind="status", status=500, device_handle="pc"))
-        assert windows().with_headers(SBN_DeviceHandle="pc").to(hub_process).status_code == 500
-        assert apple().to(hub_process).status_code == 201
-        assert control.wait_for_pushes(1).calls == {"call-1": {HANDLE: 1}}
-    hub_process.process.send_signal(number)
-    assert hub_process.process.wait(timeout=10) == 0
-    assert hub_process.process.stdout
-    assert hub_process.process.stdout.read() == ""
-
-
-def test_process_shows_no_key_on_its_command_line(hub_process: HubProcess) -> None:
-    """The keys are in the environment and not on the command line."""
-    if not Path("/proc/self/cmdline").exists():
-        pytest.skip("this system has no /proc to read command lines from")
-    assert "local.hub" in hub_process.command_line()
-    assert "c2VuZA==" not in hub_process.command_line()
-
-
-@pytest.mark.parametrize("rules", ["{", '{"k": {"key": 12345}}', '{"k": {"key": "12345"}}', "[12345]"])
-def test_process_refuses_wrong_rules_without_showing_them(rules: str) -> None:
-    """Malformed policies end the process; the message has the variable's name and no part of its value."""
-    command = [sys.executable, "-m", "local.hub"]
-    ended = subprocess.run(
-        command,
-        cwd=ROOT,
-        env=os.environ | {RULES_VARIABLE: rules},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert ended.returncode == 2
-    assert RULES_VARIABLE in ended.stderr
-    assert "12345" not in ended.stderr + ended.stdout
 
 
 def test_repr_shows_no_key() -> None:

@@ -27,7 +27,7 @@ from local.samples import (
     incoming_call_data,
     phones,
 )
-from local.stack import APP_DIRECTORY, Host, Stack
+from local.stack import APP_DIRECTORY, SIMULATOR_OPTIONS, Host, Stack
 from tests.end_to_end.host_log import HostLog
 from tests.end_to_end.hosts import another_host, new_user
 from tests.end_to_end.wire import WireTap, wire_tap
@@ -209,7 +209,9 @@ class Story:
 @contextmanager
 def own_hub(evidence: Evidence) -> Iterator[tuple[WireTap, ControlClient]]:
     """A hub simulator whose output is kept, behind a wire tap."""
-    child = Child.spawn("hub", python_module("local.hub"), directory=APP_DIRECTORY, on_line=evidence.hub)
+    child = Child.spawn(
+        "hub", python_module("local.hub", *SIMULATOR_OPTIONS), directory=APP_DIRECTORY, on_line=evidence.hub
+    )
     with child:
         url = str(child.wait_for_ready(30)["url"])
         with ControlClient(url) as control, wire_tap(url) as tap:

@@ -1,0 +1,269 @@
+"""The hub simulator as a program: `python -m local.hub`."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from local.hub.__main__ import RULES_VARIABLE
+from local.hub.control_client import ControlClient
+from local.hub.faults import EFFECTS, Fault, parse_fault
+from tests.contract.hub_requests import HANDLE, Send, apple, sas, windows
+
+ROOT = Path(__file__).parents[2]
+NODE_MODULES = ROOT / "bench" / "node" / "node_modules"
+
+
+@dataclass
+class HubProcess:
+    """A running `python -m local.hub`."""
+
+    process: subprocess.Popen[str]
+    ready: dict[str, Any]
+
+    @property
+    def url(self) -> str:
+        """The simulator's address."""
+        return str(self.ready["url"])
+
+    def command_line(self) -> str:
+        """The command line, as other processes can read it."""
+        return Path(f"/proc/{self.process.pid}/cmdline").read_text()
+
+
+@contextmanager
+def running(*options: str, rules: object = None) -> Iterator[HubProcess]:
+    """A simulator that listens; killed if the test leaves it running."""
+    environment = os.environ | ({RULES_VARIABLE: json.dumps(rules)} if rules else {})
+    command = [sys.executable, "-m", "local.hub", "--json", *options]
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        try:
+            yield HubProcess(process, json.loads(process.stdout.readline()))
+        finally:
+            process.kill()
+
+
+def ended(*options: str, rules: str = "") -> subprocess.CompletedProcess[str]:
+    """A simulator that cannot start."""
+    return subprocess.run(
+        [sys.executable, "-m", "local.hub", *options],
+        cwd=ROOT,
+        env=os.environ | {RULES_VARIABLE: rules},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def parts_of(connection_string: str) -> dict[str, str]:
+    return dict(part.split("=", 1) for part in connection_string.split(";"))
+
+
+def sent_with(connection_string: str, send: Send) -> Send:
+    """The request, signed for the host in the connection string, for the development hub."""
+    parts = parts_of(connection_string)
+    resource = parts["Endpoint"].replace("sb://", "https://") + "calls"
+    token = sas(resource, parts["SharedAccessKeyName"], parts["SharedAccessKey"], 9_999_999_999)
+    return replace(send, path="/calls/messages/").with_headers(Authorization=token)
+
+
+class TestProcess:
+    RULES = {"send only": {"key": "c2VuZA==", "rights": ["Send"]}}  # noqa: RUF012 - not changed
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_serves_until_a_signal(self, number: signal.Signals) -> None:
+        """It prints one line, serves sends and the control API, and stops with status 0."""
+        with running("--namespace", "contoso-ns", "--hub-name", "ring", rules=self.RULES) as hub:
+            assert hub.url.startswith("http://127.0.0.1:")
+            with ControlClient(hub.url) as control:
+                control.add_fault(Fault(kind="status", status=500, device_handle="pc"))
+                assert windows().with_headers(SBN_DeviceHandle="pc").to(hub.url).status_code == 500
+                assert apple().to(hub.url).status_code == 201
+                assert control.wait_for_pushes(1).calls == {"call-1": {HANDLE: 1}}
+            hub.process.send_signal(number)
+            assert hub.process.wait(timeout=10) == 0
+            assert hub.process.stdout
+            assert hub.process.stdout.read() == ""
+
+    def test_keys_of_the_environment_are_not_shown(self) -> None:
+        """Keys from the environment are neither on the command line nor in the printed connection string."""
+        with running(rules=self.RULES) as hub:
+            assert parts_of(hub.ready["connectionString"])["SharedAccessKeyName"] == "send only"
+            assert "c2VuZA==" not in json.dumps(hub.ready)
+            if Path("/proc/self/cmdline").exists():
+                assert "local.hub" in hub.command_line()
+                assert "c2VuZA==" not in hub.command_line()
+
+    @pytest.mark.parametrize("rules", ["{", '{"k": {"key": 12345}}', '{"k": {"key": "12345"}}', "[12345]"])
+    def test_malformed_policies(self, rules: str) -> None:
+        """The message has the variable's name and no part of its value."""
+        done = ended(rules=rules)
+        assert done.returncode == 2
+        assert RULES_VARIABLE in done.stderr
+        assert "12345" not in done.stderr + done.stdout
+
+    def test_port_in_use(self) -> None:
+        """The message names the port."""
+        with running() as hub:
+            port = hub.url.rpartition(":")[2]
+            done = ended("--port", port)
+            assert (done.returncode, port in done.stderr, "Traceback" in done.stderr) == (1, True, False)
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            ("--tls-certificate", "missing.pem"),
+            ("--tls-certificate", "missing.pem", "--tls-key", "missing.key"),
+            ("--tls", "--tls-certificate", "missing.pem", "--tls-key", "missing.key"),
+        ],
+    )
+    def test_wrong_tls_options(self, options: tuple[str, ...]) -> None:
+        """Options that contradict each other, and missing files, are errors without a traceback."""
+        done = ended(*options)
+        assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+        assert "tls" in done.stderr.lower()
+
+
+class TestAlone:
+    """Without `--namespace` the connection string leads to the simulator itself."""
+
+    def test_connection_string(self) -> None:
+        """It names the simulator's address, and a token for that address is accepted."""
+        with running() as hub:
+            connection_string = hub.ready["connectionString"]
+            assert parts_of(connection_string)["Endpoint"] == hub.url.replace("http://", "sb://") + "/"
+            assert hub.ready["hubName"] == "calls"
+            assert sent_with(connection_string, apple()).to(hub.url).status_code == 201
+            other = connection_string.replace("127.0.0.1", "other.test")
+            assert sent_with(other, apple()).to(hub.url).status_code == 401
+
+    def test_audience_without_a_port(self) -> None:
+        """The SDK for .NET drops the port from the audience; its token is accepted."""
+        with running() as hub:
+            parts = parts_of(hub.ready["connectionString"])
+            token = sas(
+                "http://127.0.0.1/calls/messages/",
+                parts["SharedAccessKeyName"],
+                parts["SharedAccessKey"],
+                9_999_999_999,
+            )
+            send = replace(apple(), path="/calls/messages").with_headers(Authorization=token)
+            assert send.to(hub.url).status_code == 201
+
+    def test_tls(self, tmp_path: Path) -> None:
+        """`--tls FOLDER` makes a certificate that a client can verify with the printed file."""
+        with running("--tls", str(tmp_path / "made")) as hub:
+            authority = hub.ready["caFile"]
+            assert Path(authority).parent == (tmp_path / "made").resolve()
+            send = sent_with(hub.ready["connectionString"], apple())
+            assert hub.url.startswith("https://")
+            assert send.to(hub.url, verify=authority).status_code == 201
+            with pytest.raises(requests.exceptions.SSLError):
+                send.to(hub.url)
+
+    def test_tls_files_are_removed(self) -> None:
+        """Without a folder the certificate's files are removed at the end."""
+        with running("--tls") as hub:
+            authority = Path(hub.ready["caFile"])
+            assert authority.exists()
+            hub.process.send_signal(signal.SIGTERM)
+            assert hub.process.wait(timeout=10) == 0
+        assert not authority.exists()
+
+    @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+    @pytest.mark.parametrize("tls", [(), ("--tls",)], ids=["http", "https"])
+    def test_text(self, tls: tuple[str, ...]) -> None:
+        """Without `--json` it prints text, whose curl lines work."""
+        command = [sys.executable, "-m", "local.hub", *tls]
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout
+            try:
+                lines: list[str] = []
+                while len(curls := [line for line in lines if line.startswith("  curl")]) < 2:
+                    lines.append(process.stdout.readline().rstrip("\n"))
+                text = "\n".join(lines)
+                assert re.search(r"Connection string  Endpoint=sb://127\.0\.0\.1:\d+/;", text)
+                for line in curls:
+                    done = subprocess.run(
+                        ["/bin/sh", "-c", line], capture_output=True, text=True, timeout=30, check=True
+                    )
+                    assert {"pushes", "kind"} & json.loads(done.stdout).keys()
+            finally:
+                process.kill()
+
+
+class TestReadme:
+    TEXT = (ROOT / "local" / "hub" / "README.md").read_text()
+
+    def test_options(self) -> None:
+        """It names every option of the command line, and no other."""
+        known = set(re.findall(r"--[a-z][a-z-]+", ended("--help").stdout)) - {"--help"}
+        assert set(re.findall(r"--[a-z][a-z-]+", self.TEXT)) == known
+
+    def test_faults(self) -> None:
+        """Its table names every kind of fault, and its example is a fault."""
+        assert [kind for kind in EFFECTS if f"\n| `{kind}` |" not in self.TEXT] == []
+        (example,) = re.findall(r"-d '(\{.*\})'", self.TEXT)
+        assert parse_fault(example).retry_after == "2"
+
+
+SEND = """
+const { createRequire } = require("node:module");
+const sdk = createRequire(process.env.MODULES + "/")("@azure/notification-hubs");
+const client = new sdk.NotificationHubsClient(process.env.CONNECTION_STRING, process.env.HUB_NAME);
+const deviceHandle = "a1".repeat(32);
+const ring = JSON.stringify({ aps: {}, data: { callId: "from JavaScript", eventId: 107 } });
+const message = JSON.stringify({ message: { data: { callId: "2" } } });
+(async () => {
+  const voip = sdk.createAppleNotification({ body: ring, headers: { "apns-push-type": "voip" } });
+  const raw = sdk.createWindowsRawNotification({ body: "raw", headers: { "X-WNS-Type": "wns/raw" } });
+  const accepted = await client.sendNotification(voip, { deviceHandle });
+  await client.sendNotification(sdk.createFcmV1Notification({ body: message }), { deviceHandle });
+  await client.sendNotification(raw, { deviceHandle });
+  console.log(JSON.stringify(accepted));
+})();
+"""
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
+@pytest.mark.skipif(not NODE_MODULES.is_dir(), reason="run npm ci in bench/node")
+def test_sdk_for_javascript() -> None:
+    """Microsoft's `@azure/notification-hubs` works with the printed connection string, as it is."""
+    with running("--tls") as hub:
+        environment = os.environ | {
+            "MODULES": str(NODE_MODULES),
+            "CONNECTION_STRING": hub.ready["connectionString"],
+            "HUB_NAME": hub.ready["hubName"],
+            "NODE_EXTRA_CA_CERTS": hub.ready["caFile"],
+        }
+        done = subprocess.run(
+            ["node", "-e", SEND],  # noqa: S607 - from the path
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        with ControlClient(hub.url, verify=hub.ready["caFile"]) as control:
+            pushes = control.pushes()
+        assert [push.format for push in pushes] == ["apple", "fcmv1", "windows"]
+        assert pushes[0].call_id == "from JavaScript"
+        answer = json.loads(done.stdout)
+        assert (answer["trackingId"], answer["notificationId"]) == (
+            pushes[0].tracking_id,
+            pushes[0].notification_id,
+        )
