@@ -46,7 +46,9 @@ def register(app: typer.Typer) -> None:
         create_indexes: Annotated[
             bool, typer.Option("--create-indexes", help="Make the indexes that the app makes on first use.")
         ] = False,
-        everything: Annotated[bool, typer.Option("--all", help="Show the checks that pass, too.")] = False,
+        everything: Annotated[
+            bool, typer.Option("--all", help="Show every check, also those that pass.")
+        ] = False,
     ) -> None:
         """Look at settings, hub, clocks, database and sign-in; rings no phone.
 
@@ -55,7 +57,7 @@ def register(app: typer.Typer) -> None:
 
         def work() -> Report:
             loaded = load_settings(SettingsSource(settings, app, resource_group), os.environ)
-            return CheckReport(run_checks(loaded, create_indexes=create_indexes), show_passed=everything)
+            return CheckReport(run_checks(loaded, create_indexes=create_indexes), show_all=everything)
 
         run("check", work, as_json=as_json)
 
@@ -139,7 +141,7 @@ class CheckReport:
     """The answer of `check`."""
 
     found: Checks
-    show_passed: bool = False
+    show_all: bool = False
 
     @property
     def exit_code(self) -> ExitCode:
@@ -164,22 +166,29 @@ class CheckReport:
         }
 
     def show(self, terminal: Terminal) -> None:
-        """What failed first, then what is not known, then how many checks passed."""
-        by_status = {status: [c for c in self.found.checks if c.status is status] for status in Status}
-        by_status[Status.CANNOT_TELL].sort(key=lambda check: not check.counts)
-        for status in (Status.FAIL, Status.CANNOT_TELL, Status.NOTE):
-            for check in by_status[status]:
-                _show(terminal, check)
-        passed = by_status[Status.PASS]
-        if self.show_passed:
-            for check in passed:
-                _show(terminal, check)
-        elif passed:
-            terminal.text(f"{len(passed)} checks pass; --all shows them.")
-        failed, unknown = len(by_status[Status.FAIL]), len(by_status[Status.CANNOT_TELL])
-        terminal.text(
-            f"{_VERDICTS[self.exit_code]} ({failed} failed, {unknown} not known, {len(passed)} passed)"
+        """What failed first, then what is not known and counts, notes, and the rest in two lines."""
+        failed, unknown, notes, passed = (
+            [check for check in self.found.checks if check.status is status]
+            for status in (Status.FAIL, Status.CANNOT_TELL, Status.NOTE, Status.PASS)
         )
+        elsewhere = [check for check in unknown if not check.counts]
+        for check in [*failed, *(check for check in unknown if check.counts), *notes]:
+            _show(terminal, check)
+        if self.show_all:
+            for check in [*elsewhere, *passed]:
+                _show(terminal, check)
+        else:
+            _show_rest(terminal, elsewhere, passed)
+        counts = f"{len(failed)} failed, {len(unknown)} not known, {len(passed)} passed"
+        terminal.text(f"{_VERDICTS[self.exit_code]} ({counts})")
+
+
+def _show_rest(terminal: Terminal, elsewhere: Sequence[Check], passed: Sequence[Check]) -> None:
+    if elsewhere:
+        names = ", ".join(check.name for check in elsewhere)
+        terminal.text(f"Not known from here: {names}. --all says where to look; --app asks Azure.")
+    if passed:
+        terminal.text(f"{len(passed)} checks pass; --all shows them.")
 
 
 def _show(terminal: Terminal, check: Check) -> None:

@@ -18,7 +18,7 @@ IGNORED = Check("elsewhere", "bundle id", Status.CANNOT_TELL, "not known here", 
 
 
 def shown(capsys: pytest.CaptureFixture[str], *checks: Check, everything: bool = False) -> str:
-    CheckReport(Checks(checks, usable=True), show_passed=everything).show(Terminal())
+    CheckReport(Checks(checks, usable=True), show_all=everything).show(Terminal())
     return capsys.readouterr().out
 
 
@@ -46,14 +46,17 @@ class TestCheckReport:
     def test_order(self, capsys: pytest.CaptureFixture[str]) -> None:
         """Failures come first, then what counts and is not known, then what does not count."""
         text = shown(capsys, PASSED, IGNORED, UNKNOWN, FAILED)
-        places = [text.index(name) for name in ("database: reachable", "hub: exists", "elsewhere: bundle id")]
+        places = [text.index(name) for name in ("database: reachable", "hub: exists", "bundle id")]
         assert places == sorted(places)
+        assert "Not known from here: bundle id." in text
         assert "1 checks pass; --all shows them." in text
         assert "hub: key" not in text
 
     def test_everything(self, capsys: pytest.CaptureFixture[str]) -> None:
-        """With --all the checks that pass are shown as well."""
-        assert "hub: key" in shown(capsys, PASSED, FAILED, everything=True)
+        """With --all every check is shown, and where to look for what cannot be known from here."""
+        text = shown(capsys, PASSED, FAILED, IGNORED, everything=True)
+        assert "hub: key" in text
+        assert "Portal." in text
 
     def test_command_to_paste(self, capsys: pytest.CaptureFixture[str]) -> None:
         """A command stands on one line of its own, however long it is."""
