@@ -107,7 +107,8 @@ class FakeAzure:
             "functionapp config appsettings list": [
                 {"name": name, "slotSetting": False, "value": value} for name, value in self.settings.items()
             ],
-            "functionapp show": {
+            "functionapp show": {"id": SITE},
+            f"rest {SITE}?api-version": {
                 "id": SITE,
                 "kind": "functionapp,linux",
                 "name": "func-calls",

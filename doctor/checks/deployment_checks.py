@@ -98,9 +98,9 @@ def _functions(found: Deployment) -> Iterator[Check]:
         yield AREA.failed(
             question,
             f"the app has no function {FUNCTION_NAME}: its code was not deployed, or it does not start",
-            "Deploy it; if that changes nothing, look at the app's log stream for the first error.",
+            "Deploy it. If that changes nothing: portal, Application Insights, Failures, has the first "
+            "error.",
             "azd deploy",
-            _az("webapp", "log", "tail", "--name", found.app, "--resource-group", found.group),
         )
 
 

@@ -77,7 +77,9 @@ class DeploymentProbe:
         return ("--name", self._app, "--resource-group", self._group)
 
     def _site(self) -> Site:
-        found = _object(self._azure.ask("functionapp", "show", *self._named()))
+        shown = _object(self._azure.ask("functionapp", "show", *self._named(), "--query", "{id: id}"))
+        # Which properties `show` prints depends on its version; these are the resource's own.
+        found = _object(self._azure.get(_text(shown, "id"), _WEB))
         properties = _properties(found)
         config = _object(properties.get("functionAppConfig"))
         always_ready = _objects(_object(config.get("scaleAndConcurrency")).get("alwaysReady"))

@@ -24,6 +24,7 @@ from tests.fake_azure import (
     NOT_FOUND,
     NOT_SIGNED_IN,
     SECRET,
+    SITE,
     VAULT_FORBIDDEN,
     Error,
     FakeAzure,
@@ -157,7 +158,7 @@ class TestDeployment:
     @pytest.mark.parametrize(
         ("words", "answer", "name", "says"),
         [
-            ("functionapp show", {"id": "/x", "state": "Stopped"}, "function app", "Stopped"),
+            (f"rest {SITE}?", {"id": SITE, "properties": {"state": "Stopped"}}, "function app", "Stopped"),
             ("functionapp function list", [], "functions", "not deployed"),
             (
                 "configreferences",
@@ -274,7 +275,7 @@ class TestDeployment:
         """Without an always-ready instance a call waits for a cold start."""
         config = {"scaleAndConcurrency": {"alwaysReady": None}}
         azure.change(
-            "functionapp show", {"id": "/x", "properties": {"state": "Running", "functionAppConfig": config}}
+            f"rest {SITE}?", {"id": SITE, "properties": {"state": "Running", "functionAppConfig": config}}
         )
         assert "cold start" in deployment_checks()["always-ready instances"].detail
 
