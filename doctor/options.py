@@ -15,7 +15,9 @@ SettingsOption = Annotated[
 ]
 AppOption = Annotated[
     str | None,
-    typer.Option("--app", metavar="NAME", help="A function app in Azure, which 'az' is asked about."),
+    typer.Option(
+        "--app", metavar="NAME", help="A function app in Azure; its settings and state come from 'az'."
+    ),
 ]
 GroupOption = Annotated[
     str | None, typer.Option("--resource-group", "-g", metavar="GROUP", help="The app's resource group.")

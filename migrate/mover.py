@@ -156,7 +156,7 @@ class Mover:
 
 
 def _token_key(found: DeviceRegistration) -> bytes:
-    """Enough of a hash to tell tokens apart, and small."""
+    """Enough of a hash to distinguish tokens."""
     return bytes.fromhex(found.registration_id)[:16]
 
 

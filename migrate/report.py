@@ -21,13 +21,13 @@ class Report:
     error: str | None = None
     users: int = 0
     devices: int = 0
-    """Entries seen, whatever became of them."""
+    """Entries, taken over or not."""
     taken_over: int = 0
     """In this run."""
     already_taken_over: int = 0
     """By an earlier run; what an app has done with them since stands."""
     shortened: int = 0
-    """Of those taken over: how many live shorter than asked for, being a Teams user's."""
+    """Of those taken over: how many live shorter than `--ttl-seconds`, because they are Teams users'."""
     skipped: Counter[str] = field(default_factory=Counter)
     details: list[Skipped] = field(default_factory=list)
 

@@ -63,7 +63,7 @@ class Skipped:
 
     user: str
     device: str | None
-    """None where it cannot be told."""
+    """None if it cannot be read."""
     reason: Reason
 
 

@@ -34,7 +34,7 @@ class Report:
     not_audited: tuple[str, ...] = ()
     """Packages that it did not answer for."""
     unreachable: str | None = None
-    """Why the database could not be asked at all."""
+    """Why the database gave no answer at all."""
 
     @property
     def incomplete(self) -> bool:

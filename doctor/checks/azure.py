@@ -94,7 +94,7 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """All that was asked about a deployed app."""
+    """All of Azure's answers about a deployed app."""
 
     app: str
     group: str

@@ -47,7 +47,7 @@ class CollectionFacts:
     has_overdue: bool
     """It has documents that a sweep should have deleted long ago."""
     refused: Mapping[str, Refusal]
-    """Field -> why its index could not be made, where that was asked for."""
+    """Field -> why its index could not be made; empty unless `--create-indexes` is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class DatabaseFacts:
 
 
 def check_trouble(cause: Cause, detail: str) -> list[Check]:
-    """Where the database could not be asked at all."""
+    """For a database that cannot be reached or refuses the credentials."""
     if cause.fault is Fault.PASSING:
         return [
             AREA.failed(REACHABLE, detail, cause.remedy),

@@ -45,7 +45,7 @@ class HubFindings:
 
     first: HubAnswer | NoAnswer
     forged: HubAnswer | NoAnswer | None = None
-    """To a signature that cannot be right; None where it was not asked."""
+    """To a signature that cannot be right; None if it was not sent."""
     made_up: HubAnswer | NoAnswer | None = None
     """To a hub that does not exist."""
     secondary: HubAnswer | NoAnswer | None = None

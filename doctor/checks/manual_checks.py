@@ -1,4 +1,4 @@
-"""What cannot be told from here, and where to look instead.
+"""What cannot be known from here, and where to look instead.
 
 Sources: "Communication Services notifications" (its troubleshooting guide), "Diagnose dropped notifications
 in Azure Notification Hubs", Event Grid's delivery pages. `[?]`: not confirmed against live Azure.

@@ -129,7 +129,7 @@ def _sign_in(oidc: OidcSettings | None, session: requests.Session) -> list[Check
 
 
 _VERDICTS = {
-    ExitCode.OK: "Nothing is wrong, as far as it can be told from here.",
+    ExitCode.OK: "Nothing is wrong, as far as can be seen from here.",
     ExitCode.FAILED: "Something is wrong: see what failed.",
     ExitCode.USAGE: "Correct the settings first; nothing else was looked at.",
     ExitCode.CANNOT_TELL: "Nothing is known to be wrong, but not everything could be looked at.",

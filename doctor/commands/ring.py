@@ -1,4 +1,4 @@
-"""`ring`: a test call to one's own devices."""
+"""`ring`: a test call to the operator's own devices."""
 
 import os
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,7 @@
 """Asks the database what can be learned of it.
 
 It writes one document and deletes it again, because a full database, a read-only user and a name in another
-letter case show only when something is inserted. It makes indexes only if that is asked for.
+letter case show only when something is inserted. It makes indexes with `create_indexes` only.
 """
 
 import re

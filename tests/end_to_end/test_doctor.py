@@ -49,7 +49,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class User:
-    """Somebody with three phones."""
+    """A user with three phones."""
 
     mri: str
     devices: tuple[Phone, ...]
@@ -128,7 +128,7 @@ def run_here(values: Mapping[str, str], *arguments: str) -> Answer:
 
 class TestCheck:
     def test_for_people(self, values: dict[str, str], user: User) -> None:
-        """A good configuration: what cannot be told from here with where to look, a count of the rest, and
+        """A good configuration: what cannot be known from here in one line, a count of the rest, and
         0."""
         answer = checked(run(values, "check"), *tokens(user))
         assert answer.code == 0, answer.out + answer.err
@@ -173,8 +173,8 @@ class TestCheck:
         names = {check["name"] for check in answer.json["checks"]}
         assert {"ANHHubConnectionString", "ANHHubName", "MongoDbConnectionString", "DbName"} <= names
 
-    def test_rings_nobody(self, stack: Stack, values: dict[str, str], user: User) -> None:
-        """A check sends nothing to anybody's phone."""
+    def test_rings_no_phone(self, stack: Stack, values: dict[str, str], user: User) -> None:
+        """A check sends nothing to a phone."""
         run_here(values, "check")
         assert not set(tokens(user)) & set(stack.hub.summary().handles)
 
@@ -194,7 +194,7 @@ class TestUsage:
         assert set(json.loads(done.stdout)) == {"command", "exitCode", "error"}
 
     def test_database_down(self, values: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-        """A database that cannot be asked: 3, since nothing is known of the user."""
+        """A database that cannot be reached: 3, because nothing is known of the user."""
         monkeypatch.setattr(database_connection, "CONNECT_SECONDS", 0.3)
         uri = "mongodb://someone:hidden@127.0.0.1:1/?directConnection=true"
         answer = checked(
@@ -228,7 +228,7 @@ class TestUser:
         assert checked(run_here(values, "user", "8:acs:nobody")).code == 1
 
     def test_empty_database(self, values: dict[str, str]) -> None:
-        """In an empty database, perhaps of a mistyped name, nothing can be told of a user: 3."""
+        """In an empty database, perhaps of a mistyped name, nothing is known of a user: 3."""
         answer = checked(run_here({**values, "DbName": "caling"}, "user", "8:acs:nobody"))
         assert answer.code == 3
         assert "'caling' is empty" in answer.out
@@ -284,7 +284,7 @@ class TestCall:
     def test_not_rung(
         self, stack: Stack, values: dict[str, str], user: User, case: tuple[str | None, int, str]
     ) -> None:
-        """A call that was late, or that had nobody to ring, is found with the reason."""
+        """A call that was late, or whose callee has no device, is found with the reason."""
         callee, minutes, state = case
         time = datetime.now(UTC) + timedelta(minutes=minutes)
         event = event_grid_event(incoming_call_data(callee or user.mri), time=time)
@@ -354,7 +354,7 @@ class TestCalls:
         assert f"  call {event['data']['correlationId']}" in answer.out.splitlines()
 
     def test_empty_database(self, values: dict[str, str]) -> None:
-        """In an empty database nothing can be told: 3."""
+        """In an empty database nothing is known: 3."""
         answer = checked(run_here({**values, "DbName": "caling"}, "calls"))
         assert answer.code == 3
         assert "'caling' is empty" in answer.out
@@ -378,7 +378,7 @@ class TestRing:
         assert len(pushes) == 3
         assert all("TEST CALL (doctor)" in push.body for push in pushes)
 
-    @pytest.mark.parametrize("reply", ["n\n", ""], ids=["no", "nobody there"])
+    @pytest.mark.parametrize("reply", ["n\n", ""], ids=["no", "no answer"])
     def test_asks_first(self, stack: Stack, values: dict[str, str], user: User, reply: str) -> None:
         """Without a yes nothing is sent, and it is said what a yes would do."""
         answer = checked(run(values, "ring", user.mri, answer=reply), *tokens(user))
@@ -395,7 +395,7 @@ class TestRing:
         assert {(d["outcome"], d["status"]) for d in event["devices"]} == {("misconfigured", 401)}
 
     def test_nobody(self, values: dict[str, str]) -> None:
-        """A user without devices: 1, and nothing is asked or sent."""
+        """A user without devices: 1, without a question, and nothing is sent."""
         answer = checked(run_here(values, "ring", "8:acs:nobody", "--json"))
         assert answer.code == 1
         assert answer.json["deliveries"] == 0

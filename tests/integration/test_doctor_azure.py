@@ -225,7 +225,7 @@ class TestDeployment:
         assert deployment_checks()["APNs environment"].detail.startswith("sandbox")
 
     def test_filter(self, azure: FakeAzure) -> None:
-        """Whether a filter leaves users out cannot be told."""
+        """Whether a filter leaves users out is not known."""
         chosen = {
             "includedEventTypes": None,
             "advancedFilters": [{"operatorType": "StringIn", "key": "data.to"}],

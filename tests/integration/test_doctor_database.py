@@ -94,7 +94,7 @@ class TestIndexes:
         assert client[name].list_collection_names() == []
 
     def test_create(self, client: MongoClient[Document], name: str) -> None:
-        """If it is asked to, the doctor makes those that the app would make."""
+        """With `create_indexes` the doctor makes those that the app would make."""
         found = checks(client, name, create_indexes=True)
         assert {check.status for title, check in found.items() if title != "content"} == {PASS}
         for collection in (store.COLLECTION_NAME, ledger.COLLECTION_NAME, rate.COLLECTION_NAME):
@@ -109,7 +109,7 @@ class TestIndexes:
 
     @pytest.mark.parametrize(("code", "says"), [(BAD_VALUE, "DocumentDB"), (13, "readWrite")])
     def test_refused(self, client: MongoClient[Document], name: str, code: int, says: str) -> None:
-        """A refusal is told with its code, and with what to use or to grant instead."""
+        """A refusal is shown with its code, and with what to use or to grant instead."""
         with failing(client, "createIndexes", errorCode=code):
             found = checks(client, name, create_indexes=True)[TTL]
         assert found.status is FAIL
@@ -146,7 +146,7 @@ class TestIndexes:
 
 class TestContent:
     def test_empty(self, client: MongoClient[Document], name: str) -> None:
-        """An empty database may be the wrong one: that cannot be told, and counts."""
+        """An empty database may be the wrong one: the answer is unknown, and counts."""
         found = checks(client, name)["content"]
         assert (found.status, found.counts) == (CANNOT_TELL, True)
         assert name in found.detail
@@ -248,7 +248,7 @@ class TestCosmos:
 
 class TestTrouble:
     def test_slow(self, client: MongoClient[Document], name: str) -> None:
-        """A database that takes its time is told how much."""
+        """The round trip of a slow database is shown."""
         with failing(client, "find", blockConnection=True, blockTimeMS=250):
             found = checks(client, name)["round trip"]
         assert found.status is FAIL
@@ -302,7 +302,7 @@ class TestTrouble:
     def test_refused(
         self, client: MongoClient[Document], name: str, code: int, message: str, says: str
     ) -> None:
-        """Credentials, rights and everything else that a server refuses are told apart."""
+        """Credentials, rights and everything else that a server refuses have causes of their own."""
         with (
             failing(client, "find", errorCode=code, errmsg=message),
             pytest.raises(DatabaseTroubleError) as trouble,
@@ -357,7 +357,7 @@ class TestWholeCheck:
         assert "tlsCAFile" in failed.detail
 
     def test_unknown_host(self, values: dict[str, str]) -> None:
-        """A host name that cannot be looked up is told apart from a server that is down."""
+        """A host name that cannot be looked up is named as such, not as a server that is down."""
         uri = "mongodb://no-such-host.invalid/?directConnection=true&serverSelectionTimeoutMS=300"
         found = checked({**values, "MongoDbConnectionString": uri})
         (failed,) = [check for check in found.checks if check.status is FAIL]

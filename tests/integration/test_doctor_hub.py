@@ -1,4 +1,4 @@
-"""The doctor and the hub: every way in which the hub can refuse, none of which rings anybody."""
+"""The doctor and the hub: every way in which the hub can refuse; no request rings a phone."""
 
 import socket
 from collections.abc import Iterator, Mapping
@@ -56,14 +56,14 @@ def statuses(settings: Settings) -> dict[str, Status]:
 
 class TestSimulator:
     def test_well(self, hub: RunningHub) -> None:
-        """A good configuration passes; the Send right cannot be told for certain, and does not count."""
+        """A good configuration passes; the Send right is not known for certain, and does not count."""
         found = checks(settings_for(hub.url))
         assert {name: check.status for name, check in found.items()} == {
             "reachable": PASS, "exists": PASS, "key": PASS, "Send right": CANNOT_TELL, "clock": PASS,
         }  # fmt: skip
         assert not found["Send right"].counts
 
-    def test_rings_nobody(self, hub: RunningHub) -> None:
+    def test_rings_no_phone(self, hub: RunningHub) -> None:
         """Nothing that the doctor asks is taken by the hub, and none of it lacks `direct`."""
         checks(settings_for(hub.url, ANHHubConnectionStringSecondary=FULL))
         attempts = hub.simulator.attempts()
@@ -99,7 +99,7 @@ class TestSimulator:
         assert found["key"] is PASS
 
     def test_down(self, hub: RunningHub) -> None:
-        """A hub that nobody can connect to."""
+        """A hub that refuses connections."""
         settings = settings_for(hub.url)
         hub.stop()
         found = statuses(settings)
@@ -136,7 +136,7 @@ class TestDoubles:
         assert (found["key"], found["Send right"]) == (PASS, FAIL)
 
     def test_taken(self) -> None:
-        """A service that takes a push to nobody has shown that everything is right."""
+        """A service that accepts the request has shown that everything is right."""
         with answering(lambda _: Reply(201)) as url:
             found = statuses(settings_for(url))
         assert set(found.values()) == {PASS}
@@ -198,7 +198,7 @@ class TestClock:
 
     @pytest.mark.parametrize("headers", [{}, {"Date": "soon"}], ids=["no Date", "no date"])
     def test_no_date(self, headers: dict[str, str]) -> None:
-        """An answer without a usable Date tells nothing, which does not count."""
+        """Without a usable Date the clock is not known, which does not count."""
         with answering(lambda _: Reply(400, headers=headers)) as url:
             found = checks(settings_for(url))["clock"]
         assert (found.status, found.counts) == (CANNOT_TELL, False)

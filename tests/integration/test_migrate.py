@@ -127,7 +127,7 @@ class TestMove:
         assert sample.tokens(ALICE) == ["token-c"]
 
     def test_shared_token(self, sample: Sample) -> None:
-        """A token under two users goes to the one whose document comes last, whatever the batches."""
+        """A token under two users goes to the one whose document comes last, in one batch and in several."""
         for size in ("1", "100"):
             sample.source.drop()
             sample.database["MigratedDevices"].drop()
@@ -390,7 +390,7 @@ class TestThrottled:
     def test_refused(
         self, sample: Sample, throttling: MongoProxy, code: int, message: str, says: str
     ) -> None:
-        """What waiting does not change is told at once."""
+        """What waiting does not change ends the run at once."""
         throttling.answer_error("find", code, message=message, collection="DeviceTokensColl", times=None)
         ended, report = sample.migrate()
         assert ended == WRONG_USE

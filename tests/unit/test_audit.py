@@ -39,7 +39,8 @@ class TestReport:
 
     @pytest.mark.parametrize("must_be_complete", [False, True])
     def test_unanswered(self, must_be_complete: bool) -> None:
-        """A database that knows none of the packages has audited nothing, whatever pip-audit calls that."""
+        """A database that knows none of the packages has audited nothing, although pip-audit reports no
+        vulnerability."""
         report = read(0, answer(UNKNOWN), "No known vulnerabilities found")
         assert report.status(must_be_complete=must_be_complete) == 0
         assert "WAS NOT DONE" in report.text()

@@ -62,7 +62,7 @@ class TestCall:
         ],
     )
     def test_state(self, changes: dict[str, Any], state: CallState, status: Status) -> None:
-        """Each way in which a call can end is told apart, and has a remedy."""
+        """Each way in which a call can end has a state of its own, and a remedy."""
         summary = summarize_call(document(**changes), {}, NOW)
         assert (summary.state, summary.status) == (state, status)
         assert summary.remedy
@@ -74,7 +74,7 @@ class TestCall:
         assert "33 s" in summary.detail
 
     def test_device(self) -> None:
-        """A device is told with status, TrackingId, attempts and age, and named if it is still registered."""
+        """A device has status, TrackingId, attempts and age, and a name if it is still registered."""
         known = {"d" * 64: {"deviceUUID": "phone", "platform": "apple"}}
         (device,) = summarize_call(document(), known, NOW).devices
         assert (device.device, device.device_uuid, device.platform) == ("d" * 16, "phone", "apple")
@@ -132,7 +132,7 @@ class TestUser:
         assert push.at == NOW
 
     def test_expired_with_refused_push(self) -> None:
-        """A registration that has expired is expired, whatever became of its last push."""
+        """A refused push does not hide that the registration has expired."""
         phone = registration("token", "phone", refreshed=-9, expires=-1)
         push = last_push(document(devices={phone["_id"]: REFUSED}), phone["_id"])
         assert push is not None
@@ -143,7 +143,7 @@ class TestUser:
         "call", [document(devices=None), document(devices={"x": {}}), document(firstSeenAt=None), {}]
     )
     def test_unreadable_call(self, call: dict[str, Any]) -> None:
-        """A document of the ledger that cannot be read tells nothing of a device."""
+        """A document of the ledger that cannot be read says nothing of a device."""
         assert last_push(call, "x") is None
 
     @pytest.mark.parametrize(
@@ -179,5 +179,5 @@ class TestExitCode:
         ],
     )
     def test_worst_counts(self, statuses: list[Status], code: ExitCode) -> None:
-        """A failure outweighs what cannot be told, which outweighs what is well."""
+        """A failure outweighs an unknown answer, which outweighs a pass."""
         assert exit_code(statuses) is code

@@ -1,4 +1,4 @@
-"""The test call: what the app understands of it, and how the doctor plays Event Grid."""
+"""The test call: what the app reads in it, and how it is delivered again."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -48,7 +48,7 @@ class Handler:
 
 class TestSyntheticCall:
     def test_understood(self) -> None:
-        """The app takes it for a call to the user, now, from somebody who is clearly nobody."""
+        """The app reads a call to the user, at the current time."""
         made = synthetic_call(ALICE, NOW)
         call = parse_incoming_call(parse_event(made.event))
         assert (call.callee.mri, call.event_time) == (ALICE, NOW)
@@ -57,7 +57,7 @@ class TestSyntheticCall:
         assert call_context(call.incoming_call_context)
 
     def test_says_what_it_is(self) -> None:
-        """Its event id and its caller tell that it is a test."""
+        """Its event id and its caller's name say that it is a test."""
         made = synthetic_call(ALICE, NOW)
         assert made.event_id.startswith("doctor-")
         assert "TEST" in json.loads(made.event)["data"]["callerDisplayName"]

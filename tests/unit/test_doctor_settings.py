@@ -151,7 +151,7 @@ class TestChecks:
         assert "one hub" in failures({**GOOD, "ANHHubUrl": url})
 
     def test_unknown_api_version(self) -> None:
-        """An API version that nobody knows cannot be judged."""
+        """An API version that no public page names cannot be judged."""
         _, checks = check_settings({**GOOD, "ANHHubApiVersion": "2031-01"})
         assert [c.name for c in checks if c.status is Status.CANNOT_TELL] == ["ANHHubApiVersion"]
 

@@ -50,7 +50,7 @@ class TestDevices:
 
     @pytest.mark.parametrize("prefix", ["8:orgid:", "8:gcch:", "8:dod:"])
     def test_teams_users_get_a_day(self, prefix: str) -> None:
-        """A Teams user's registration lives a day, whatever was asked for."""
+        """A Teams user's registration lives a day, although more is asked for."""
         found = read_document({"_id": f"{prefix}x", "deviceInfos": [info()]}, RULES, NOW).found[0]
         assert found.expires_at == NOW.replace(microsecond=0) + timedelta(days=1)
 
