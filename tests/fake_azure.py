@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from doctor.probes.azure_cli import AzureCli, AzureCliError, command_line, refusal
+
 SUBSCRIPTION = "11111111-1111-1111-1111-111111111111"
 GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-calls"
 SITE = f"{GROUP}/providers/Microsoft.Web/sites/func-calls"
@@ -14,7 +16,7 @@ ACS = f"{GROUP}/providers/Microsoft.Communication/communicationServices/acs-cont
 STORAGE = f"{GROUP}/providers/Microsoft.Storage/storageAccounts/stdeadletters"
 SECRET = "do-not-show-this-secret"
 
-_SCRIPT = """#!{python}
+_SCRIPT = """#!{python} -IS
 import json, sys
 from pathlib import Path
 folder = Path({folder!r})
@@ -96,6 +98,10 @@ class FakeAzure:
             else:
                 lines.append([words, 0, json.dumps(answer)])
         (self.folder / "answers.json").write_text(json.dumps(lines))
+
+    def cli(self) -> AzureCli:
+        """The same answers without a process for each."""
+        return _InThisProcess(self)
 
     def calls(self) -> list[list[str]]:
         """The commands that were run."""
@@ -179,6 +185,21 @@ class FakeAzure:
             f"rest {ACS}": {"name": "acs-contoso", "properties": {"hostName": "acs.communication.azure.com"}},
             "storage blob list": [],
         }
+
+
+class _InThisProcess(AzureCli):
+    def __init__(self, fake: FakeAzure) -> None:
+        super().__init__()
+        self._fake = fake
+
+    def ask(self, *arguments: str) -> object:
+        paths = [each for each in arguments if "/" in each]
+        for words, status, text in json.loads((self._fake.folder / "answers.json").read_text()):
+            if all(word in arguments or any(word in path for path in paths) for word in words.split()):
+                if status != 0:
+                    raise AzureCliError(refusal(text, command_line(arguments)))
+                return json.loads(text)
+        raise AssertionError(f"unexpected: {arguments}")
 
 
 @dataclass(frozen=True)

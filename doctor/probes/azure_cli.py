@@ -62,7 +62,7 @@ class AzureCli:
         except subprocess.TimeoutExpired:
             raise AzureCliError(Unanswered("az took too long", "Try it by itself:", (shown,))) from None
         if done.returncode != 0:
-            raise AzureCliError(_refusal(done.stderr.decode("utf-8", "replace"), shown))
+            raise AzureCliError(refusal(done.stderr.decode("utf-8", "replace"), shown))
         text = done.stdout.decode("utf-8-sig", "replace").strip()
         try:
             return json.loads(text) if text else None
@@ -83,7 +83,13 @@ def command_line(arguments: Sequence[str]) -> str:
     return shlex.join(["az", *arguments])
 
 
-def _refusal(message: str, shown: str) -> Unanswered:
+def refusal(message: str, shown: str) -> Unanswered:
+    """What a failure of `az` means.
+
+    Args:
+        message: what it wrote on standard error; not kept.
+        shown: the command, to paste.
+    """
     text = message.lower()
     if any(sign in text for sign in _SIGN_IN):
         return Unanswered("az is not signed in", "Sign in, then run the doctor again:", ("az login",))

@@ -16,6 +16,7 @@ from doctor.cli import app
 from doctor.commands.check import CheckReport, run_checks
 from doctor.probes import database_connection
 from doctor.probes.app_settings import AppSettings, SettingsSource, load_settings
+from doctor.probes.deployment_probe import DeploymentProbe
 from doctor.probes.settings_source import UsageError
 from tests.fake_azure import (
     ACS,
@@ -58,11 +59,9 @@ def load(**changes: Any) -> AppSettings:
     return load_settings(SettingsSource(**source), {})
 
 
-def deployment_checks(*, hub: str | None = "calls") -> Mapping[str, Check]:
+def deployment_checks(azure: FakeAzure) -> Mapping[str, Check]:
     """What the doctor says of the deployment, by name."""
-    loaded = load()
-    assert loaded.deployment is not None
-    found = loaded.deployment.ask("contoso", hub, datetime.now(UTC))
+    found = DeploymentProbe(azure.cli(), "func-calls", "rg-calls").ask("contoso", "calls", datetime.now(UTC))
     made = check_deployment(found)
     assert SECRET not in str(made) + str(found)
     assert all(check.remedy for check in made if check.status is Status.FAIL)
@@ -137,10 +136,9 @@ class TestSettings:
 
 
 class TestDeployment:
-    @pytest.mark.usefixtures("azure")
-    def test_well(self) -> None:
+    def test_well(self, azure: FakeAzure) -> None:
         """A good deployment: nothing fails, and nothing is unknown."""
-        found = deployment_checks()
+        found = deployment_checks(azure)
         statuses = {check.status for check in found.values()}
         assert statuses == {Status.PASS, Status.NOTE}
         assert found["APNs environment"].detail.startswith("production")
@@ -212,7 +210,7 @@ class TestDeployment:
     def test_wrong(self, azure: FakeAzure, words: str, answer: Any, name: str, says: str) -> None:
         """Each thing that can be wrong with a deployment is found, with what to do."""
         azure.change(words, answer)
-        found = deployment_checks()[name]
+        found = deployment_checks(azure)[name]
         assert found.status is Status.FAIL
         assert says in found.detail
 
@@ -222,7 +220,7 @@ class TestDeployment:
             "properties": {"endpoint": "https://api.development.push.apple.com:443/3/device", "keyId": "k"}
         }
         azure.change("pnsCredentials", {"properties": {"apnsCredential": apns}})
-        assert deployment_checks()["APNs environment"].detail.startswith("sandbox")
+        assert deployment_checks(azure)["APNs environment"].detail.startswith("sandbox")
 
     def test_filter(self, azure: FakeAzure) -> None:
         """Whether a filter leaves users out is not known."""
@@ -231,7 +229,7 @@ class TestDeployment:
             "advancedFilters": [{"operatorType": "StringIn", "key": "data.to"}],
         }
         azure.change("event-subscription list", [event_subscription(filter=chosen)])
-        assert deployment_checks()["event subscription calls"].status is Status.CANNOT_TELL
+        assert deployment_checks(azure)["event subscription calls"].status is Status.CANNOT_TELL
 
     def test_second_subscription(self, azure: FakeAzure) -> None:
         """Another subscription for incoming calls is named: phones might ring twice."""
@@ -239,7 +237,7 @@ class TestDeployment:
         azure.change(
             "event-subscription list", [event_subscription(), event_subscription("old", destination=other)]
         )
-        found = deployment_checks()
+        found = deployment_checks(azure)
         assert found["another event subscription"].status is Status.NOTE
         assert "old (WebHook sample.example)" in found["another event subscription"].detail
         assert "event subscription old" not in found
@@ -249,27 +247,27 @@ class TestDeployment:
         url = "https://func-calls.azurewebsites.net/runtime/webhooks/eventgrid?functionName=IncomingCallEventHandler"
         hook = {"endpointType": "WebHook", "endpointBaseUrl": url}
         azure.change("event-subscription list", [event_subscription(destination=hook)])
-        assert deployment_checks()["event subscription calls"].status is Status.PASS
+        assert deployment_checks(azure)["event subscription calls"].status is Status.PASS
 
     @pytest.mark.parametrize(("hours", "status"), [(1, Status.FAIL), (30, Status.PASS)])
     def test_dead_letters(self, azure: FakeAzure, hours: int, status: Status) -> None:
         """Dead letters of the last day fail, with the line that fetches them."""
         moment = (datetime.now(UTC) - timedelta(hours=hours)).isoformat()
         azure.change("storage blob list", [{"name": "a.json", "properties": {"lastModified": moment}}])
-        found = deployment_checks()["dead letters of calls"]
+        found = deployment_checks(azure)["dead letters of calls"]
         assert found.status is status
         assert status is Status.PASS or "download-batch --account-name stdeadletters" in found.commands[0]
 
     def test_no_dead_letters(self, azure: FakeAzure) -> None:
         """A subscription that keeps none is noted."""
         azure.change("event-subscription list", [event_subscription(deadLetterWithResourceIdentity=None)])
-        assert deployment_checks()["dead letters of calls"].status is Status.NOTE
+        assert deployment_checks(azure)["dead letters of calls"].status is Status.NOTE
 
     def test_linked_hub(self, azure: FakeAzure) -> None:
         """A Communication Services resource that is linked to a hub may ring phones a second time."""
         linked = {"name": "acs", "properties": {"notificationHubId": f"{NAMESPACE}/notificationHubs/calls"}}
         azure.change(f"rest {ACS}", linked)
-        assert deployment_checks()["link to the hub"].status is Status.NOTE
+        assert deployment_checks(azure)["link to the hub"].status is Status.NOTE
 
     def test_no_always_ready_instance(self, azure: FakeAzure) -> None:
         """Without an always-ready instance a call waits for a cold start."""
@@ -277,7 +275,7 @@ class TestDeployment:
         azure.change(
             f"rest {SITE}?", {"id": SITE, "properties": {"state": "Running", "functionAppConfig": config}}
         )
-        assert "cold start" in deployment_checks()["always-ready instances"].detail
+        assert "cold start" in deployment_checks(azure)["always-ready instances"].detail
 
     @pytest.mark.parametrize(
         "error", [FORBIDDEN, NOT_FOUND, NOT_SIGNED_IN], ids=lambda error: error.text[:30]
@@ -286,7 +284,7 @@ class TestDeployment:
         """What Azure does not answer is not known; the rest is looked at, and the reason is shown."""
         for words in ("pnsCredentials", "configreferences", "storage blob list", "system-topic list"):
             azure.change(words, error)
-        found = deployment_checks()
+        found = deployment_checks(azure)
         for name in ("platform credentials", "Key Vault references", "event subscription"):
             assert found[name].status is Status.CANNOT_TELL
             assert found[name].commands
@@ -295,6 +293,6 @@ class TestDeployment:
     def test_hub_elsewhere(self, azure: FakeAzure) -> None:
         """A namespace in another Azure subscription is said to be, with how to select that."""
         azure.change("resource list", [])
-        found = deployment_checks()["platform credentials"]
+        found = deployment_checks(azure)["platform credentials"]
         assert found.status is Status.CANNOT_TELL
         assert "az account set --subscription SUBSCRIPTION" in found.commands
