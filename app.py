@@ -10,27 +10,27 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Self
 
-import requests
 from pymongo import MongoClient
 from pymongo import errors as mongo_errors
 from pymongo.collection import Collection
 
 from common import mongodb
 from common.clock import Clock, SystemClock
+from common.clock_watch import ClockWatch
 from common.telemetry import Metrics, NoMetrics
 from health import probes
 from health.readiness import Part, Readiness
 from models.access import AccessSettings, read_access
 from models.device import FieldLimits
 from models.errors import ConfigurationError
+from models.hub import HubEndpoint
 from push import ledger
 from push.call_notes import LedgerNotes
 from push.delivery import Delivery, TimeLimits
 from push.fan_out import FanOutTools, Sender
 from push.hub.client import HubClient
-from push.hub.connections import KEPT_SECONDS
 from push.hub.sas import SasTokenSource
-from push.hub.wire import HubEndpoint, HubWire
+from push.hub.wire import MAX_IDLE_SECONDS, HubWire, Timeouts
 from push.ledger import Ledger
 from push.trigger import IncomingCallHandler
 from registrar import rate, store
@@ -40,7 +40,7 @@ from registrar.routes import Limits, Registrar
 from registrar.store import DeviceStore
 from settings import Settings
 
-_KEPT_MILLISECONDS = int(KEPT_SECONDS * 1_000)
+_KEPT_MILLISECONDS = int(MAX_IDLE_SECONDS * 1_000)
 
 
 class _Part[Built](cached_property[Built]):
@@ -122,7 +122,9 @@ class App:
         oidc = self.access.oidc
         if oidc is None:
             return KeyAccess()
-        # Imported only where it is used: the mode `key` needs no cryptography.
+        # Imported only where it is used: the mode `key` needs neither HTTP nor cryptography.
+        import requests  # noqa: PLC0415
+
         from registrar.jwks import JwksKeys  # noqa: PLC0415
         from registrar.oidc import OidcAccess  # noqa: PLC0415
 
@@ -160,14 +162,19 @@ class App:
     def readiness(self) -> Readiness:
         """Whether all that the app needs is there."""
         parts = (
-            Part("settings", self._is_configured),
-            Part("database", lambda: probes.database_answers(self.collection(store.COLLECTION_NAME))),
-            Part("hub", lambda: probes.hub_listens(self.settings.messages_url)),
+            Part("settings", self._build_all),
+            Part("database", lambda: probes.read_nothing(self.collection(store.COLLECTION_NAME))),
+            Part("hub", lambda: self.hub_client.problem(probes.HUB_SECONDS)),
         )
-        return Readiness(parts, self.clock.monotonic)
+        return Readiness(parts, self.clock.monotonic, self.clock_watch)
 
-    def _is_configured(self) -> bool:
-        return bool(self.registrar and self.incoming_call_handler)
+    def _build_all(self) -> None:
+        _ = self.registrar, self.incoming_call_handler
+
+    @_Part
+    def clock_watch(self) -> ClockWatch:
+        """Compares this instance's clock with the hub's."""
+        return ClockWatch()
 
     @property
     def timeouts(self) -> mongodb.Timeouts:
@@ -211,22 +218,16 @@ class App:
     def hub_client(self) -> HubClient:
         """The client of the notification hub."""
         settings = self.settings
-        tokens = SasTokenSource(settings.hub_connection, settings.hub_name, time.time)
-        second = settings.hub_connection_secondary
-        secondary_tokens = SasTokenSource(second, settings.hub_name, time.time) if second else None
-        return HubClient(self.hub_wire, tokens, time.time, secondary_tokens)
+        keys = filter(None, (settings.hub_connection, settings.hub_connection_secondary))
+        tokens = [SasTokenSource(key, settings.hub_name, time.time) for key in keys]
+        endpoint = HubEndpoint(settings.messages_url, settings.hub_api_version)
+        return HubClient(endpoint, self.hub_wire, tokens, time.time, self.clock_watch)
 
     @_Part
     def hub_wire(self) -> HubWire:
         """The connections to the notification hub."""
-        settings = self.settings
-        endpoint = HubEndpoint(
-            settings.messages_url,
-            settings.hub_api_version,
-            settings.hub_connect_seconds,
-            settings.hub_read_seconds,
-        )
-        return HubWire(endpoint, self.clock.monotonic)
+        timeouts = Timeouts(self.settings.hub_connect_seconds, self.settings.hub_read_seconds)
+        return HubWire(timeouts, self.clock.monotonic)
 
     @_Part
     def mongo_client(self) -> MongoClient[mongodb.Document]:

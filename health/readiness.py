@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from common import telemetry
+from common.clock_watch import ClockWatch
+from models.errors import ServiceError
 
 CACHED_SECONDS = 5.0
 """How long a result is answered before the parts are checked again."""
@@ -17,8 +19,8 @@ class Part:
 
     name: str
     """Public: it stands in answers to unauthenticated callers."""
-    works: Callable[[], bool]
-    """Checks it within about a second; an exception counts as False."""
+    problem: Callable[[], str | None]
+    """Checks it within a second or two: why it does not work, for the log, or None. It may raise as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +31,20 @@ class State:
     """Name of the first part that does not work; None if all work."""
     checked_at: float
     """Monotonic time, in seconds."""
+    clock_off_by_seconds: float | None
+    """By how much this instance's clock is ahead of the hub's, if that is too much. It fails no part."""
 
 
 class Readiness:
     """Checks the parts in order, up to the first that fails. Safe to share between threads."""
 
-    def __init__(self, parts: Sequence[Part], monotonic: Callable[[], float]) -> None:
-        """Take the parts, and a clock in seconds that never runs backwards."""
+    def __init__(
+        self, parts: Sequence[Part], monotonic: Callable[[], float], clock_watch: ClockWatch
+    ) -> None:
+        """Take the parts, a clock in seconds that never runs backwards, and what is known about the time."""
         self._parts = parts
         self._monotonic = monotonic
+        self._clock_watch = clock_watch
         self._checking = threading.Lock()
         self._last: State | None = None
 
@@ -63,15 +70,20 @@ class Readiness:
         return self._monotonic() - state.checked_at < CACHED_SECONDS
 
     def _check(self) -> State:
-        failing = next((part.name for part in self._parts if not _works(part)), None)
-        if failing is not None:
-            telemetry.log(logging.WARNING, "not_ready", part=failing)
-        self._last = State(failing, self._monotonic())
+        failing = None
+        for part in self._parts:
+            if problem := _problem(part):
+                failing = part.name
+                telemetry.log(logging.WARNING, "not_ready", part=failing, reason=problem)
+                break
+        self._last = State(failing, self._monotonic(), self._clock_watch.off_by_seconds)
         return self._last
 
 
-def _works(part: Part) -> bool:
+def _problem(part: Part) -> str | None:
     try:
-        return part.works()
-    except Exception:  # noqa: BLE001 - any exception means that the part fails; its text may quote a secret
-        return False
+        return part.problem()
+    except ServiceError as error:
+        return error.detail
+    except Exception as error:  # noqa: BLE001 - any exception means that the part fails
+        return type(error).__name__  # its text may quote a secret

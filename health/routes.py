@@ -18,11 +18,17 @@ def live() -> func.HttpResponse:
 
 
 def ready(readiness: Readiness) -> func.HttpResponse:
-    """200 if every part works; else 503 with a problem document whose `part` is the first that fails."""
-    failing = readiness.state().failing
-    if failing is None:
-        return json_response(200, {"status": "ready"})
-    return problem_response(NotReadyError(f"The service cannot do its work now: {failing}."), part=failing)
+    """200 if every part works; else 503 with a problem document whose `part` is the first that fails.
+
+    `clockAheadSeconds` is there only if this instance's clock is off, which is no reason to fail.
+    """
+    state = readiness.state()
+    off = state.clock_off_by_seconds
+    clock = {} if off is None else {"clockAheadSeconds": off}
+    if state.failing is None:
+        return json_response(200, {"status": "ready", **clock})
+    error = NotReadyError(f"The service cannot do its work now: {state.failing}.")
+    return problem_response(error, part=state.failing, **clock)
 
 
 def health_blueprint(readiness: Callable[[], Readiness]) -> func.Blueprint:

@@ -5,7 +5,7 @@ Format: Notification Hubs and Service Bus connection strings, `Endpoint=sb://…
 
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 _SCHEME = "sb"
 
@@ -54,6 +54,28 @@ def _host(endpoint: str) -> str:
     if host is None or parts.scheme.lower() != _SCHEME:
         raise ValueError("has an Endpoint that is not sb://<namespace>.servicebus.windows.net/")
     return host
+
+
+@dataclass(frozen=True, slots=True)
+class HubEndpoint:
+    """Where a hub takes requests."""
+
+    messages_url: str
+    """`https://<namespace>.servicebus.windows.net/<hub>/messages/`"""
+    api_version: str
+
+    @property
+    def direct_send_url(self) -> str:
+        """Where a push for one device goes. Without `direct` it would go to every device of the hub."""
+        # A hub's name may have characters that a URL must not; what is percent-encoded already stays.
+        url = quote(self.messages_url, safe="%/:?=&+,;@!$'()*~[]")
+        return f"{url}?direct&api-version={self.api_version}"
+
+    @property
+    def root_url(self) -> str:
+        """The root of the namespace, which belongs to no hub."""
+        parts = urlsplit(self.messages_url)
+        return f"{parts.scheme}://{parts.netloc}/"
 
 
 def check_messages_url(url: str, connection: HubConnection) -> str:

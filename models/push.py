@@ -1,4 +1,4 @@
-"""A push: what the phone's SDK reads, what goes to the hub, and what became of it."""
+"""A push: what the phone's SDK reads, what is sent to the hub, and the result."""
 
 from dataclasses import dataclass, field
 from enum import Enum
@@ -28,7 +28,7 @@ class Push:
 
 
 class OutcomeKind(Enum):
-    """What one Direct Send came to."""
+    """The result of one Direct Send, as far as another try depends on it."""
 
     ACCEPTED = "accepted"
     REJECTED = "rejected"
@@ -38,25 +38,39 @@ class OutcomeKind(Enum):
     MISCONFIGURED = "misconfigured"
 
 
+class Unanswered(Enum):
+    """How a try ended whose whole request was sent and whose answer is not known."""
+
+    TIMEOUT = "timeout"
+    """No answer in time."""
+    LOST = "lost"
+    """The connection was lost, or the answer was not HTTP."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one Direct Send came to, as a value; nothing of it is secret."""
+    """The result of one Direct Send; nothing in it is secret."""
 
     kind: OutcomeKind
     reason: str
-    """One sentence for an operator."""
+    """For an operator: what happened and, where something has to be corrected, what to check."""
     status: int | None = None
-    """The hub's HTTP status; None where it did not answer."""
+    """HTTP status of the hub's answer; None without an answer."""
     tracking_id: str | None = None
     """The hub's `TrackingId`, to quote to Azure support."""
     retry_after_seconds: float | None = None
-    """How long the hub asked to be left alone."""
+    """What the hub asked for with `Retry-After`."""
     code: str | None = None
     """Stable name of the error where it was ours, such as `push_too_large`."""
     used_secondary_key: bool = False
-    """True where the hub refused the first key and was sent the push again under the second."""
-    may_have_rung: bool = False
-    """True where the hub had the whole request but did not answer: trying again may ring twice."""
+    """The hub refused the first key, and the push was sent again with the second one."""
+    unanswered: Unanswered | None = None
+    """Set where the hub may have queued the push without saying so; None if it answered or cannot have."""
+
+    @property
+    def may_have_rung(self) -> bool:
+        """The whole request was sent and no answer came, so that another try may ring twice."""
+        return self.unanswered is not None
 
 
 @dataclass(frozen=True, slots=True)

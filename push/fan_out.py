@@ -13,7 +13,7 @@ from typing import Protocol
 from common import telemetry
 from common.clock import Clock
 from models.device import DeviceRegistration
-from models.push import DeviceResult, Outcome, OutcomeKind, Push
+from models.push import DeviceResult, Outcome, OutcomeKind, Push, Unanswered
 from push.lease_keeper import Hold
 from push.retry import Try, seconds_to_wait
 
@@ -34,7 +34,9 @@ class Sender(Protocol):
         """How long one send can take."""
         ...
 
-    def send(self, push: Push, device_token: str, time_left: float) -> Outcome:
+    def send(
+        self, push: Push, device_token: str, time_left: float, *, fresh_connection: bool = False
+    ) -> Outcome:
         """Send a push to one device, once, within the seconds that are left."""
         ...
 
@@ -117,12 +119,20 @@ class FanOut:
         if now > self._hold.send_by or now >= self._deadline:
             return None
         try:
-            return self._tools.sender.send(ring.push(), ring.device.device_token, self._deadline - now)
+            return self._tools.sender.send(
+                ring.push(),
+                ring.device.device_token,
+                self._deadline - now,
+                fresh_connection=ring.attempts > 0,
+            )
         except Exception as error:  # noqa: BLE001 - what goes wrong with one device is not for the others
             device = ring.device.registration_id[:16]
             telemetry.log(logging.ERROR, "send_failed", device=device, error=type(error).__name__)
             return Outcome(
-                OutcomeKind.TRANSIENT, "an error of this app", code="internal_error", may_have_rung=True
+                OutcomeKind.TRANSIENT,
+                "an error of this app",
+                code="internal_error",
+                unanswered=Unanswered.LOST,
             )
 
     def _collect(self) -> None:

@@ -65,11 +65,16 @@ class Watched:
         """The real one's."""
         return self.real.longest_send_seconds
 
-    def send(self, push: Push, device_token: str, time_left: float) -> Outcome:
+    def send(
+        self, push: Push, device_token: str, time_left: float, *, fresh_connection: bool = False
+    ) -> Outcome:
         """Send, with what was asked for before and after it."""
         for act in self.before:
             act()
-        outcome = (self.instead or self.real.send)(push, device_token, time_left)
+        if self.instead is not None:
+            outcome = self.instead(push, device_token, time_left)
+        else:
+            outcome = self.real.send(push, device_token, time_left, fresh_connection=fresh_connection)
         for act in self.after:
             act()
         return outcome

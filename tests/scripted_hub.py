@@ -1,4 +1,4 @@
-"""An HTTP/1.1 server in the hub's place that does what no simulator of it would: it follows a script."""
+"""An HTTP/1.1 server in place of the hub, for behaviour that the simulator does not have: it follows a script."""
 
 import ssl
 import threading
@@ -12,10 +12,13 @@ from local.certificates import Certificates
 PATIENCE = 10.0
 """Seconds that a test waits before it fails."""
 
+CREATED = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n"
+"""The hub's usual answer, as bytes."""
+
 
 @dataclass(frozen=True)
 class Seen:
-    """A request as it came over the wire."""
+    """A request as it was received."""
 
     line: str
     headers: list[tuple[str, str]]
@@ -28,21 +31,34 @@ class Seen:
 
 @dataclass
 class Script:
-    """What the hub does about each request, and what it has seen."""
+    """How the hub answers each request, and what it has seen."""
 
     status: int = 201
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
+    raw: bytes | None = None
+    """Written as it is, in one piece, in place of an answer; the connection goes on."""
     behave: Callable[[BaseHTTPRequestHandler], None] | None = None
+    """Called in place of an answer; the connection ends when it returns."""
     requests: list[Seen] = field(default_factory=list)
-    answers: Callable[[], object] = lambda: None
-    """Called before each answer."""
+    before_answering: Callable[[], object] = lambda: None
     connections: int = 0
     closes: bool = False
-    """Ends each connection after its answer, without saying so."""
+    """End each connection after its answer, without announcing it."""
     closed: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
-    """Released each time that the hub has ended a connection."""
+    """Released each time that a connection has ended on the hub's side."""
     released: threading.Event = field(default_factory=threading.Event)
+    """Set when the hub stops, so that a `behave` that waits ends."""
+
+    def say(self, *pieces: bytes) -> None:
+        """From now on send these pieces, each by a write of its own, and leave the connection open."""
+
+        def behave(handler: BaseHTTPRequestHandler) -> None:
+            for piece in pieces:
+                handler.wfile.write(piece)
+            self.released.wait(PATIENCE)
+
+        self.behave = behave
 
 
 def _handler(script: Script) -> type[BaseHTTPRequestHandler]:
@@ -53,18 +69,26 @@ def _handler(script: Script) -> type[BaseHTTPRequestHandler]:
             script.connections += 1
             super().setup()
 
+        def do_GET(self) -> None:
+            self._answer(b"")
+
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            self._answer(self.rfile.read(int(self.headers["Content-Length"])))
+
+        def _answer(self, body: bytes) -> None:
             script.requests.append(Seen(self.requestline, self.headers.items(), body))
             if script.behave is not None:
                 script.behave(self)
                 self.close_connection = True
                 return
-            script.answers()
+            script.before_answering()
+            if script.raw is not None:
+                self.wfile.write(script.raw)
+                return
             self.send_response(script.status)
-            length = {"Content-Length": str(len(script.body))}
-            if "Transfer-Encoding" in script.headers:
-                length = {}
+            length = (
+                {} if "Transfer-Encoding" in script.headers else {"Content-Length": str(len(script.body))}
+            )
             for name, value in {**length, **script.headers}.items():
                 self.send_header(name, value)
             self.end_headers()
@@ -72,7 +96,7 @@ def _handler(script: Script) -> type[BaseHTTPRequestHandler]:
             self.close_connection = self.close_connection or script.closes
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Write nothing."""
 
     return Handler
 
@@ -87,22 +111,21 @@ class _Server(ThreadingHTTPServer):
         self._script.closed.release()
 
     def handle_error(self, *_: object) -> None:
-        """Say nothing of a client that does not trust the certificate."""
+        """A client may break a connection off or refuse the certificate: write nothing."""
 
 
 class ScriptedHub:
-    """An HTTP/1.1 server on an ephemeral port of loopback that answers as it is told."""
+    """The server, on an ephemeral port of loopback; `with ScriptedHub() as hub`."""
 
     def __init__(self, certificates: Certificates | None = None) -> None:
         """With certificates it speaks TLS."""
         self.script = script = Script()
         self._scheme = "http" if certificates is None else "https"
-
         self._server = _Server(script)
         if certificates is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificates.certificate, certificates.key)
-            # The handshake is for the connection's own thread.
+            # Each connection's own thread does the handshake.
             self._server.socket = context.wrap_socket(
                 self._server.socket, server_side=True, do_handshake_on_connect=False
             )
@@ -111,7 +134,7 @@ class ScriptedHub:
 
     @property
     def messages_url(self) -> str:
-        """Where sends go."""
+        """Where pushes are sent to."""
         return f"{self._scheme}://127.0.0.1:{self.port}/ring/messages/"
 
     @property
@@ -126,7 +149,7 @@ class ScriptedHub:
         self.stop()
 
     def stop(self) -> None:
-        """Let go of whoever waits, and stop listening."""
+        """End what waits, and stop listening."""
         self.script.released.set()
         self._server.shutdown()
         self._thread.join(PATIENCE)

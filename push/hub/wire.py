@@ -1,127 +1,121 @@
-"""One POST to the hub over a kept-alive connection.
+"""HTTP exchanges with one hub, over libcurl (https://curl.se/libcurl/c/).
 
-On `http.client`, not on `requests` or the `urllib3` below it: either spends more processor time on preparing
-each request than the request itself takes (docs/performance.md). What is left to do here is to keep
-connections, and to tell what cannot have rung from what may have.
+libcurl does most of what a sender needs: one deadline over look-up, connect, TLS, request and answer; interim
+answers; proxies of every kind; both address families. Three things are done here. Nothing is ever sent twice
+(`_new_handle`), a kept connection is looked at before each use (`_Connection.is_usable`), and a status counts
+once its headers are complete (`_Reply`).
 """
 
-import http.client
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from email.message import Message
+import os
+import select
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Self
 
-from push.hub.connections import IdleConnections
-from push.hub.route import Route
+import certifi
+import pycurl
 
-_LONGEST_BODY = 65_536
-"""Of an answer, in bytes; who says more loses the connection."""
+from push.hub.answers import Answer, NoAnswer
+
+MAX_IDLE_SECONDS = 60.0
+"""How long an unused connection is kept. Azure's network silently drops one that has been idle for four
+minutes ("Load Balancer TCP Reset and Idle Timeout"): a push sent over it would wait for its time-out."""
+
+MAX_AGE_SECONDS = 300.0
+"""How long a connection is used at all, so that pushes follow a change of the hub's address."""
 
 _BODY_SECONDS = 0.5
-"""Nobody reads a body; it is waited for only so that its connection can be used again."""
+"""How long the body is waited for once the headers are complete. The status counts without it. libcurl looks
+at this when bytes arrive, else once a second."""
 
-_LEAST_SECONDS = 0.001
-"""A time-out of nothing would mean "do not wait at all"."""
+_LONGEST_BODY = 8_192
+"""Of an answer, in bytes. A longer one is cut off and ends its connection."""
 
+_CLOSING_STATUSES = frozenset({401, 403, 404, 408})
+"""With 5xx, the answers after which a connection is not kept: one front end of the hub may be at fault."""
 
-_NETWORK_ERRORS = (OSError, http.client.HTTPException, ValueError)
-"""ValueError: http.client's for a chunk of negative length, and the look-up's for what cannot be a host."""
+_CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+"""The first one that is set names the certificate authorities, as in `requests`. libcurl reads none."""
 
-
-class WireError(Exception):
-    """The network failed. It has no cause, which would quote addresses."""
-
-
-class UnreachableError(WireError):
-    """There is no connection to the hub in time, so nothing has been sent."""
-
-
-class ConnectionLostError(WireError):
-    """The connection broke, or what came back is no HTTP."""
-
-
-class NoAnswerError(WireError):
-    """The hub has the whole request and gave no final answer in time."""
+_QUICK_EXIT = 322
+"""CURLOPT_QUICK_EXIT, for which pycurl has no name. Without it, closing a handle waits for a name look-up
+that hangs, for several seconds after the exchange has timed out."""
 
 
 @dataclass(frozen=True, slots=True)
-class HubEndpoint:
-    """Where messages go, and how long to wait for the hub."""
+class Request:
+    """A POST, or a GET if there is no body."""
 
-    messages_url: str
-    """`https://<namespace>.servicebus.windows.net/<hub>/messages/`"""
-    api_version: str
-    connect_seconds: float
-    read_seconds: float
-    """Time-outs of one request."""
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long an exchange may take, in seconds."""
+
+    connect: float
+    """For the name look-up, TCP, the proxy and TLS together."""
+    read: float
+    """For request and answer over a kept connection. Over a new one, it is the two times together."""
 
     @property
-    def direct_send_url(self) -> str:
-        """Where a push for one device goes; without `direct` it would go to every device of the hub."""
-        return f"{self.messages_url}?direct&api-version={self.api_version}"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the hub answered; its body is not kept."""
-
-    status: int
-    headers: Message
-    """Names in any case."""
+    def exchange(self) -> float:
+        """The longest that an exchange takes."""
+        return self.connect + self.read
 
 
 class HubWire:
-    """Posts to one hub. Safe to share between threads."""
+    """Connections to one hub. Safe to share between threads."""
 
-    def __init__(self, endpoint: HubEndpoint, monotonic: Callable[[], float]) -> None:
-        """Take the hub, and a clock that tells seconds and never runs backwards.
-
-        Raises:
-            ConfigurationError: the environment names a proxy that cannot be used.
-        """
-        self._endpoint = endpoint
+    def __init__(self, timeouts: Timeouts, monotonic: Callable[[], float]) -> None:
+        """`monotonic` tells seconds and never runs backwards."""
+        self.timeouts = timeouts
         self._monotonic = monotonic
-        self._route = Route.to(endpoint.direct_send_url)
-        self._idle = IdleConnections(monotonic)
+        self._lock = threading.Lock()
+        self._idle: deque[_Connection] = deque()
+        """In the order of their last use, the latest at the end."""
+        self._closed = False
 
-    @property
-    def longest_send_seconds(self) -> float:
-        """How long one `post` can take."""
-        return self._endpoint.connect_seconds + self._endpoint.read_seconds
-
-    def post(self, body: bytes, headers: Mapping[str, str], time_left: float) -> Answer:
-        """Send once, follow nothing, repeat nothing.
+    def exchange(
+        self, request: Request, time_left: float, *, fresh_connection: bool = False
+    ) -> Answer | NoAnswer:
+        """Send once. Redirects are not followed, and nothing is repeated.
 
         Args:
-            body: what to send.
-            headers: what goes with it.
-            time_left: seconds in which to be back, whatever the endpoint's time-outs.
+            request: what to send.
+            time_left: seconds in which to be back, whatever the time-outs.
+            fresh_connection: use a new connection, because an earlier try has failed.
 
         Raises:
-            WireError: its kind says how the network failed.
+            ValueError: a header's value cannot be sent.
         """
-        ends_at = self._monotonic() + min(time_left, self.longest_send_seconds)
-        connection = self._idle.take() or self._connect(time_left)
-        if self._monotonic() >= ends_at:
-            # No time-out reaches a name look-up, and each address and the handshake have one of their own.
-            # Whoever sends now may ring beside the one who has taken over. It is not kept: with TLS 1.3, the
-            # session tickets that wait unread would make it look ended.
-            connection.close()
-            raise UnreachableError
-        answer = None
-        try:
-            answer = self._exchange(connection, body, headers, ends_at)
-        finally:
-            # http.client closes it where the hub says so, and a broken one is of no more use.
-            if answer is not None and connection.sock is not None:
-                self._idle.keep(connection)
-            else:
-                connection.close()
-        return answer
+        header_lines = [_header_line(name, value) for name, value in request.headers.items()]
+        started = self._monotonic()
+        kept = None if fresh_connection else self._take(started)
+        seconds = min(time_left, self.timeouts.read if kept else self.timeouts.exchange)
+        if seconds <= 0:
+            return NoAnswer.NO_TIME
+        connection = kept or _Connection(self._monotonic)
+        reply = connection.exchange(request, header_lines, min(seconds, self.timeouts.connect), seconds)
+        if not connection.is_broken and _is_healthy(reply):
+            self._keep(connection)
+            return reply
+        connection.close()
+        if kept:
+            # What broke it, such as a firewall that has lost its state, breaks all that are older.
+            self._close_idle(last_used_before=started)
+        return reply
 
     def close(self) -> None:
-        """Close the connections."""
-        self._idle.close()
+        """Close the idle connections now, and each of the others when its exchange ends."""
+        with self._lock:
+            self._closed = True
+        self._close_idle(last_used_before=float("inf"))
 
     def __enter__(self) -> Self:
         return self
@@ -129,52 +123,239 @@ class HubWire:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _connect(self, time_left: float) -> http.client.HTTPConnection:
-        timeout = max(_LEAST_SECONDS, min(self._endpoint.connect_seconds, time_left))
-        connection = self._route.connection(timeout)
-        try:
-            connection.connect()
-        except _NETWORK_ERRORS:
+    def _take(self, now: float) -> "_Connection | None":
+        """The connection that was used last, so that the surplus of a burst grows old and is closed."""
+        self._close_idle(last_used_before=now - MAX_IDLE_SECONDS)
+        while connection := self._latest():
+            # Not under the lock: looking is a system call, for which other threads would have to wait.
+            if now - connection.opened_at <= MAX_AGE_SECONDS and connection.is_usable():
+                return connection
             connection.close()
-            raise UnreachableError from None
-        return connection
+        return None
 
-    def _exchange(
-        self,
-        connection: http.client.HTTPConnection,
-        body: bytes,
-        headers: Mapping[str, str],
-        ends_at: float,
-    ) -> Answer:
-        time_left = ends_at - self._monotonic()
-        try:
-            connection.sock.settimeout(max(_LEAST_SECONDS, min(self._endpoint.read_seconds, time_left)))
-            connection.request("POST", self._route.target, body, headers)
-        except _NETWORK_ERRORS:
-            raise ConnectionLostError from None
-        try:
-            response = connection.getresponse()
-        except TimeoutError:
-            raise NoAnswerError from None
-        except _NETWORK_ERRORS:
-            raise ConnectionLostError from None
-        if response.status < 200:
-            # An interim answer other than 100: its successor would be taken for the next push's answer.
-            raise NoAnswerError
-        _drain(connection, response)
-        return Answer(response.status, response.headers)
+    def _latest(self) -> "_Connection | None":
+        with self._lock:
+            return self._idle.pop() if self._idle else None
 
-
-def _drain(connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
-    """Read what follows the headers, so that the connection can be used again. The answer counts anyway."""
-    if connection.sock is None:  # it will not be
-        response.close()
-        return
-    try:
-        connection.sock.settimeout(_BODY_SECONDS)
-        response.read(_LONGEST_BODY)
-    except _NETWORK_ERRORS:
+    def _keep(self, connection: "_Connection") -> None:
+        connection.used_at = self._monotonic()
+        with self._lock:
+            if not self._closed:
+                self._idle.append(connection)
+                return
         connection.close()
+
+    def _close_idle(self, last_used_before: float) -> None:
+        while True:
+            with self._lock:
+                if not self._idle or self._idle[0].used_at >= last_used_before:
+                    return
+                oldest = self._idle.popleft()
+            oldest.close()
+
+
+def is_header_value(text: str) -> bool:
+    """Whether `text` can be a header's value: printable ASCII without white space at its ends.
+
+    libcurl sends a line break as it is, so that a value could add headers, and it drops an empty header.
+    """
+    return text.isascii() and text.isprintable() and text == text.strip() != ""
+
+
+def _header_line(name: str, value: str) -> str:
+    if not is_header_value(value):
+        raise ValueError(f"The value of the header {name} cannot be sent.")
+    return f"{name}: {value}"
+
+
+def _is_healthy(reply: Answer | NoAnswer) -> bool:
+    return isinstance(reply, Answer) and reply.status < 500 and reply.status not in _CLOSING_STATUSES
+
+
+class _Connection:
+    """A libcurl handle with one connection at most, for one thread at a time.
+
+    After a failure libcurl may keep a state that spoils the next exchange (curl/curl#18206), so a broken
+    connection is closed together with its handle.
+    """
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self.opened_at = self.used_at = monotonic()
+        self.is_broken = False
+        self._reply = _Reply(monotonic)
+        self._handle = _new_handle(self._reply)
+
+    def is_usable(self) -> bool:
+        """False once the peer has closed the connection or sent what nothing was asked for.
+
+        libcurl looks as well, but at most once a second.
+        """
+        descriptor: int = self._handle.getinfo(pycurl.ACTIVESOCKET)
+        return descriptor != -1 and not _is_readable(descriptor)
+
+    def exchange(
+        self, request: Request, header_lines: Sequence[str], connect_seconds: float, seconds: float
+    ) -> Answer | NoAnswer:
+        """Send once; afterwards `is_broken` tells whether the connection can carry another request."""
+        handle, reply, body = self._handle, self._reply, request.body or b""
+        handle.setopt(pycurl.URL, request.url)
+        handle.setopt(pycurl.HTTPHEADER, header_lines)
+        handle.setopt(pycurl.CONNECTTIMEOUT_MS, _milliseconds(connect_seconds))
+        handle.setopt(pycurl.TIMEOUT_MS, _milliseconds(seconds))
+        if request.url.startswith("http:"):
+            handle.setopt(pycurl.PROXY, "")  # plain HTTP is for loopback, which no proxy reaches
+        if request.body is None:
+            handle.setopt(pycurl.HTTPGET, 1)
+        else:
+            handle.setopt(pycurl.POST, 1)
+            handle.setopt(pycurl.POSTFIELDSIZE, len(body))
+        reply.expect(body)
+        code = _perform(handle)
+        self.is_broken = code != pycurl.E_OK
+        status: int = handle.getinfo(pycurl.RESPONSE_CODE)
+        if reply.has_headers and status >= 200:
+            return Answer(status, reply.headers(), bytes(reply.body))
+        self.is_broken = True
+        return _no_answer(handle, code, len(body))
+
+    def close(self) -> None:
+        self._handle.close()
+
+
+class _Reply:
+    """The callbacks of one handle. They do not refer to it, so there is no reference cycle."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self.expect(b"")
+
+    def expect(self, request_body: bytes) -> None:
+        """Forget the last exchange."""
+        self._request_body = request_body
+        self._position = 0
+        self._lines: list[bytes] = []
+        self._headers_ended_at: float | None = None
+        self.body = bytearray()
+
+    @property
+    def has_headers(self) -> bool:
+        """The last header block is complete."""
+        return self._headers_ended_at is not None
+
+    def headers(self) -> dict[str, str]:
+        """Of the last header block, by name in lower case; the first value of each name."""
+        headers: dict[str, str] = {}
+        for line in self._lines:
+            name, _, value = line.decode("latin-1").partition(":")
+            headers.setdefault(name.strip().lower(), value.strip())
+        return headers
+
+    def read(self, size: int) -> bytes:
+        """The next piece of the request's body."""
+        piece = self._request_body[self._position : self._position + size]
+        self._position += len(piece)
+        return piece
+
+    def take_header_line(self, line: bytes) -> None:
+        """A status line starts a new block: interim answers and a proxy's answer precede the final one."""
+        if line.startswith(b"HTTP/"):
+            self._lines.clear()
+            self._headers_ended_at = None
+        elif not line.strip():
+            self._headers_ended_at = self._monotonic()
+        elif self._headers_ended_at is None:  # else it is a trailer, after the body
+            self._lines.append(line)
+
+    def take_body(self, piece: bytes) -> int | None:
+        """Returns 0 to end an exchange whose body is too long, None to go on."""
+        self.body += piece
+        return 0 if len(self.body) > _LONGEST_BODY else None
+
+    def is_overdue(self, *_: object) -> bool:
+        """Whether to end the exchange because the body does not come; the status is known by then."""
+        ended_at = self._headers_ended_at
+        return ended_at is not None and self._monotonic() - ended_at > _BODY_SECONDS
+
+
+def _new_handle(reply: _Reply) -> pycurl.Curl:
+    handle = pycurl.Curl()
+    handle.setopt(pycurl.NOSIGNAL, 1)  # signals are for processes of one thread
+    handle.setopt(_QUICK_EXIT, 1)
+    handle.setopt(pycurl.MAXCONNECTS, 1)
+    handle.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
+    handle.setopt(pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_2)  # or later
+    handle.setopt(pycurl.HEADEROPT, pycurl.HEADER_SEPARATE)  # a proxy does not see the SAS token
+    handle.setopt(pycurl.USERAGENT, "acs-call-push")
+    _trust(handle, os.environ)
+    # A kept connection can break before a byte of the answer. libcurl then repeats the request by itself, and
+    # the phone rings twice. It cannot do that if the body comes from a read callback without a seek callback:
+    # the exchange ends with error 65 (CURLE_SEND_FAIL_REWIND).
+    handle.setopt(pycurl.READFUNCTION, reply.read)
+    handle.setopt(pycurl.HEADERFUNCTION, reply.take_header_line)
+    handle.setopt(pycurl.WRITEFUNCTION, reply.take_body)
+    handle.setopt(pycurl.XFERINFOFUNCTION, reply.is_overdue)
+    handle.setopt(pycurl.NOPROGRESS, 0)  # else the callback above is not called
+    return handle
+
+
+def _trust(handle: pycurl.Curl, environment: Mapping[str, str]) -> None:
+    named = (environment.get(variable) for variable in _CA_VARIABLES)
+    path = next(filter(None, named), None) or certifi.where()
+    if Path(path).is_dir():
+        handle.unsetopt(pycurl.CAINFO)
+        handle.setopt(pycurl.CAPATH, path)
+        handle.setopt(pycurl.PROXY_CAPATH, path)
     else:
-        if not response.isclosed():
-            connection.close()
+        handle.setopt(pycurl.CAINFO, path)
+        handle.setopt(pycurl.PROXY_CAINFO, path)
+
+
+def _perform(handle: pycurl.Curl) -> int:
+    """One exchange; libcurl's error code. Its message is left behind: it quotes addresses."""
+    try:
+        handle.perform()
+    except pycurl.error as error:
+        return int(error.args[0])
+    return pycurl.E_OK
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, int(seconds * 1_000))  # 0 would mean no limit
+
+
+def _is_readable(descriptor: int) -> bool:
+    if not hasattr(select, "poll"):  # Windows
+        return bool(select.select([descriptor], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+_BEFORE_SENDING = {
+    pycurl.E_COULDNT_RESOLVE_HOST: NoAnswer.NAME_NOT_FOUND,
+    pycurl.E_SSL_CONNECT_ERROR: NoAnswer.TLS_FAILED,
+}
+_OF_TRUST = {
+    pycurl.E_PEER_FAILED_VERIFICATION: NoAnswer.CERTIFICATE_REFUSED,
+    pycurl.E_SSL_CACERT_BADFILE: NoAnswer.CA_FILE_UNREADABLE,
+}
+_AFTER_SENDING = {
+    pycurl.E_OK: NoAnswer.NOT_HTTP,  # an interim answer was the last: 101
+    pycurl.E_OPERATION_TIMEDOUT: NoAnswer.TIMED_OUT,
+    pycurl.E_UNSUPPORTED_PROTOCOL: NoAnswer.NOT_HTTP,  # no status line: HTTP/0.9
+    pycurl.E_FTP_WEIRD_SERVER_REPLY: NoAnswer.NOT_HTTP,
+}
+
+
+def _no_answer(handle: pycurl.Curl, code: int, body_length: int) -> NoAnswer:
+    """Why there is no answer. A request of which a part is missing cannot have rung."""
+    is_sent = handle.getinfo(pycurl.REQUEST_SIZE) > 0 and handle.getinfo(pycurl.SIZE_UPLOAD_T) >= body_length
+    if is_sent:
+        return _AFTER_SENDING.get(code, NoAnswer.CONNECTION_LOST)
+    if code in _OF_TRUST:
+        return _OF_TRUST[code]
+    if handle.getinfo(pycurl.USED_PROXY):
+        return NoAnswer.PROXY_FAILED
+    if code == pycurl.E_COULDNT_RESOLVE_PROXY or handle.errstr().startswith("Unsupported proxy"):
+        return NoAnswer.PROXY_MALFORMED
+    return _BEFORE_SENDING.get(code, NoAnswer.NO_CONNECTION)

@@ -1,191 +1,306 @@
-"""The way to the hub over real connections: which are kept, who is trusted, and what still counts."""
+"""Exchanges with the hub over real connections: which are kept, what counts as an answer, what is sent once."""
 
 import socket
 import threading
 import time
-from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler
-from pathlib import Path
-from typing import Any, cast
 
 import pytest
 
-from local.certificates import Certificates, make_certificates
-from models.errors import ConfigurationError
-from push.hub.connections import KEPT_SECONDS
-from push.hub.route import Route
-from push.hub.wire import (
-    Answer,
-    ConnectionLostError,
-    HubEndpoint,
-    HubWire,
-    NoAnswerError,
-    UnreachableError,
-)
+from local.certificates import Certificates
+from push.hub.answers import Answer, NoAnswer
+from push.hub.wire import MAX_AGE_SECONDS, MAX_IDLE_SECONDS, HubWire, Request, is_header_value
+from tests.contract.conftest import MakeWire
 from tests.fakes import FakeClock
-from tests.scripted_hub import PATIENCE, ScriptedHub
+from tests.scripted_hub import CREATED, PATIENCE, ScriptedHub
 
 BODY = b'{"aps":{}}'
 HEADERS: Mapping[str, str] = {"Authorization": "SharedAccessSignature do-not-quote"}
-
-Connect = Callable[..., HubWire]
-
-
-@pytest.fixture(autouse=True)
-def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The developer's own proxies and certificates are not for these tests."""
-    for name in (
-        "HTTPS_PROXY",
-        "HTTP_PROXY",
-        "ALL_PROXY",
-        "NO_PROXY",
-        "REQUESTS_CA_BUNDLE",
-        "CURL_CA_BUNDLE",
-    ):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
+AMPLE = 4 * PATIENCE
+QUICK = PATIENCE / 2
+"""More than anything takes that does not wait for a time-out of `PATIENCE`."""
 
 
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return make_certificates(tmp_path_factory.mktemp("certificates"), "contoso.servicebus.windows.net")
+def post(wire: HubWire, hub: ScriptedHub, *, fresh: bool = False) -> Answer | NoAnswer:
+    return wire.exchange(Request(hub.messages_url, HEADERS, BODY), AMPLE, fresh_connection=fresh)
 
 
-@pytest.fixture
-def hub() -> Iterator[ScriptedHub]:
-    with ScriptedHub() as running:
-        yield running
+def status(reply: Answer | NoAnswer) -> int:
+    assert isinstance(reply, Answer), reply
+    return reply.status
 
 
-@pytest.fixture
-def tls_hub(certificates: Certificates) -> Iterator[ScriptedHub]:
-    with ScriptedHub(certificates) as running:
-        yield running
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def connect(clock: FakeClock) -> Iterator[Connect]:
-    """Makes wires to a hub."""
-    with ExitStack() as wires:
-
-        def make(hub: ScriptedHub, read_seconds: float = PATIENCE) -> HubWire:
-            endpoint = HubEndpoint(hub.messages_url, "2020-06", PATIENCE, read_seconds)
-            return wires.enter_context(HubWire(endpoint, clock.monotonic))
-
-        yield make
-
-
-def post(wire: HubWire) -> Answer:
-    return wire.post(BODY, HEADERS, 2 * PATIENCE)
-
-
-def say(hub: ScriptedHub, answer: bytes) -> Callable[[BaseHTTPRequestHandler], None]:
-    """The hub says that and nothing more, and leaves the connection open."""
-
-    def behave(handler: BaseHTTPRequestHandler) -> None:
-        handler.wfile.write(answer)
-        hub.script.released.wait(PATIENCE)
-
-    return behave
-
-
-def post_at_once(hub: ScriptedHub, wire: HubWire, count: int) -> None:
-    """The hub answers none before it has all."""
+def post_together(wire: HubWire, hub: ScriptedHub, count: int) -> None:
+    """Send side by side: the hub answers none before it has all."""
     together = threading.Barrier(count)
-    hub.script.answers = lambda: together.wait(PATIENCE)
-    threads = [threading.Thread(target=post, args=(wire,)) for _ in range(count)]
+    hub.script.before_answering = lambda: together.wait(PATIENCE)
+    threads = [threading.Thread(target=post, args=(wire, hub)) for _ in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(PATIENCE)
-    hub.script.answers = lambda: None
+    hub.script.before_answering = lambda: None
+
+
+def wait_for_closed(hub: ScriptedHub, count: int) -> None:
+    """Wait until this many connections have ended on the hub's side."""
+    for _ in range(count):
+        assert hub.script.closed.acquire(timeout=PATIENCE)
+
+
+@pytest.fixture
+def hub(scripted_hub: ScriptedHub) -> ScriptedHub:
+    return scripted_hub
 
 
 class TestKeeping:
-    @pytest.mark.parametrize(("idle", "connections"), [(KEPT_SECONDS, 1), (KEPT_SECONDS + 1, 2)])
-    def test_age(
-        self, hub: ScriptedHub, connect: Connect, clock: FakeClock, idle: float, connections: int
+    @pytest.mark.parametrize(("idle", "connections"), [(MAX_IDLE_SECONDS, 1), (MAX_IDLE_SECONDS + 1, 2)])
+    def test_idle_time(
+        self, hub: ScriptedHub, make_wire: MakeWire, fake_clock: FakeClock, idle: float, connections: int
     ) -> None:
-        """A connection that has been idle for long is not trusted: what is between may have forgotten it."""
-        wire = connect(hub)
-        post(wire)
-        clock.sleep(idle)
-        assert post(wire).status == 201
+        """A connection that has been idle for too long is closed: the network may have dropped it."""
+        wire = make_wire()
+        post(wire, hub)
+        fake_clock.sleep(idle)
+        assert status(post(wire, hub)) == 201
         assert hub.script.connections == connections
-        # The old one has been ended, not only left.
-        assert connections == 1 or hub.script.closed.acquire(timeout=PATIENCE)
+        wait_for_closed(hub, connections - 1)
 
-    def test_each_use_counts(self, hub: ScriptedHub, connect: Connect, clock: FakeClock) -> None:
-        """The age is that of the last use."""
-        wire = connect(hub)
-        for _ in range(5):
-            post(wire)
-            clock.sleep(KEPT_SECONDS / 2)
+    def test_age(self, hub: ScriptedHub, make_wire: MakeWire, fake_clock: FakeClock) -> None:
+        """A connection that is used all the time is replaced once it is old."""
+        wire = make_wire()
+        for _ in range(int(MAX_AGE_SECONDS / 50) + 1):
+            post(wire, hub)
+            fake_clock.sleep(50)
         assert hub.script.connections == 1
+        post(wire, hub)
+        assert hub.script.connections == 2
+        wait_for_closed(hub, 1)
 
-    def test_ended_by_the_hub(self, hub: ScriptedHub, connect: Connect) -> None:
-        """A connection that the hub has ended meanwhile is noticed before a push is lost over it."""
-        wire = connect(hub)
+    def test_ended_by_the_hub(self, hub: ScriptedHub, make_wire: MakeWire) -> None:
+        """A connection that the hub has ended meanwhile is noticed before a push is sent over it."""
+        wire = make_wire()
         hub.script.closes = True
         for _ in range(3):
-            assert post(wire).status == 201
-            assert hub.script.closed.acquire(timeout=PATIENCE)
+            assert status(post(wire, hub)) == 201
+            wait_for_closed(hub, 1)
         assert (len(hub.script.requests), hub.script.connections) == (3, 3)
 
-    def test_announced_end(self, hub: ScriptedHub, connect: Connect) -> None:
-        """An answer that says `Connection: close` is the connection's last, whoever closes it."""
-        hub.script.behave = say(
-            hub, b"HTTP/1.1 201 Created\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-        )
-        wire = connect(hub)
-        assert [post(wire).status, post(wire).status] == [201, 201]
+    def test_announced_end(self, hub: ScriptedHub, make_wire: MakeWire) -> None:
+        """An answer with `Connection: close` is the last one of its connection."""
+        hub.script.say(b"HTTP/1.1 201 Created\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+        wire = make_wire()
+        assert [status(post(wire, hub)), status(post(wire, hub))] == [201, 201]
         assert hub.script.connections == 2
 
-    def test_as_many_as_at_once(self, hub: ScriptedHub, connect: Connect) -> None:
+    def test_side_by_side(self, hub: ScriptedHub, make_wire: MakeWire) -> None:
         """Sends side by side have a connection each; one after the other they share the last one."""
-        wire = connect(hub)
-        post_at_once(hub, wire, 4)
+        wire = make_wire()
+        post_together(wire, hub, 4)
         for _ in range(4):
-            post(wire)
+            post(wire, hub)
         assert (len(hub.script.requests), hub.script.connections) == (8, 4)
 
-    def test_surplus(self, hub: ScriptedHub, connect: Connect, clock: FakeClock) -> None:
-        """What a burst leaves over grows old, since the connection used last is used first."""
-        wire = connect(hub)
-        post_at_once(hub, wire, 2)
+    def test_surplus(self, hub: ScriptedHub, make_wire: MakeWire, fake_clock: FakeClock) -> None:
+        """The connection that was used last is used first, so that what a burst leaves over is closed."""
+        wire = make_wire()
+        post_together(wire, hub, 2)
         for _ in range(3):
-            clock.sleep(0.4 * KEPT_SECONDS)
-            post(wire)
+            fake_clock.sleep(0.4 * MAX_IDLE_SECONDS)
+            post(wire, hub)
         assert hub.script.connections == 2
-        assert hub.script.closed.acquire(timeout=PATIENCE)
+        wait_for_closed(hub, 1)
 
-    def test_closing(self, hub: ScriptedHub, connect: Connect) -> None:
-        """Closing ends the connections that are kept."""
-        wire = connect(hub)
-        post(wire)
+    def test_close(self, hub: ScriptedHub, make_wire: MakeWire) -> None:
+        """Closing the wire closes the idle connections at once, and a busy one when its exchange ends."""
+        wire = make_wire()
+        post(wire, hub)
         wire.close()
-        assert hub.script.closed.acquire(timeout=PATIENCE)
+        wait_for_closed(hub, 1)
+        assert status(post(wire, hub)) == 201
+        wait_for_closed(hub, 1)
+
+    @pytest.mark.parametrize("code", [401, 403, 404, 408, 500, 502, 503, 504, 599, 999])
+    def test_not_kept_after(self, hub: ScriptedHub, make_wire: MakeWire, code: int) -> None:
+        """An answer that one faulty front end of the hub may have given ends its connection."""
+        wire = make_wire()
+        hub.script.status = code
+        assert status(post(wire, hub)) == code
+        wait_for_closed(hub, 1)
+
+    @pytest.mark.parametrize("code", [200, 201, 400, 410, 413, 429])
+    def test_kept_after(self, hub: ScriptedHub, make_wire: MakeWire, code: int) -> None:
+        """Other answers say nothing against the connection."""
+        wire = make_wire()
+        hub.script.status, hub.script.body = code, b"<Error/>"
+        assert [status(post(wire, hub)), status(post(wire, hub))] == [code, code]
+        assert hub.script.connections == 1
+
+
+class TestAfterAFailure:
+    def test_fresh_connection(self, hub: ScriptedHub, make_wire: MakeWire) -> None:
+        """A try after a failure asks for a new connection and gets one, which is then kept."""
+        wire = make_wire()
+        post(wire, hub)
+        assert status(post(wire, hub, fresh=True)) == 201
+        assert hub.script.connections == 2
+        post_together(wire, hub, 2)
+        assert hub.script.connections == 2
+
+    @pytest.mark.parametrize("fault", ["lost", "503"])
+    def test_older_connections_are_dropped(
+        self, hub: ScriptedHub, make_wire: MakeWire, fake_clock: FakeClock, fault: str
+    ) -> None:
+        """After a failure on a kept connection, all that are older are closed without being tried."""
+        wire = make_wire()
+        post_together(wire, hub, 3)
+        fake_clock.sleep(1)
+        if fault == "lost":
+            hub.script.behave = lambda _: None
+            assert post(wire, hub) is NoAnswer.CONNECTION_LOST
+        else:
+            hub.script.status = 503
+            assert status(post(wire, hub)) == 503
+        hub.script.behave, hub.script.status = None, 201
+        wait_for_closed(hub, 3)
+        assert status(post(wire, hub)) == 201
+        assert hub.script.connections == 4
+
+    def test_younger_connections_stay(
+        self, hub: ScriptedHub, make_wire: MakeWire, fake_clock: FakeClock
+    ) -> None:
+        """A connection that has worked since the failed try began is not under suspicion."""
+        wire = make_wire()
+        post(wire, hub)
+        fake_clock.sleep(1)
+        silent, answered = threading.Event(), threading.Event()
+
+        def behave(_: BaseHTTPRequestHandler) -> None:
+            silent.set()
+            answered.wait(PATIENCE)
+
+        hub.script.behave = behave
+        failing = threading.Thread(target=post, args=(wire, hub))
+        failing.start()
+        assert silent.wait(PATIENCE)
+        hub.script.behave = None
+        fake_clock.sleep(1)
+        post(wire, hub)
+        answered.set()
+        failing.join(PATIENCE)
+        assert status(post(wire, hub)) == 201
+        assert hub.script.connections == 2
+
+    def test_a_failure_on_a_new_connection_drops_none(
+        self, hub: ScriptedHub, make_wire: MakeWire, fake_clock: FakeClock
+    ) -> None:
+        """It says nothing about the kept ones."""
+        wire = make_wire()
+        post(wire, hub)
+        fake_clock.sleep(1)
+        hub.script.status = 503
+        post(wire, hub, fresh=True)
+        hub.script.status = 201
+        post(wire, hub)
+        assert hub.script.connections == 2
+
+
+class TestOnce:
+    """libcurl by itself repeats a request whose kept connection breaks; the phone would ring twice."""
+
+    def test_lost_on_a_kept_connection(self, hub: ScriptedHub, make_wire: MakeWire) -> None:
+        """A hub that reads the whole request and closes has read the push once."""
+        wire = make_wire()
+        post(wire, hub)
+        hub.script.behave = lambda _: None
+        assert post(wire, hub) is NoAnswer.CONNECTION_LOST
+        assert (len(hub.script.requests), hub.script.connections) == (2, 1)
+
+    def test_reset_on_a_kept_connection(self, hub: ScriptedHub, make_wire: MakeWire) -> None:
+        """The same with a reset in place of an ordinary end."""
+        wire = make_wire()
+        post(wire, hub)
+
+        def reset(handler: BaseHTTPRequestHandler) -> None:
+            linger_for_no_time = b"\x01\x00\x00\x00\x00\x00\x00\x00"
+            handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger_for_no_time)
+            handler.connection.close()
+
+        hub.script.behave = reset
+        assert post(wire, hub) is NoAnswer.CONNECTION_LOST
+        assert (len(hub.script.requests), hub.script.connections) == (2, 1)
+
+    def test_redirect(self, hub: ScriptedHub, make_wire: MakeWire) -> None:
+        """A redirect is an answer; the token must not follow it."""
+        hub.script.status, hub.script.headers = 307, {"Location": hub.messages_url}
+        assert status(post(make_wire(), hub)) == 307
+        assert len(hub.script.requests) == 1
 
 
 class TestAnswers:
-    def test_body_breaks_off(self, hub: ScriptedHub, connect: Connect) -> None:
-        """A status counts, whatever becomes of the body: trying again would ring twice."""
+    @pytest.mark.parametrize("interim", ["102 Processing", "103 Early Hints", "199 Unknown", "100 Continue"])
+    def test_interim_answer(self, hub: ScriptedHub, make_wire: MakeWire, interim: str) -> None:
+        """An interim answer is skipped, headers included, whether or not the final one comes with it."""
+        early = f"HTTP/1.1 {interim}\r\nTrackingId: too-early\r\n\r\n".encode()
+        final = b"HTTP/1.1 201 Created\r\nTrackingId: final\r\nContent-Length: 0\r\n\r\n"
+        for pieces in ((early + final,), (early, final), (early, early, final)):
+            hub.script.say(*pieces)
+            reply = post(make_wire(), hub)
+            assert isinstance(reply, Answer)
+            assert (reply.status, reply.headers["trackingid"]) == (201, "final")
+
+    def test_interim_answer_alone(self, hub: ScriptedHub, make_wire: MakeWire) -> None:
+        """An interim answer without a final one is no answer."""
+        hub.script.say(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+        assert post(make_wire(connect=0.1, read=0.2), hub) is NoAnswer.TIMED_OUT
+
+    def test_switching_protocols(self, hub: ScriptedHub, make_wire: MakeWire) -> None:
+        """A 101 that was not asked for is no HTTP answer."""
+        hub.script.say(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n")
+        assert post(make_wire(connect=0.1, read=0.2), hub) in {NoAnswer.NOT_HTTP, NoAnswer.TIMED_OUT}
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            b"220 mail.test ESMTP\r\n\r\n",
+            b"\x15\x03\x01\x00\x02\x02\x28",
+            b"HTTP/1.1 abc\r\n\r\n",
+            b"\r\n\r\n",
+        ],
+    )
+    def test_not_http(self, hub: ScriptedHub, make_wire: MakeWire, answer: bytes) -> None:
+        """Something came back that is no HTTP: the push may have been queued."""
+
+        def behave(handler: BaseHTTPRequestHandler) -> None:
+            handler.wfile.write(answer)
+
+        hub.script.behave = behave
+        assert post(make_wire(), hub) in {NoAnswer.NOT_HTTP, NoAnswer.CONNECTION_LOST}
+
+    @pytest.mark.parametrize(
+        "head", [b"HTTP/1.1 ", b"HTTP/1.1 201 Created\r\n", b"HTTP/1.1 201 Created\r\nA: b\r\n"]
+    )
+    def test_headers_break_off(self, hub: ScriptedHub, make_wire: MakeWire, head: bytes) -> None:
+        """A status counts only with the end of its headers."""
+
+        def behave(handler: BaseHTTPRequestHandler) -> None:
+            handler.wfile.write(head)
+
+        hub.script.behave = behave
+        assert isinstance(post(make_wire(), hub), NoAnswer)
+
+    def test_body_breaks_off(self, hub: ScriptedHub, make_wire: MakeWire) -> None:
+        """A status counts, whatever becomes of the body: another try would ring twice."""
         hub.script.headers, hub.script.closes = {"Content-Length": "100"}, True
-        wire = connect(hub)
-        assert post(wire).status == 201
+        wire = make_wire()
+        assert status(post(wire, hub)) == 201
         hub.script.headers = {}
-        assert post(wire).status == 201
+        assert status(post(wire, hub)) == 201
         assert hub.script.connections == 2
 
     @pytest.mark.parametrize(
-        "head",
+        "answer",
         [
             b"HTTP/1.1 201 Created\r\nContent-Length: 100\r\n\r\n",
             b"HTTP/1.1 201 Created\r\nContent-Length: 100\r\nConnection: close\r\n\r\n",
@@ -194,340 +309,264 @@ class TestAnswers:
             b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n",
             b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\n",
             b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\nno number\r\n",
+            b"HTTP/1.1 201 Created\r\nContent-Encoding: gzip\r\nContent-Length: 100\r\n\r\nno gzip",
         ],
     )
-    def test_body_does_not_end(self, hub: ScriptedHub, connect: Connect, head: bytes) -> None:
-        """A body that does not come, or is none, is hardly waited for, and its connection not used again."""
-        hub.script.behave = say(hub, head)
-        wire = connect(hub)
+    def test_body_does_not_end(self, hub: ScriptedHub, make_wire: MakeWire, answer: bytes) -> None:
+        """A body that does not come or is malformed is not waited for, and its connection is closed."""
+        hub.script.say(answer)
+        wire = make_wire(time.monotonic)
         started = time.monotonic()
-        assert [post(wire).status, post(wire).status] == [201, 201]
-        assert time.monotonic() - started < PATIENCE / 2
+        assert [status(post(wire, hub)), status(post(wire, hub))] == [201, 201]
+        assert time.monotonic() - started < QUICK
         assert hub.script.connections == 2
 
-    @pytest.mark.parametrize("status", [b"102 Processing", b"103 Early Hints", b"199 What"])
-    def test_interim_answer(self, hub: ScriptedHub, connect: Connect, status: bytes) -> None:
-        """An interim answer is none, and the final one is not taken for that of the next push."""
-        interim = b"HTTP/1.1 " + status + b"\r\n\r\n"
-        hub.script.behave = say(hub, interim)
-        wire = connect(hub)
-        with pytest.raises(NoAnswerError):
-            post(wire)
-        hub.script.behave = None
-        assert post(wire).status == 201
-        assert hub.script.connections == 2
+    def test_body_drips(self, hub: ScriptedHub, make_wire: MakeWire) -> None:
+        """Nor is a body that comes byte by byte."""
 
-    def test_continue(self, hub: ScriptedHub, connect: Connect) -> None:
-        """Nobody asked for `100 Continue`; it is passed over."""
-        final = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n"
-        hub.script.behave = say(hub, b"HTTP/1.1 100 Continue\r\n\r\n" + final)
-        assert post(connect(hub)).status == 201
+        def drip(handler: BaseHTTPRequestHandler) -> None:
+            handler.wfile.write(b"HTTP/1.1 201 Created\r\nContent-Length: 8000\r\n\r\n")
+            while not hub.script.released.wait(0.02):
+                handler.wfile.write(b"x")
 
-    def test_long_body(self, hub: ScriptedHub, connect: Connect) -> None:
-        """A body of any length does no harm; a connection full of the rest is not used again."""
+        hub.script.behave = drip
+        started = time.monotonic()
+        assert status(post(make_wire(time.monotonic), hub)) == 201
+        assert time.monotonic() - started < QUICK
+
+    def test_headers_drip(self, hub: ScriptedHub, make_wire: MakeWire) -> None:
+        """Headers that come byte by byte do not stretch the time limit."""
+
+        def drip(handler: BaseHTTPRequestHandler) -> None:
+            handler.wfile.write(b"HTTP/1.1 201 Created\r\nX: ")
+            while not hub.script.released.wait(0.02):
+                handler.wfile.write(b"x")
+
+        hub.script.behave = drip
+        started = time.monotonic()
+        assert post(make_wire(connect=0.2, read=0.3), hub) is NoAnswer.TIMED_OUT
+        assert time.monotonic() - started < QUICK
+
+    def test_long_body(self, hub: ScriptedHub, make_wire: MakeWire) -> None:
+        """A long body is cut off; the connection that is full of the rest is closed."""
         hub.script.body = b"x" * 70_000
-        wire = connect(hub)
-        assert post(wire).status == 201
+        wire = make_wire()
+        reply = post(wire, hub)
+        assert isinstance(reply, Answer)
+        assert (reply.status, len(reply.body) < 30_000) == (201, True)
         hub.script.body = b""
-        assert post(wire).status == 201
+        assert status(post(wire, hub)) == 201
         assert hub.script.connections == 2
 
-    def test_chunks(self, hub: ScriptedHub, connect: Connect) -> None:
-        """A body in chunks is read to its end."""
-        wire = connect(hub)
-        hub.script.headers = {"Transfer-Encoding": "chunked"}
-        hub.script.body = b"3\r\nabc\r\n0\r\n\r\n"
-        assert [post(wire).status, post(wire).status] == [201, 201]
+    def test_long_header(self, hub: ScriptedHub, make_wire: MakeWire) -> None:
+        """A header of 70 kB does not hide the status."""
+        hub.script.headers = {"X-Long": "x" * 70_000, "TrackingId": "behind-it"}
+        reply = post(make_wire(), hub)
+        assert isinstance(reply, Answer)
+        assert (reply.status, reply.headers["trackingid"]) == (201, "behind-it")
+
+    def test_body(self, hub: ScriptedHub, make_wire: MakeWire) -> None:
+        """A short body is read, in chunks as well; a trailer after it is no header."""
+        wire = make_wire()
+        hub.script.body = b"<Error/>"
+        assert getattr(post(wire, hub), "body", None) == b"<Error/>"
+        hub.script.headers = {"Transfer-Encoding": "chunked", "Trailer": "Late"}
+        hub.script.body = b"3\r\nabc\r\n2\r\nde\r\n0\r\nLate: x\r\n\r\n"
+        reply = post(wire, hub)
+        assert isinstance(reply, Answer)
+        assert (reply.body, "late" in reply.headers) == (b"abcde", False)
         assert hub.script.connections == 1
 
-    def test_header_names(self, hub: ScriptedHub, connect: Connect) -> None:
-        """A header is found under its name in any case."""
-        hub.script.headers = {"rEtry-aFter": "7"}
-        assert post(connect(hub)).headers.get("Retry-After") == "7"
+    @pytest.mark.parametrize("name", ["Retry-After", "retry-after", "rEtry-aFter"])
+    def test_header_names(self, hub: ScriptedHub, make_wire: MakeWire, name: str) -> None:
+        """A header is found whatever the case of its name, and its first value counts."""
+        hub.script.say(f"HTTP/1.1 429 x\r\n{name}: 7\r\nRetry-After: 8\r\nContent-Length: 0\r\n\r\n".encode())
+        reply = post(make_wire(), hub)
+        assert isinstance(reply, Answer)
+        assert reply.headers["retry-after"] == "7"
+
+    def test_answer_before_the_request_is_complete(self, hub: ScriptedHub, make_wire: MakeWire) -> None:
+        """A hub that refuses a large request before it has read it has answered."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+
+            def refuse() -> None:
+                client, _ = listener.accept()
+                with client:
+                    client.recv(1_000)
+                    client.sendall(
+                        b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                    )
+                    client.settimeout(PATIENCE)
+                    while client.recv(65_536):
+                        pass
+
+            thread = threading.Thread(target=refuse)
+            thread.start()
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+            reply = make_wire().exchange(Request(url, {}, b"x" * 10_000_000), AMPLE)
+            thread.join(PATIENCE)
+        assert status(reply) == 413
 
 
-def test_one_piece(hub: ScriptedHub) -> None:
-    """Headers and body leave together: one packet, one TLS record."""
-    connection = Route.to(f"{hub.messages_url}?direct").connection(PATIENCE)
-    sent: list[bytes] = []
+class TestNextAnswer:
+    """A second answer to one request must not be taken for the answer to the next push."""
 
-    class Recorder:
-        def sendall(self, data: bytes) -> None:
-            sent.append(data)
-
-        def close(self) -> None:
-            """Nothing to close."""
-
-    connection.sock = cast("Any", Recorder())
-    connection.request("POST", "/", BODY, HEADERS)
-    (piece,) = sent
-    assert piece.startswith(b"POST / HTTP/1.1\r\n")
-    assert piece.endswith(b"\r\n\r\n" + BODY)
-
-
-class TestTls:
-    def test_trusted(
+    @pytest.mark.parametrize(
+        "first",
+        [
+            CREATED,
+            b"HTTP/1.1 201 Created\r\nContent-Length: 5\r\n\r\nhello",
+            b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+            b"HTTP/1.1 204 No Content\r\n\r\n",
+            b"HTTP/1.1 103 Early Hints\r\n\r\n" + CREATED,
+            b"HTTP/1.1 201 Created\r\nContent-Length: 6000\r\n\r\n" + 6_000 * b"x",
+            b"HTTP/1.1 201 Created\r\nContent-Length: 15900\r\n\r\n" + 15_900 * b"x",
+        ],
+        ids=["empty", "body", "chunks", "204", "interim", "6 kB", "16 kB"],
+    )
+    @pytest.mark.parametrize("speaks_tls", [False, True], ids=["plain", "tls"])
+    def test_in_the_same_piece(
         self,
+        scripted_hub: ScriptedHub,
         tls_hub: ScriptedHub,
+        make_wire: MakeWire,
+        plain_environment: pytest.MonkeyPatch,
         certificates: Certificates,
-        connect: Connect,
-        monkeypatch: pytest.MonkeyPatch,
+        first: bytes,
+        *,
+        speaks_tls: bool,
     ) -> None:
-        """`REQUESTS_CA_BUNDLE` decides whose certificates count; a connection is kept as without TLS."""
-        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificates.bundle))
-        wire = connect(tls_hub)
-        assert [post(wire).status, post(wire).status] == [201, 201]
-        assert (len(tls_hub.script.requests), tls_hub.script.connections) == (2, 1)
+        """Both answers come in one piece, over TLS in one record."""
+        plain_environment.setenv("REQUESTS_CA_BUNDLE", str(certificates.bundle))
+        hub = tls_hub if speaks_tls else scripted_hub
+        hub.script.raw = first + b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n"
+        wire = make_wire()
+        assert status(post(wire, hub)) in {201, 204}
+        hub.script.raw = None
+        assert status(post(wire, hub)) == 201
+        assert len(hub.script.requests) == 2
 
-    def test_not_trusted(self, tls_hub: ScriptedHub, connect: Connect) -> None:
-        """By itself the app trusts public authorities alone, and sends nothing to anybody else."""
-        with pytest.raises(UnreachableError):
-            post(connect(tls_hub))
-        assert tls_hub.script.requests == []
+    def test_later(self, hub: ScriptedHub, make_wire: MakeWire) -> None:
+        """The second answer comes while the connection is idle."""
+        answered, sent = threading.Event(), threading.Event()
 
-    def test_another_name(self, tmp_path: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A good certificate of another host is none."""
-        others = make_certificates(tmp_path, "contoso.servicebus.windows.net", loopback=False)
-        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(others.bundle))
-        with ScriptedHub(others) as hub, pytest.raises(UnreachableError):
-            post(connect(hub))
-        assert hub.script.requests == []
+        def behave(handler: BaseHTTPRequestHandler) -> None:
+            handler.wfile.write(CREATED)
+            answered.wait(PATIENCE)
+            handler.wfile.write(b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n")
+            sent.set()
+            hub.script.released.wait(PATIENCE)
 
-    @pytest.mark.parametrize("text", [None, "no certificate"])
-    def test_bad_bundle(
-        self,
-        tls_hub: ScriptedHub,
-        connect: Connect,
-        tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch,
-        text: str | None,
-    ) -> None:
-        """A bundle that is not there, or none, is a matter for the operator, and the variable is named."""
-        bundle = tmp_path / "bundle.pem"
-        if text is not None:
-            bundle.write_text(text)
-        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
-        with pytest.raises(ConfigurationError, match="REQUESTS_CA_BUNDLE"):
-            connect(tls_hub)
+        hub.script.behave = behave
+        wire = make_wire()
+        assert status(post(wire, hub)) == 201
+        answered.set()
+        assert sent.wait(PATIENCE)
+        hub.script.behave = None
+        assert status(post(wire, hub)) == 201
+        assert hub.script.connections == 2
 
 
 class TestTime:
-    def test_handshake(self) -> None:
-        """Who takes a connection and says nothing of TLS is waited for no longer than for a connection."""
-        with socket.create_server(("127.0.0.1", 0)) as silent:
-            url = f"https://127.0.0.1:{silent.getsockname()[1]}/ring/messages/"
-            endpoint = HubEndpoint(url, "2020-06", 0.1, PATIENCE)
-            started = time.monotonic()
-            with HubWire(endpoint, time.monotonic) as wire, pytest.raises(UnreachableError):
-                post(wire)
-        assert time.monotonic() - started < PATIENCE / 2
-
-    @pytest.mark.parametrize("late", [0.0, 0.1])
-    def test_too_late(
-        self,
-        tls_hub: ScriptedHub,
-        certificates: Certificates,
-        clock: FakeClock,
-        monkeypatch: pytest.MonkeyPatch,
-        late: float,
-    ) -> None:
-        """If the time is up once there is a connection, nothing is sent: somebody else may ring by now."""
-        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificates.bundle))
-        endpoint = HubEndpoint(tls_hub.messages_url, "2020-06", 2.0, 5.0)
-        with Proxy() as proxy:
-            monkeypatch.setenv("HTTPS_PROXY", f"http://{proxy.address}")
-            with HubWire(endpoint, clock.monotonic) as wire:
-                proxy.before_answering = lambda: clock.sleep(wire.longest_send_seconds + late)
-                with pytest.raises(UnreachableError):
-                    post(wire)
-                assert tls_hub.script.requests == []
-                proxy.before_answering = lambda: None
-                assert post(wire).status == 201
-        assert len(proxy.asked) == 2
-
-
-class TestAddresses:
-    """Where a connection goes, without going there."""
-
     @staticmethod
-    def target(url: str) -> tuple[str, int, str]:
-        route = Route.to(f"{url}?direct&api-version=2020-06")
-        connection = route.connection(PATIENCE)
-        return connection.host, connection.port, route.target.partition("?")[0]
+    def be_silent(hub: ScriptedHub) -> None:
+        hub.script.say()
+
+    def test_no_answer(self, hub: ScriptedHub, make_wire: MakeWire) -> None:
+        """A hub that has the whole request and does not answer in time may have queued the push."""
+        self.be_silent(hub)
+        wire = make_wire(connect=0.1, read=0.2)
+        started = time.monotonic()
+        assert post(wire, hub) is NoAnswer.TIMED_OUT
+        assert 0.2 < time.monotonic() - started < QUICK
+
+    def test_kept_connection(self, hub: ScriptedHub, make_wire: MakeWire) -> None:
+        """Over a kept connection there is no time for connecting to wait for."""
+        wire = make_wire(connect=3 * PATIENCE, read=0.2)
+        post(wire, hub)
+        self.be_silent(hub)
+        started = time.monotonic()
+        assert post(wire, hub) is NoAnswer.TIMED_OUT
+        assert time.monotonic() - started < QUICK
+
+    def test_time_left(self, hub: ScriptedHub, make_wire: MakeWire) -> None:
+        """Less time left than the time-outs is all that is waited."""
+        self.be_silent(hub)
+        started = time.monotonic()
+        reply = make_wire().exchange(Request(hub.messages_url, HEADERS, BODY), 0.2)
+        assert reply is NoAnswer.TIMED_OUT
+        assert time.monotonic() - started < QUICK
+
+    @pytest.mark.parametrize("time_left", [0.0, -1.0])
+    def test_no_time_left(self, hub: ScriptedHub, make_wire: MakeWire, time_left: float) -> None:
+        """Without time left nothing is sent."""
+        reply = make_wire().exchange(Request(hub.messages_url, HEADERS, BODY), time_left)
+        assert reply is NoAnswer.NO_TIME
+        assert hub.script.connections == 0
+
+    def test_refused(self, make_wire: MakeWire) -> None:
+        """A port on which nothing listens cannot have taken the push."""
+        with socket.socket() as bound:
+            bound.bind(("127.0.0.1", 0))
+            url = f"http://127.0.0.1:{bound.getsockname()[1]}/ring/messages/"
+            assert make_wire().exchange(Request(url, HEADERS, BODY), AMPLE) is NoAnswer.NO_CONNECTION
+
+    def test_connection_not_in_time(self, make_wire: MakeWire) -> None:
+        """A hub that accepts no connection in time cannot have taken the push."""
+        with socket.socket() as busy:
+            busy.bind(("127.0.0.1", 0))
+            busy.listen(0)
+            url = f"http://127.0.0.1:{busy.getsockname()[1]}/ring/messages/"
+            # The queue holds one connection; the next one waits.
+            with socket.create_connection(busy.getsockname()):
+                started = time.monotonic()
+                reply = make_wire(connect=0.2).exchange(Request(url, HEADERS, BODY), AMPLE)
+        assert reply is NoAnswer.NO_CONNECTION
+        assert time.monotonic() - started < QUICK
+
+    def test_body_is_not_taken(self, make_wire: MakeWire) -> None:
+        """A hub that stops reading in the middle of the request cannot have queued the push."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}/ring/messages/"
+            wire = make_wire(connect=0.1, read=0.3)
+            reply = wire.exchange(Request(url, HEADERS, b"x" * 50_000_000), AMPLE)
+        assert reply is NoAnswer.NO_CONNECTION
+
+
+class TestRequests:
+    def test_get(self, hub: ScriptedHub, make_wire: MakeWire) -> None:
+        """A request without a body is a GET; it shares its connection with the pushes."""
+        wire = make_wire()
+        get = Request(hub.messages_url)
+        replies = [post(wire, hub), wire.exchange(get, AMPLE), post(wire, hub), wire.exchange(get, AMPLE)]
+        assert [status(reply) for reply in replies] == [201] * 4
+        assert [(seen.line.split()[0], seen.body) for seen in hub.script.requests] == [
+            ("POST", BODY), ("GET", b""), ("POST", BODY), ("GET", b""),
+        ]  # fmt: skip
+        assert hub.script.connections == 1
+
+    def test_headers(self, hub: ScriptedHub, make_wire: MakeWire) -> None:
+        """Each header once, and none of the exchange before."""
+        wire = make_wire()
+        wire.exchange(Request(hub.messages_url, {"X-First": "1", "Content-Type": "a/b"}, BODY), AMPLE)
+        wire.exchange(Request(hub.messages_url, {"X-Second": "2", "Content-Type": "c/d"}, BODY), AMPLE)
+        first, second = hub.script.requests
+        assert (first.header("X-First"), first.header("Content-Type")) == (["1"], ["a/b"])
+        assert (second.header("X-First"), second.header("Content-Type")) == ([], ["c/d"])
+        assert second.header("Content-Length") == [str(len(BODY))]
+        assert (second.header("Expect"), second.header("Host")) == ([], [f"127.0.0.1:{hub.port}"])
 
     @pytest.mark.parametrize(
-        ("url", "expected"),
-        [
-            ("https://contoso.test/ring/messages/", ("contoso.test", 443, "/ring/messages/")),
-            ("https://contoso.test:8443/ring/messages/", ("contoso.test", 8443, "/ring/messages/")),
-            ("http://localhost/ring/messages/", ("localhost", 80, "/ring/messages/")),
-            ("https://[::1]/ring/messages/", ("::1", 443, "/ring/messages/")),
-            ("http://[::1]:7000/ring/messages/", ("::1", 7000, "/ring/messages/")),
-            ("https://contoso.test/My Hüb/messages/", ("contoso.test", 443, "/My%20H%C3%BCb/messages/")),
-        ],
+        "value", ["a\r\nX: y", "a\n", "a\rb", "a\0b", " a", "a ", "", "é", "\ud800", "a\tb"]
     )
-    def test_direct(self, url: str, expected: tuple[str, int, str]) -> None:
-        """Usual ports, IPv6, and hub names of any kind."""
-        assert self.target(url) == expected
+    def test_header_values(self, hub: ScriptedHub, make_wire: MakeWire, value: str) -> None:
+        """What cannot stand in a header is not sent, and not quoted."""
+        assert not is_header_value(value)
+        with pytest.raises(ValueError, match="The value of the header X-Token cannot be sent") as raised:
+            make_wire().exchange(Request(hub.messages_url, {"X-Token": value}, BODY), AMPLE)
+        assert hub.script.connections == 0
+        assert not value or value not in str(raised.value).replace("X-Token", "")
 
-    @pytest.mark.parametrize(
-        ("proxy", "expected"),
-        [
-            ("http://proxy.test", ("proxy.test", 80)),
-            ("proxy.test:3128", ("proxy.test", 3128)),
-            ("http://[::1]", ("::1", 80)),
-        ],
-    )
-    def test_proxy(self, monkeypatch: pytest.MonkeyPatch, proxy: str, expected: tuple[str, int]) -> None:
-        """A proxy without a port listens on 80."""
-        monkeypatch.setenv("HTTPS_PROXY", proxy)
-        assert self.target("https://contoso.test/ring/messages/")[:2] == expected
-
-    @pytest.mark.parametrize("host", ["contoso..test", ".contoso.test", "x" * 64 + ".test", "con toso.test"])
-    def test_no_host(self, host: str) -> None:
-        """What cannot be a host is a matter for the operator, not for trying again."""
-        with pytest.raises(ConfigurationError, match="ANHHubUrl"):
-            Route.to(f"https://{host}/ring/messages/?direct")
-
-    def test_password(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The proxy's password is in no representation."""
-        monkeypatch.setenv("HTTPS_PROXY", "http://user:do-not-quote@proxy.test")
-        assert "do-not-quote" not in repr(Route.to("https://contoso.test/ring/messages/?direct"))
-
-
-class Proxy:
-    """An HTTP proxy that opens tunnels, one at a time; `with Proxy() as proxy`."""
-
-    def __init__(self, status: bytes = b"200 Connection established") -> None:
-        self.asked: list[str] = []
-        """The head of each request."""
-        self.before_answering: Callable[[], object] = lambda: None
-        self._status = status
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._thread = threading.Thread(target=self._serve)
-
-    @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self._listener.getsockname()[1]}"
-
-    def __enter__(self) -> "Proxy":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join(PATIENCE)
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            with client:
-                self._tunnel(client)
-
-    def _tunnel(self, client: socket.socket) -> None:
-        client.settimeout(PATIENCE)
-        head = b""
-        while not head.endswith(b"\r\n\r\n"):
-            head += client.recv(1)
-        self.asked.append(head.decode())
-        self.before_answering()
-        client.sendall(b"HTTP/1.1 " + self._status + b"\r\n\r\n")
-        if not self._status.startswith(b"200"):
-            return
-        host, port = head.split()[1].decode().split(":")
-        with socket.create_connection((host, int(port)), PATIENCE) as server:
-            back = threading.Thread(target=_pump, args=(server, client))
-            back.start()
-            _pump(client, server)
-            back.join(PATIENCE)
-
-
-def _pump(source: socket.socket, target: socket.socket) -> None:
-    """Carry bytes until there are no more, then say so on the other side."""
-    try:
-        while data := source.recv(65_536):
-            target.sendall(data)
-        target.shutdown(socket.SHUT_WR)
-    except OSError:
-        return
-
-
-class TestProxy:
-    @pytest.fixture(autouse=True)
-    def trusted(self, certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificates.bundle))
-
-    @pytest.mark.parametrize("scheme", ["http://", ""])
-    def test_tunnel(
-        self, tls_hub: ScriptedHub, connect: Connect, monkeypatch: pytest.MonkeyPatch, scheme: str
-    ) -> None:
-        """`HTTPS_PROXY` is asked for a tunnel. Its credentials are for it alone, the push is for the hub."""
-        with Proxy() as proxy:
-            monkeypatch.setenv("HTTPS_PROXY", f"{scheme}user:p%40ss@{proxy.address}")
-            wire = connect(tls_hub)
-            assert [post(wire).status, post(wire).status] == [201, 201]
-            wire.close()
-        (asked,) = proxy.asked
-        assert asked.startswith(f"CONNECT 127.0.0.1:{tls_hub.port} HTTP/1.1\r\n")
-        assert f"Proxy-Authorization: Basic {b64encode(b'user:p@ss').decode()}\r\n" in asked
-        assert "do-not-quote" not in asked
-        assert {seen.line for seen in tls_hub.script.requests} == {
-            "POST /ring/messages/?direct&api-version=2020-06 HTTP/1.1"
-        }
-        assert tls_hub.script.requests[0].header("Proxy-Authorization") == []
-        assert tls_hub.script.requests[0].header("Host") == [f"127.0.0.1:{tls_hub.port}"]
-
-    def test_no_proxy(self, tls_hub: ScriptedHub, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Hosts in `NO_PROXY` are reached directly."""
-        with Proxy() as proxy:
-            monkeypatch.setenv("HTTPS_PROXY", f"http://{proxy.address}")
-            monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-            assert post(connect(tls_hub)).status == 201
-        assert proxy.asked == []
-
-    def test_plain(self, hub: ScriptedHub, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The simulator on this machine is no matter for a proxy."""
-        with Proxy() as proxy:
-            monkeypatch.setenv("HTTP_PROXY", f"http://{proxy.address}")
-            assert post(connect(hub)).status == 201
-        assert proxy.asked == []
-
-    def test_refused(self, tls_hub: ScriptedHub, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A proxy that opens no tunnel has not passed the push on."""
-        with Proxy(b"407 Proxy Authentication Required") as proxy:
-            monkeypatch.setenv("HTTPS_PROXY", f"http://{proxy.address}")
-            with pytest.raises(UnreachableError):
-                post(connect(tls_hub))
-        assert tls_hub.script.connections == 0
-
-    @pytest.mark.parametrize(
-        "url",
-        [
-            "https://user:do-not-quote@proxy:3128",
-            "socks5://proxy",
-            "http://",
-            "http://proxy:port",
-            "http://do-not-quote..corp:3128",
-        ],
-    )
-    def test_unusable(
-        self, tls_hub: ScriptedHub, connect: Connect, monkeypatch: pytest.MonkeyPatch, url: str
-    ) -> None:
-        """Another kind of proxy is a matter for the operator; its URL may hold a password."""
-        monkeypatch.setenv("HTTPS_PROXY", url)
-        with pytest.raises(ConfigurationError, match="HTTPS_PROXY") as raised:
-            connect(tls_hub)
-        assert "do-not-quote" not in str(raised.value)
-
-
-def test_errors_quote_nothing(hub: ScriptedHub, connect: Connect) -> None:
-    """What the network's errors quote stays behind."""
-    hub.script.behave = lambda _: None
-    with pytest.raises(ConnectionLostError) as raised:
-        post(connect(hub))
-    assert (str(raised.value), raised.value.__cause__) == ("", None)
-    assert raised.value.__suppress_context__
+    def test_representation(self, hub: ScriptedHub) -> None:
+        """Nothing secret is in a request's representation."""
+        assert "do-not-quote" not in repr(Request(hub.messages_url, HEADERS, b"do-not-quote"))

@@ -1,18 +1,19 @@
 """The hub's second key: tried once where the first is refused, and only there."""
 
 import time
-from collections.abc import Iterator, Mapping
-from email.message import Message
+from collections.abc import Iterator
 
 import pytest
 
+from common.clock_watch import ClockWatch
 from local.hub.faults import Fault
 from local.hub.running_hub import RunningHub
-from models.hub import HubConnection
+from models.hub import HubConnection, HubEndpoint
 from models.push import Outcome, OutcomeKind, Push
+from push.hub.answers import Answer
 from push.hub.client import HubClient
 from push.hub.sas import SasTokenSource
-from push.hub.wire import Answer, HubEndpoint, HubWire
+from push.hub.wire import HubWire, Request, Timeouts
 from tests.fakes import FakeClock
 
 PUSH = Push(
@@ -42,10 +43,14 @@ def send(hub: RunningHub, first: str, second: str | None) -> Outcome:
             time.time,
         )
 
-    endpoint = HubEndpoint(hub.messages_url, "2020-06", 2, 2)
-    with HubWire(endpoint, time.monotonic) as wire:
-        client = HubClient(wire, tokens(first), time.time, tokens(second) if second else None)
+    keys = [tokens(first), tokens(second)] if second else [tokens(first)]
+    with HubWire(Timeouts(2, 2), time.monotonic) as wire:
+        client = HubClient(endpoint(hub), wire, keys, time.time, ClockWatch())
         return client.send(PUSH, DEVICE_TOKEN, AMPLE)
+
+
+def endpoint(hub: RunningHub) -> HubEndpoint:
+    return HubEndpoint(hub.messages_url, "2020-06")
 
 
 def answers(hub: RunningHub) -> list[int | None]:
@@ -98,19 +103,26 @@ class TestSecondary:
         """The second try gets what the first has left of the time for one."""
         clock = FakeClock()
         real = HubConnection.parse(hub.connection_string)
-        seen: list[float] = []
+        seen: list[tuple[float, bool]] = []
 
-        class Slow:
+        class Slow(HubWire):
             """Refuses the key after three seconds of the test's clock."""
 
-            longest_send_seconds = 7.0
-
-            def post(self, body: bytes, headers: Mapping[str, str], time_left: float) -> Answer:  # noqa: ARG002
-                seen.append(time_left)
+            def exchange(
+                self,
+                request: Request,  # noqa: ARG002
+                time_left: float,
+                *,
+                fresh_connection: bool = False,
+            ) -> Answer:
+                seen.append((time_left, fresh_connection))
                 clock.sleep(3)
-                return Answer(401, Message())
+                return Answer(401, {})
 
         tokens = SasTokenSource(real, hub.hub_name, clock.unix)
-        HubClient(Slow(), tokens, clock.unix, tokens).send(PUSH, DEVICE_TOKEN, AMPLE)
-        assert len(seen) == 2
-        assert 0 < seen[1] <= 4
+        wire = Slow(Timeouts(2, 5), clock.monotonic)
+        client = HubClient(endpoint(hub), wire, [tokens, tokens], clock.unix, ClockWatch())
+        client.send(PUSH, DEVICE_TOKEN, AMPLE)
+        (_, first_is_fresh), (left, second_is_fresh) = seen
+        assert 0 < left <= 4
+        assert (first_is_fresh, second_is_fresh) == (False, True)

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from models.push import DeviceResult, Outcome, OutcomeKind, Push
+from models.push import DeviceResult, Outcome, OutcomeKind, Push, Unanswered
 from push.fan_out import FanOut, FanOutTools, Ring
 from tests.fakes import FakeClock, app_log, registration
 
 ACCEPTED = Outcome(OutcomeKind.ACCEPTED, "queued", status=201)
 REJECTED = Outcome(OutcomeKind.REJECTED, "malformed", status=400)
 TRANSIENT = Outcome(OutcomeKind.TRANSIENT, "a passing fault", status=503)
-UNANSWERED = Outcome(OutcomeKind.TRANSIENT, "no answer", may_have_rung=True)
+UNANSWERED = Outcome(OutcomeKind.TRANSIENT, "no answer", unanswered=Unanswered.TIMEOUT)
 LONGEST_SEND = 7.0
 DEADLINE = 17.0
 NEARLY_ONE = 0.999
@@ -39,11 +39,15 @@ class Script:
         self.sent: dict[str, list[float]] = defaultdict(list)
         self.time_left: list[float] = []
         self.pushes: list[Push] = []
+        self.fresh: list[bool] = []
         self._clock = clock
         self._answers = {token: list(outcomes) for token, outcomes in answers.items()}
 
-    def send(self, push: Push, device_token: str, time_left: float) -> Outcome:
+    def send(
+        self, push: Push, device_token: str, time_left: float, *, fresh_connection: bool = False
+    ) -> Outcome:
         """The next answer for the device."""
+        self.fresh.append(fresh_connection)
         self.sent[device_token].append(self._clock.monotonic())
         self.time_left.append(time_left)
         self.pushes.append(push)
@@ -171,6 +175,13 @@ def test_one_more_try_after_no_answer() -> None:
         bench.run()
         assert bench.rings[0].attempts == 3
         assert bench.outcomes() == [last]
+
+
+def test_a_try_after_a_failure_takes_a_new_connection() -> None:
+    """The first try may use a kept connection, the others must not."""
+    bench = Bench(a=[TRANSIENT, TRANSIENT, ACCEPTED])
+    bench.run()
+    assert bench.sender.fresh == [False, True, True]
 
 
 def test_a_send_knows_its_time() -> None:
