@@ -1,4 +1,4 @@
-"""An HTTP/1.1 server in place of the hub, for behaviour that the simulator does not have: it follows a script."""
+"""An HTTP/1.1 server in place of the hub that follows a script, for what the simulator does not do."""
 
 import ssl
 import threading
@@ -50,6 +50,12 @@ class Script:
     released: threading.Event = field(default_factory=threading.Event)
     """Set when the hub stops, so that a `behave` that waits ends."""
 
+    def answer(self) -> bytes:
+        """Status, headers and body as bytes."""
+        length = {} if "Transfer-Encoding" in self.headers else {"Content-Length": str(len(self.body))}
+        lines = [f"HTTP/1.1 {self.status} Scripted", *map(": ".join, {**length, **self.headers}.items())]
+        return "\r\n".join([*lines, "", ""]).encode() + self.body
+
     def say(self, *pieces: bytes) -> None:
         """From now on send these pieces, each by a write of its own, and leave the connection open."""
 
@@ -82,17 +88,7 @@ def _handler(script: Script) -> type[BaseHTTPRequestHandler]:
                 self.close_connection = True
                 return
             script.before_answering()
-            if script.raw is not None:
-                self.wfile.write(script.raw)
-                return
-            self.send_response(script.status)
-            length = (
-                {} if "Transfer-Encoding" in script.headers else {"Content-Length": str(len(script.body))}
-            )
-            for name, value in {**length, **script.headers}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(script.body)
+            self.wfile.write(script.answer() if script.raw is None else script.raw)
             self.close_connection = self.close_connection or script.closes
 
         def log_message(self, *_: object) -> None:

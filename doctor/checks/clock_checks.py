@@ -1,11 +1,9 @@
 """Whether this machine's clock agrees with those of Azure and the database."""
 
+from common.clock_watch import LARGEST_SKEW_SECONDS
 from doctor.checks.findings import Area, Check
 
 AREA = Area("clock")
-LARGEST_SKEW_SECONDS = 5.0
-"""More than a `Date` header of whole seconds and a slow answer explain, and little beside a minute of
-ringing."""
 
 
 def check_clock(other: str, ahead_seconds: float | None) -> Check:

@@ -5,24 +5,15 @@ required" (by the documentation 403). `[?]` marks what has not been confirmed th
 """
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from doctor.checks.findings import Area, Check
+from push.hub.answers import NoAnswer, meaning_of
 
 AREA = Area("hub")
 
 REACHABLE, EXISTS, KEY, SEND, SECONDARY = "reachable", "exists", "key", "Send right", "secondary key"
 
 _ACCESS_POLICIES = "the hub's Access Policies in the portal"
-
-
-class NoAnswer(StrEnum):
-    """Why a request was not answered."""
-
-    NO_SUCH_HOST = "the host name is not known"
-    TLS = "no secure connection: the certificate is not accepted"
-    TIMED_OUT = "no answer in time"
-    NO_CONNECTION = "no connection, or it was lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +43,20 @@ class HubFindings:
     """To the secondary key; None without one."""
 
 
+_FIREWALL = (
+    "Look at the firewall between here and Azure (port 443), and whether public access to the namespace is "
+    "switched off."
+)
+_ENVIRONMENT = "Correct it here; the app in Azure has an environment of its own."
 _NO_ANSWER_REMEDIES = {
-    NoAnswer.NO_SUCH_HOST: "Compare the Endpoint in ANHHubConnectionString with the namespace's host name: "
+    NoAnswer.NAME_NOT_FOUND: "Compare the Endpoint in ANHHubConnectionString with the namespace's host name: "
     "the namespace was deleted or is misspelled, or this machine has no DNS.",
-    NoAnswer.TLS: "Look for a proxy that intercepts TLS, and at this machine's clock and certificates.",
-    NoAnswer.TIMED_OUT: "Look at the firewall between here and Azure (port 443) and at Azure's status page.",
-    NoAnswer.NO_CONNECTION: "Look at the firewall or proxy between here and Azure (port 443), and whether "
-    "public access to the namespace is switched off.",
+    NoAnswer.TLS_FAILED: _FIREWALL,
+    NoAnswer.CERTIFICATE_REFUSED: "Look for a proxy that intercepts TLS, and at this machine's clock.",
+    NoAnswer.CA_FILE_UNREADABLE: _ENVIRONMENT,
+    NoAnswer.PROXY_FAILED: _ENVIRONMENT,
+    NoAnswer.PROXY_MALFORMED: _ENVIRONMENT,
+    NoAnswer.TIMED_OUT: "Try again; if it stays, look at the firewall (port 443) and at Azure's status page.",
 }
 
 
@@ -66,8 +64,11 @@ def check_hub(found: HubFindings) -> list[Check]:
     """Whether the hub can be reached and exists, and whether the key is right and may send."""
     first = found.first
     if isinstance(first, NoAnswer):
-        remedy = _NO_ANSWER_REMEDIES[first]
-        return [AREA.failed(REACHABLE, first.value, remedy), *_not_told("the hub did not answer")]
+        remedy = _NO_ANSWER_REMEDIES.get(first, _FIREWALL)
+        return [
+            AREA.failed(REACHABLE, meaning_of(first).reason, remedy),
+            *_not_told("the hub did not answer"),
+        ]
     if _has_trouble(first):
         return [_trouble(first), *_not_told("the hub answered with an error of its own")]
     checks = [AREA.passed(REACHABLE, f"answered in {first.seconds * 1_000:.0f} ms"), *_judge(first, found)]

@@ -1,6 +1,7 @@
 """`check`: looks at everything that can be wrong with a configuration."""
 
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ from doctor.probes.oidc_probe import OidcProbe
 from doctor.report import Report, run
 from doctor.terminal import Terminal
 from models.access import OidcSettings, read_access
+from push.hub.wire import HubWire, Timeouts
 from settings import Settings
 
 
@@ -89,10 +91,9 @@ def run_checks(loaded: AppSettings, *, create_indexes: bool = False) -> Checks:
         checks += check_deployment(deployment)
     if settings is None:
         return Checks(checks, usable=False)
-    with requests.Session() as session:
-        checks += _hub(settings, session)
-        checks += _database(settings, create_indexes=create_indexes)
-        checks += _sign_in(read_access(loaded.values).oidc, session)
+    checks += _hub(settings)
+    checks += _database(settings, create_indexes=create_indexes)
+    checks += _sign_in(read_access(loaded.values).oidc)
     known = frozenset[str]() if deployment is None else answered(deployment)
     return Checks([*checks, *places_to_look(known)], usable=True)
 
@@ -105,8 +106,10 @@ def _deployment(loaded: AppSettings, settings: Settings | None) -> Deployment | 
     return loaded.deployment.ask(namespace, name, datetime.now(UTC))
 
 
-def _hub(settings: Settings, session: requests.Session) -> list[Check]:
-    found = HubProbe(settings, session).ask()
+def _hub(settings: Settings) -> list[Check]:
+    timeouts = Timeouts(settings.hub_connect_seconds, settings.hub_read_seconds)
+    with HubWire(timeouts, time.monotonic) as wire:
+        found = HubProbe(settings, wire).ask()
     checks = check_hub(found)
     if isinstance(found.first, HubAnswer):
         checks.append(check_clock("the hub's clock", found.first.clock_ahead_seconds))
@@ -123,9 +126,12 @@ def _database(settings: Settings, *, create_indexes: bool) -> list[Check]:
     return [*check_database(facts), check_clock("the database's clock", facts.clock_ahead_seconds)]
 
 
-def _sign_in(oidc: OidcSettings | None, session: requests.Session) -> list[Check]:
+def _sign_in(oidc: OidcSettings | None) -> list[Check]:
     """Nothing where function keys are used, and where the settings' checks have found a mistake."""
-    return [] if oidc is None else check_oidc(oidc, OidcProbe(oidc, session).ask())
+    if oidc is None:
+        return []
+    with requests.Session() as session:
+        return check_oidc(oidc, OidcProbe(oidc, session).ask())
 
 
 _VERDICTS = {

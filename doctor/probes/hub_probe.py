@@ -11,31 +11,26 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
-import requests
-from urllib3.exceptions import NameResolutionError
-
-from doctor.checks.hub_checks import HubAnswer, HubFindings, NoAnswer
-from models.hub import HubConnection
+from common.clock_watch import ahead_seconds
+from doctor.checks.hub_checks import HubAnswer, HubFindings
+from models.hub import HubConnection, HubEndpoint
+from push.hub.answers import Answer, NoAnswer
 from push.hub.sas import TOKEN_LIFETIME_SECONDS, sas_token
+from push.hub.wire import HubWire, Request
 from settings import Settings
 
 NO_DEVICE = "doctor-no-such-device"
 NO_FORMAT = "doctor-no-such-format"
-_MOST_TEXT = 4_096
 
 
 class HubProbe:
     """Asks one hub."""
 
-    def __init__(
-        self, settings: Settings, session: requests.Session, now: Callable[[], float] = time.time
-    ) -> None:
-        """Take the settings, a session, and a clock in Unix seconds."""
+    def __init__(self, settings: Settings, wire: HubWire, now: Callable[[], float] = time.time) -> None:
+        """Take the settings, the app's own way to reach the hub, and a clock in Unix seconds."""
         self._settings = settings
-        self._session = session
+        self._wire = wire
         self._now = now
 
     def ask(self) -> HubFindings:
@@ -61,19 +56,11 @@ class HubProbe:
             "ServiceBusNotification-DeviceHandle": NO_DEVICE,
             "TrackingId": str(uuid.uuid4()),
         }
-        timeout = (self._settings.hub_connect_seconds, self._settings.hub_read_seconds)
-        try:
-            # Without `direct` a push goes to every device of the hub.
-            response = self._session.post(
-                f"{url}?direct&api-version={self._settings.hub_api_version}",
-                data=b"{}",
-                headers=headers,
-                timeout=timeout,
-                allow_redirects=False,
-            )
-        except requests.RequestException as error:
-            return _no_answer(error)
-        return _answer(response, began, self._now())
+        # Without `direct` a push goes to every device of the hub.
+        endpoint = HubEndpoint(url, self._settings.hub_api_version)
+        request = Request(endpoint.direct_send_url, headers, b"{}")
+        reply = self._wire.exchange(request, self._wire.timeouts.exchange)
+        return reply if isinstance(reply, NoAnswer) else _answer(reply, began, self._now())
 
 
 def _with_hub(messages_url: str, hub_name: str) -> str:
@@ -81,31 +68,11 @@ def _with_hub(messages_url: str, hub_name: str) -> str:
     return f"{base}/{hub_name}/messages/"
 
 
-def _answer(response: requests.Response, began: float, ended: float) -> HubAnswer:
-    date = _date(response.headers.get("Date"))
-    # A `Date` is cut to whole seconds, so it stands for the middle of its second.
-    ahead = None if date is None else (began + ended) / 2 - (date.timestamp() + 0.5)
+def _answer(answer: Answer, began: float, ended: float) -> HubAnswer:
     return HubAnswer(
-        response.status_code,
-        "Retry-After" in response.headers,
+        answer.status,
+        "retry-after" in answer.headers,
         ended - began,
-        ahead,
-        response.text[:_MOST_TEXT],
+        ahead_seconds(answer.headers.get("date"), began, ended),
+        answer.body.decode("utf-8", "replace"),
     )
-
-
-def _date(header: str | None) -> datetime | None:
-    try:
-        moment = parsedate_to_datetime(header or "")
-        return moment.replace(tzinfo=moment.tzinfo or UTC)
-    except (ValueError, OverflowError):
-        return None
-
-
-def _no_answer(error: requests.RequestException) -> NoAnswer:
-    if isinstance(error, requests.exceptions.SSLError):
-        return NoAnswer.TLS
-    if isinstance(error, requests.Timeout):
-        return NoAnswer.TIMED_OUT
-    reason = getattr(error.args[0], "reason", None) if error.args else None
-    return NoAnswer.NO_SUCH_HOST if isinstance(reason, NameResolutionError) else NoAnswer.NO_CONNECTION

@@ -79,6 +79,8 @@ class HubServer:
     async def _handle(self, request: web.BaseRequest) -> web.Response:
         if request.path.startswith("/simulator/"):
             return await self._control.answer(request)
+        if request.path == "/":
+            return web.Response()  # the namespace's root, which needs no key and belongs to no hub
         return await self._direct_send(request)
 
     async def _direct_send(self, request: web.BaseRequest) -> web.Response:

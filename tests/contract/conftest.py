@@ -10,9 +10,8 @@ from push.hub.wire import HubWire, Timeouts
 from tests.fakes import FakeClock
 from tests.scripted_hub import PATIENCE, ScriptedHub
 
-_VARIABLES = (
-    "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE",
-)  # fmt: skip
+_PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY")
+_AUTHORITIES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
 MakeWire = Callable[..., HubWire]
 
@@ -20,7 +19,7 @@ MakeWire = Callable[..., HubWire]
 @pytest.fixture
 def plain_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """No proxies and no certificates but those that the test sets."""
-    for name in _VARIABLES:
+    for name in (*_PROXIES, *_AUTHORITIES):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
     return monkeypatch
@@ -42,6 +41,15 @@ def scripted_hub() -> Iterator[ScriptedHub]:
 def tls_hub(certificates: Certificates) -> Iterator[ScriptedHub]:
     with ScriptedHub(certificates) as running:
         yield running
+
+
+@pytest.fixture
+def trusted_hub(
+    tls_hub: ScriptedHub, certificates: Certificates, plain_environment: pytest.MonkeyPatch
+) -> ScriptedHub:
+    """A hub over TLS whose certificate is trusted."""
+    plain_environment.setenv("REQUESTS_CA_BUNDLE", str(certificates.bundle))
+    return tls_hub
 
 
 @pytest.fixture

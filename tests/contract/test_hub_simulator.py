@@ -348,6 +348,12 @@ def test_generated_tracking_id(hub: RunningHub) -> None:
         assert uuid.UUID(answer.headers["TrackingId"])
 
 
+def test_root_of_the_namespace(hub: RunningHub) -> None:
+    """It is answered without a key, and is no attempt to push."""
+    assert requests.get(f"{hub.url}/", timeout=5).status_code == 200
+    assert hub.simulator.attempts() == []
+
+
 def test_very_large_body(hub: RunningHub) -> None:
     """A body of megabytes is a 413 and an attempt."""
     answer = padded(apple(), 3_000_000).to(hub.url)

@@ -1,18 +1,20 @@
-"""Exchanges with the hub over real connections: which are kept, what counts as an answer, what is sent once."""
+"""Exchanges with the hub: which connections are kept, what counts as an answer, and what is sent once."""
 
 import socket
 import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from http.server import BaseHTTPRequestHandler
 
 import pytest
 
-from local.certificates import Certificates
 from push.hub.answers import Answer, NoAnswer
 from push.hub.wire import MAX_AGE_SECONDS, MAX_IDLE_SECONDS, HubWire, Request, is_header_value
 from tests.contract.conftest import MakeWire
 from tests.fakes import FakeClock
+from tests.faults import TcpProxy
 from tests.scripted_hub import CREATED, PATIENCE, ScriptedHub
 
 BODY = b'{"aps":{}}'
@@ -166,6 +168,27 @@ class TestAfterAFailure:
         wait_for_closed(hub, 3)
         assert status(post(wire, hub)) == 201
         assert hub.script.connections == 4
+
+    def test_connections_that_vanish(
+        self, hub: ScriptedHub, make_wire: MakeWire, fake_clock: FakeClock
+    ) -> None:
+        """Kept connections pass nothing more and do not end: one try notices, the next one arrives."""
+        with TcpProxy(hub.port) as proxy:
+            wire = make_wire(read=0.3)
+            request = Request(f"http://127.0.0.1:{proxy.port}/", HEADERS, BODY)
+            exchange = partial(wire.exchange, request, AMPLE)
+            together = threading.Barrier(6)
+            hub.script.before_answering = lambda: together.wait(PATIENCE)
+            with ThreadPoolExecutor(6) as pool:
+                replies = [pool.submit(exchange) for _ in range(6)]
+                assert [status(reply.result(PATIENCE)) for reply in replies] == [201] * 6
+            hub.script.before_answering = lambda: None
+            fake_clock.sleep(1)
+            proxy.freeze_existing()
+            assert exchange() is NoAnswer.TIMED_OUT
+            assert status(exchange()) == 201
+            assert proxy.opened == 7
+        assert len(hub.script.requests) == 7
 
     def test_younger_connections_stay(
         self, hub: ScriptedHub, make_wire: MakeWire, fake_clock: FakeClock
@@ -385,7 +408,7 @@ class TestAnswers:
         assert isinstance(reply, Answer)
         assert reply.headers["retry-after"] == "7"
 
-    def test_answer_before_the_request_is_complete(self, hub: ScriptedHub, make_wire: MakeWire) -> None:
+    def test_answer_before_the_request_is_complete(self, make_wire: MakeWire) -> None:
         """A hub that refuses a large request before it has read it has answered."""
         with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -424,21 +447,12 @@ class TestNextAnswer:
         ],
         ids=["empty", "body", "chunks", "204", "interim", "6 kB", "16 kB"],
     )
-    @pytest.mark.parametrize("speaks_tls", [False, True], ids=["plain", "tls"])
+    @pytest.mark.parametrize("kind", ["plain", "tls"])
     def test_in_the_same_piece(
-        self,
-        scripted_hub: ScriptedHub,
-        tls_hub: ScriptedHub,
-        make_wire: MakeWire,
-        plain_environment: pytest.MonkeyPatch,
-        certificates: Certificates,
-        first: bytes,
-        *,
-        speaks_tls: bool,
+        self, request: pytest.FixtureRequest, make_wire: MakeWire, first: bytes, kind: str
     ) -> None:
         """Both answers come in one piece, over TLS in one record."""
-        plain_environment.setenv("REQUESTS_CA_BUNDLE", str(certificates.bundle))
-        hub = tls_hub if speaks_tls else scripted_hub
+        hub: ScriptedHub = request.getfixturevalue("scripted_hub" if kind == "plain" else "trusted_hub")
         hub.script.raw = first + b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n"
         wire = make_wire()
         assert status(post(wire, hub)) in {201, 204}

@@ -56,7 +56,7 @@ class TestWell:
         assert response.headers["Cache-Control"] == "no-store"
 
     def test_sends_nothing(self, stack: Stack) -> None:
-        """Being ready is found out without a request to the hub."""
+        """The readiness probe sends no push and needs no key of the hub."""
         before = len(stack.hub.attempts())
         assert stack.host.call("GET", "health/ready").status_code == 200
         assert len(stack.hub.attempts()) == before

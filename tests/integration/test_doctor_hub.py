@@ -1,21 +1,23 @@
 """The doctor and the hub: every way in which the hub can refuse; no request rings a phone."""
 
-import socket
+import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-import requests
 
 from doctor.checks.clock_checks import check_clock
 from doctor.checks.findings import Check, Status
-from doctor.checks.hub_checks import HubAnswer, check_hub
+from doctor.checks.hub_checks import HubAnswer, HubFindings, check_hub
 from doctor.probes.hub_probe import NO_FORMAT, HubProbe
 from local.hub.config import DEVELOPMENT_HUB
 from local.hub.running_hub import RunningHub
+from push.hub.answers import NoAnswer, meaning_of
+from push.hub.wire import HubWire, Timeouts
 from settings import Settings
 from tests.answering_server import Asked, Reply, answering
+from tests.proxies import TunnelProxy
 
 PASS, FAIL, CANNOT_TELL = Status.PASS, Status.FAIL, Status.CANNOT_TELL
 FULL = DEVELOPMENT_HUB.connection_string()
@@ -41,8 +43,9 @@ def settings_for(url: str, connection: str = FULL, name: str = "calls", **more: 
 
 def checks(settings: Settings) -> Mapping[str, Check]:
     """What the doctor says of the hub, by name."""
-    with requests.Session() as session:
-        found = HubProbe(settings, session).ask()
+    timeouts = Timeouts(settings.hub_connect_seconds, settings.hub_read_seconds)
+    with HubWire(timeouts, time.monotonic) as wire:
+        found = HubProbe(settings, wire).ask()
     made = check_hub(found)
     if isinstance(found.first, HubAnswer):
         made.append(check_clock("clock", found.first.clock_ahead_seconds))
@@ -117,16 +120,22 @@ class TestSimulator:
 class TestDoubles:
     """Answers that the simulator does not give."""
 
-    def test_no_such_host(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A namespace whose host name is not known."""
+    @pytest.mark.parametrize("reason", list(NoAnswer))
+    def test_no_answer(self, reason: NoAnswer) -> None:
+        """Why there is no answer is said as the app's log says it, with what to do."""
+        reachable, *others = check_hub(HubFindings(reason))
+        assert (reachable.status, reachable.detail) == (FAIL, meaning_of(reason).reason)
+        assert reachable.remedy
+        assert {check.status for check in others} == {CANNOT_TELL}
 
-        def unknown(*_: object, **__: object) -> None:
-            raise socket.gaierror(socket.EAI_NONAME, "unknown")
-
-        monkeypatch.setattr(socket, "getaddrinfo", unknown)
-        found = checks(settings_for(""))["reachable"]
+    def test_proxy(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The proxies of the environment count for the doctor as they do for the app."""
+        with TunnelProxy(b"407 Proxy Authentication Required") as proxy:
+            monkeypatch.setenv("HTTPS_PROXY", f"http://{proxy.address}")
+            found = checks(settings_for(""))["reachable"]
+        assert proxy.asked[0].startswith(b"CONNECT localhub.servicebus.windows.net:443")
         assert found.status is FAIL
-        assert "host name" in found.detail
+        assert "HTTPS_PROXY" in found.detail
 
     def test_missing_claim(self) -> None:
         """The live service's 401 for a missing right is not taken for a wrong key."""

@@ -28,7 +28,8 @@ INSTALLED = {
     "pymongo": "pymongo",
     "bson": "pymongo",
     "requests": "requests",
-    "urllib3": "urllib3",
+    "certifi": "certifi",
+    "pycurl": "pycurl",
     "jwt": "PyJWT[crypto]",
 }
 
@@ -76,7 +77,7 @@ class TestImports:
 PROBE = """
 import os, sys
 sys.dont_write_bytecode = True
-import azure.functions, pydantic, pydantic_settings, pymongo, requests
+import azure.functions, certifi, pycurl, pydantic, pydantic_settings, pymongo, requests
 from pydantic_settings import BaseSettings
 modules, names = sys.argv[1].split(","), set(sys.argv[2].split(","))
 

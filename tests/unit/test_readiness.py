@@ -1,11 +1,18 @@
-"""Readiness: which part fails, how rarely it is looked at, and that nobody waits for a slow look."""
+"""Readiness: which part fails, how often parts are checked, and that no caller waits for a slow check."""
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from email.utils import formatdate
+from functools import partial
 
 import pytest
 
+from common.clock_watch import ClockWatch
 from health.readiness import CACHED_SECONDS, Part, Readiness
+from health.routes import ready
+from models.errors import ConfigurationError
+from tests.fakes import app_log
 
 
 class Time:
@@ -19,15 +26,15 @@ class Time:
 
 
 class Switch:
-    """A part that works or not, and counts how often it was looked at."""
+    """A part that works or not, and counts how often it was checked."""
 
     def __init__(self, *, on: bool = True) -> None:
         self.on = on
-        self.looks = 0
+        self.checks = 0
 
-    def works(self) -> bool:
-        self.looks += 1
-        return self.on
+    def problem(self) -> str | None:
+        self.checks += 1
+        return None if self.on else "switched off"
 
 
 @pytest.fixture
@@ -35,69 +42,100 @@ def time() -> Time:
     return Time()
 
 
+def readiness_of(time: Time, *parts: Part, clock_watch: ClockWatch | None = None) -> Readiness:
+    return Readiness(parts, time.monotonic, clock_watch or ClockWatch())
+
+
 class TestState:
     def test_all_parts_work(self, time: Time) -> None:
         """Nothing is failing where every part works."""
-        parts = [Part("a", Switch().works), Part("b", Switch().works)]
-        assert Readiness(parts, time.monotonic).state().failing is None
+        parts = [Part("a", Switch().problem), Part("b", Switch().problem)]
+        assert readiness_of(time, *parts).state().failing is None
 
     def test_first_failing_part(self, time: Time) -> None:
-        """The first part that fails is named, and those behind it are left alone."""
+        """The first part that fails is named, its reason is logged, and the parts after it are left alone."""
         last = Switch()
-        parts = [Part("a", Switch().works), Part("b", Switch(on=False).works), Part("c", last.works)]
-        assert Readiness(parts, time.monotonic).state().failing == "b"
-        assert last.looks == 0
+        parts = [Part("a", Switch().problem), Part("b", Switch(on=False).problem), Part("c", last.problem)]
+        with app_log() as log:
+            assert readiness_of(time, *parts).state().failing == "b"
+        assert last.checks == 0
+        (line,) = log.events("not_ready")
+        assert (line["part"], line["reason"]) == ("b", "switched off")
 
     def test_an_exception_is_a_failure(self, time: Time) -> None:
-        """A part that raises does not work, whatever it raises."""
+        """A part that raises does not work. Only texts of our own are logged, as others may quote secrets."""
 
-        def broken() -> bool:
-            raise RuntimeError("secret")
+        def fails(error: Exception) -> str | None:
+            raise error
 
-        assert Readiness([Part("a", broken)], time.monotonic).state().failing == "a"
+        with app_log() as log:
+            for error in (RuntimeError("secret"), ConfigurationError("Settings to correct: DbName")):
+                part = Part("a", partial(fails, error))
+                assert readiness_of(time, part).state().failing == "a"
+        reasons = [line["reason"] for line in log.events("not_ready")]
+        assert reasons == ["RuntimeError", "Settings to correct: DbName"]
+
+
+class TestClock:
+    @pytest.mark.parametrize("is_on", [True, False])
+    def test_off(self, time: Time, *, is_on: bool) -> None:
+        """A clock that is off is told and fails nothing."""
+        clock_watch = ClockWatch()
+        clock_watch.compare(formatdate(1_000_000_000, usegmt=True), 1_000_000_061, 1_000_000_061)
+        part = Part("a", Switch(on=is_on).problem)
+        answer = ready(readiness_of(time, part, clock_watch=clock_watch))
+        document = json.loads(answer.get_body())
+        assert answer.status_code == (200 if is_on else 503)
+        assert document["clockAheadSeconds"] == pytest.approx(61, abs=1)
+        assert document.get("part") == (None if is_on else "a")
+
+    def test_right(self, time: Time) -> None:
+        """A clock that is right is not mentioned."""
+        answer = ready(readiness_of(time, Part("a", Switch().problem)))
+        assert json.loads(answer.get_body()) == {"status": "ready"}
 
 
 class TestHowOften:
-    def test_kept_for_seconds(self, time: Time) -> None:
-        """However often it is asked, it looks once in a few seconds."""
+    def test_cached(self, time: Time) -> None:
+        """However often it is asked, parts are checked once in a few seconds."""
         switch = Switch()
-        readiness = Readiness([Part("a", switch.works)], time.monotonic)
+        readiness = readiness_of(time, Part("a", switch.problem))
         for _ in range(100):
             readiness.state()
-        assert switch.looks == 1
+        assert switch.checks == 1
         time.seconds = CACHED_SECONDS
         switch.on = False
         assert readiness.state().failing == "a"
-        assert switch.looks == 2
+        assert switch.checks == 2
 
-    def test_nobody_waits_for_a_slow_look(self, time: Time) -> None:
-        """While one caller looks, the others hear what was found before."""
-        looking, go_on = threading.Event(), threading.Event()
+    def test_slow_check(self, time: Time) -> None:
+        """While one caller checks, the others get the last result."""
+        checking, go_on = threading.Event(), threading.Event()
         slow = threading.Event()
 
-        def works() -> bool:
+        def problem() -> str | None:
             if slow.is_set():
-                looking.set()
+                checking.set()
                 assert go_on.wait(10)
-                return False
-            return True
+                return "slow"
+            return None
 
-        readiness = Readiness([Part("a", works)], time.monotonic)
+        readiness = readiness_of(time, Part("a", problem))
         assert readiness.state().failing is None
         time.seconds = CACHED_SECONDS
         slow.set()
         with ThreadPoolExecutor(1) as pool:
             first = pool.submit(readiness.state)
-            assert looking.wait(10)
+            assert checking.wait(10)
             assert readiness.state().failing is None
             go_on.set()
             assert first.result(10).failing == "a"
 
-    def test_first_look_is_shared(self, time: Time) -> None:
-        """Those who ask before anything is known wait for one look, and make no second one."""
+    def test_first_check_is_shared(self, time: Time) -> None:
+        """Callers that come before the first result wait for one check and make no second one."""
         switch = Switch()
-        readiness = Readiness([Part("a", switch.works)], time.monotonic)
+        readiness = readiness_of(time, Part("a", switch.problem))
         with ThreadPoolExecutor(8) as pool:
             states = list(pool.map(lambda _: readiness.state(), range(8)))
         assert {state.failing for state in states} == {None}
-        assert switch.looks == 1
+        assert switch.checks == 1
