@@ -24,7 +24,9 @@ from tests.rig import Answer, Instance, at_once, call_to, eventually, line_of
 
 RELIABILITY = Path(__file__).parents[2] / "docs" / "reliability.md"
 
+CONNECT_SECONDS = 0.5
 READ_SECONDS = 1.0
+"""A new connection is waited for as long as both together."""
 INVOCATION_SECONDS = 6
 NEARLY_ONE = 0.999
 """The dice of full jitter: tries at 0, 0.2, 0.6, 1.4 and 3.0 s; the next would come after the deadline."""
@@ -123,13 +125,13 @@ ROWS = (
     Row("slow", {"kind": "slow", "delay_seconds": 0.3}, "accepted", tries=1, tries_after_first=1, rings=1),
     _transient(
         "slower than the read time-out",
-        {"kind": "slow", "delay_seconds": 1.5},
+        {"kind": "slow", "delay_seconds": 2.0},
         tries=2,
         rings=2,
         rings_after_first=2,
     ),
-    _transient("dropped", {"kind": "drop"}),
-    _transient("accepted, dropped", {"kind": "accept_then_drop"}, rings=MOST_TRIES, rings_after_first=2),
+    _transient("dropped", {"kind": "drop"}, tries=2),
+    _transient("accepted, dropped", {"kind": "accept_then_drop"}, tries=2, rings=2, rings_after_first=2),
 )
 
 
@@ -221,6 +223,7 @@ class Matrix:
 def matrix(database: EmbeddedDatabase) -> Iterator[Matrix]:
     """Played once for all tests."""
     settings = {
+        "HubConnectTimeoutSeconds": CONNECT_SECONDS,
         "HubReadTimeoutSeconds": READ_SECONDS,
         "InvocationTimeoutSeconds": INVOCATION_SECONDS,
         "MaximumConcurrentSends": 256,

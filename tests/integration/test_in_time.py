@@ -155,7 +155,7 @@ class TestRetries:
 
     def test_a_retry_after_that_fits(self, app: Instance) -> None:
         """It is waited for, in seconds and as a date, and nothing is sent before."""
-        for header in ("1", (datetime.now(UTC) + timedelta(seconds=3)).strftime("%a, %d %b %Y %H:%M:%S GMT")):
+        for header in ("1", (datetime.now(UTC) + timedelta(seconds=4)).strftime("%a, %d %b %Y %H:%M:%S GMT")):
             device = app.register(user := new_user())[0]
             app.hub.simulator.add_fault(Fault(kind="status", status=503, retry_after=header, times=1))
             assert app.deliver(call_to(user)).status == 202
