@@ -212,9 +212,9 @@ class TestMisconfiguration:
         assert (row["event"], row["code"]) == ("request_failed", "misconfigured")
         assert row["remedy"] == "Settings to correct: OidcIssuer: is missing"
 
-    @pytest.mark.parametrize("event", ["hub_key_refused", "ttl_index_refused"])
+    @pytest.mark.parametrize("event", ["hub_key_refused", "ttl_index_refused", "clock_off"])
     def test_other_loud_lines(self, log: Log, event: str) -> None:
-        """A key that was refused and a database that sweeps nothing are found."""
+        """A key that was refused, a database that sweeps nothing and a clock that is off are found."""
         telemetry.log(logging.ERROR, event, remedy="Do something.")
         assert [row["remedy"] for row in rows(log, "misconfiguration")] == ["Do something."]
 
@@ -227,7 +227,7 @@ class TestMisconfiguration:
             path.read_text()
             for path in [*root.glob("*.py"), *root.glob("common/*.py"), *root.glob("push/*.py")]
         )
-        assert len(names) == 3
+        assert len(names) == 4
         assert [name for name in names if f'"{name}",' not in code] == []
 
 
