@@ -44,8 +44,8 @@ $(POLICY_STAMP): requirements/policy.txt requirements/constraints-policy.txt .py
 demo: $(STAMP) ## the whole way from a registration to a ring, on this machine
 	@$(BIN)/python -m local.demo
 
-run: $(STAMP) ## the stack on port 7071, with curl lines to try and a page on 7072 to see it ring
-	@$(BIN)/python -m local
+run: $(STAMP) ## the stack on port 7071 and a page on 7072; options: make run ARGS='--port 8071', ARGS=--help
+	@$(BIN)/python -m local $(ARGS)
 
 picture: $(STAMP) ## a new picture of the page for the README; needs Chromium
 	@$(BIN)/python -m local.page.picture docs/images/see-it-ring.png

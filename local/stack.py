@@ -43,6 +43,8 @@ class StackOptions:
     """Port of the first host; 0 takes a free one."""
     hosts: int = 1
     """Number of Functions hosts, each a worker process."""
+    keys: KeyRing | None = None
+    """Access keys; `None` for random ones."""
     settings: Mapping[str, str] = field(default_factory=dict)
     """Additional app settings; they override those of the database and the hub."""
     storage: Path | None = None
@@ -61,9 +63,12 @@ class StackOptions:
 class Host:
     """A running Functions host and a client for it."""
 
-    def __init__(self, child: Child, url: str, keys: KeyRing) -> None:
+    def __init__(self, child: Child, ready: Mapping[str, Any], keys: KeyRing) -> None:
+        """`ready`: the host's ready line."""
         self.child = child
-        self.url = url
+        self.url = str(ready["url"])
+        self.functions: Mapping[str, Mapping[str, Any]] = ready["functions"]
+        """`trigger`, `methods` and `url` by function name."""
         self.keys = keys
         self._session = requests.Session()
         self._session.trust_env = False
@@ -135,7 +140,7 @@ class Stack:
 
     def __init__(self, options: StackOptions | None = None) -> None:
         self.options = options or StackOptions()
-        self.keys = KeyRing.generate(FUNCTIONS, [EVENT_GRID_SYSTEM_KEY])
+        self.keys = self.options.keys or KeyRing.generate(FUNCTIONS, [EVENT_GRID_SYSTEM_KEY])
         self.hosts: list[Host] = []
         self._exit = ExitStack()
 
@@ -188,10 +193,22 @@ class Stack:
             on_line=self.options.on_line,
         )
         try:
-            return Host(child, str(child.wait_for_ready(START_TIMEOUT_SECONDS)["url"]), self.keys)
+            return Host(child, child.wait_for_ready(START_TIMEOUT_SECONDS), self.keys)
         except BaseException:
             child.stop()
             raise
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The app's settings."""
+        return {
+            "ANHHubConnectionString": DEVELOPMENT_HUB.connection_string(),
+            "ANHHubName": DEVELOPMENT_HUB.hub_name,
+            "ANHHubUrl": f"{self.hub_url}/{DEVELOPMENT_HUB.hub_name}/messages/",
+            "MongoDbConnectionString": self.database.uri,
+            "DbName": DATABASE_NAME,
+            **self.options.settings,
+        }
 
     def _environment(self) -> dict[str, str]:
         """The app's settings, without those in the developer's own environment."""
@@ -206,10 +223,5 @@ class Stack:
             "PYTHON_THREADPOOL_THREAD_COUNT": str(THREADS),
             "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT": str(BODY_LIMIT_BYTES),
             KEYS_VARIABLE: self.keys.to_json(),
-            "ANHHubConnectionString": DEVELOPMENT_HUB.connection_string(),
-            "ANHHubName": DEVELOPMENT_HUB.hub_name,
-            "ANHHubUrl": f"{self.hub_url}/{DEVELOPMENT_HUB.hub_name}/messages/",
-            "MongoDbConnectionString": self.database.uri,
-            "DbName": DATABASE_NAME,
-            **self.options.settings,
+            **self.settings,
         }

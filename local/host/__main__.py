@@ -21,6 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         stream=sys.stderr, level=parsed.log_level, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s"
     )
+    if parsed.log_level != "DEBUG":
+        # The worker library's line about indexing repeats every binding of every function.
+        logging.getLogger("azure.functions").setLevel(logging.WARNING)
     keep_requests_out_of_the_log()
     options = HostOptions(parsed.app_directory, parsed.port, parsed.show_keys)
     out = sys.stdout

@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
-from local.host.access import presented_key
+from local.host.access import presented_key, refused, wrong_key
 from local.host.invocation_log import logged
 from local.host.keys import EVENT_GRID_SYSTEM_KEY, KeyRing
 from local.host.worker import (
@@ -48,9 +48,11 @@ class EventGridWebhook:
     async def handle(self, request: web.Request) -> web.Response:
         """Check the key, find the function by `functionName`, and act."""
         if not self._keys.opens_webhook(presented_key(request), EVENT_GRID_SYSTEM_KEY):
-            return web.Response(status=401)
+            return wrong_key(request, self._keys, f"the system key {EVENT_GRID_SYSTEM_KEY} or the master key")
         name = request.query.get("functionName", "")
         if name not in self.functions:
+            known = ", ".join(self.functions)
+            refused(request, 404, f"functionName is not an Event Grid function; there is {known or 'none'}")
             return web.Response(status=404, text=f"cannot find function: '{name}'")
         if request.method == "OPTIONS":
             return _allowed(request.headers.get("WebHook-Request-Origin", ""))
@@ -59,20 +61,24 @@ class EventGridWebhook:
     async def _act(self, request: web.Request, function: LoadedFunction) -> web.Response:
         match request.headers.get("aeg-event-type", "").lower():
             case "subscriptionvalidation":
-                return _validated(await _events(request))
+                return _validated(request, await _events(request))
             case "notification":
-                return await self._deliver(function, await _events(request))
+                events = await _events(request)
+                if events is None:
+                    return refused(request, 400, "the body is not a JSON object or an array of objects")
+                return await self._deliver(function, events)
             case "unsubscribe":
                 return web.Response(status=202)
             case _:
-                return web.Response(status=400)
+                return refused(
+                    request,
+                    400,
+                    "the header aeg-event-type is missing or unknown: "
+                    "Notification, SubscriptionValidation or Unsubscribe",
+                )
 
-    async def _deliver(
-        self, function: LoadedFunction, events: Sequence[Mapping[str, Any]] | None
-    ) -> web.Response:
+    async def _deliver(self, function: LoadedFunction, events: Sequence[Mapping[str, Any]]) -> web.Response:
         """One invocation per event, concurrently; one failure fails the whole batch when all have ended."""
-        if events is None:
-            return web.Response(status=400)
         if all(await asyncio.gather(*(self._deliver_one(function, event) for event in events))):
             return web.Response(status=202)
         return web.Response(status=500, text=f"Exception while executing function: Functions.{function.name}")
@@ -95,14 +101,14 @@ async def _events(request: web.Request) -> list[dict[str, Any]] | None:
     return events if all(isinstance(event, dict) for event in events) else None
 
 
-def _validated(events: Sequence[Mapping[str, Any]] | None) -> web.Response:
+def _validated(request: web.Request, events: Sequence[Mapping[str, Any]] | None) -> web.Response:
     """The handshake of the Event Grid schema: answer with the code of the first event."""
     try:
         data = (events or [])[0]["data"]
         # In a CloudEvent the data is JSON within JSON.
         code = (json.loads(data) if isinstance(data, str) else data)["validationCode"]
     except (LookupError, TypeError, ValueError):
-        return web.Response(status=400)
+        return refused(request, 400, "the first event has no data.validationCode")
     return web.json_response({"validationResponse": str(code)})
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from local.host.access import presented_key
+from local.host.access import presented_key, refused, wrong_key
 from local.host.event_grid_webhook import EventGridWebhook
 from local.host.http_route import HttpRoute
 from local.host.invocation_log import logged
@@ -75,7 +75,7 @@ class FunctionsHost:
     async def handle(self, request: web.Request) -> web.Response:
         """Any request: the webhook, then the functions, then the host's own pages; a wrong method is 404."""
         if (request.content_length or 0) > self.body_limit:
-            return web.Response(status=413)
+            return refused(request, 413, f"the body is larger than {self.body_limit} bytes")
         path = request.rel_url.raw_path.rstrip("/").lower()
         if path == WEBHOOK_PATH.lower():
             return await self._webhook.handle(request)
@@ -85,11 +85,23 @@ class FunctionsHost:
                 return await self._call(request, route, parameters)
         return self._own_page(request, path)
 
+    def _not_found(self, request: web.Request) -> web.Response:
+        path = request.rel_url.raw_path
+        served = {
+            method
+            for route in self._routes
+            for method in route.methods
+            if route.match(method, path) is not None
+        }
+        methods = ", ".join(sorted(served))
+        return refused(request, 404, f"the route is served for {methods} only" if served else "no such route")
+
     async def _call(
         self, request: web.Request, route: HttpRoute, parameters: Mapping[str, str]
     ) -> web.Response:
         if not self._may_call(route, presented_key(request)):
-            return web.Response(status=401)
+            own = f"the key of {route.function.name}, the host key or the master key"
+            return wrong_key(request, self.keys, own if route.auth_level == "function" else "the master key")
         call = HttpCall(
             method=request.method,
             url=f"{request.scheme}://{request.host}{request.raw_path}",
@@ -116,11 +128,11 @@ class FunctionsHost:
     def _own_page(self, request: web.Request, path: str) -> web.Response:
         """The start page, without a key, and a shortened status document, with the master key."""
         if path not in {"", STATUS_PATH} or request.method != "GET":
-            return web.Response(status=404)
+            return self._not_found(request)
         if path == "":
             return web.Response(text="The development host for Azure Functions is running.\n")
         if not self.keys.opens_admin(presented_key(request)):
-            return web.Response(status=401)
+            return wrong_key(request, self.keys, "the master key")
         return web.json_response({"id": "local", "state": "Running", "version": "4.0-local"})
 
 

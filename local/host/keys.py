@@ -78,6 +78,13 @@ class KeyRing:
         missing = {name: _new_key() for name in functions if name not in self.functions}
         return replace(self, functions={**self.functions, **missing})
 
+    def kind_of(self, key: str) -> str:
+        """Which of these keys it is, for a message; never the key itself."""
+        named = {f"the key of {name}": one for name, one in self.functions.items()}
+        named |= {"the host key": self.host, "the master key": self.master}
+        named |= {f"the system key {name}": one for name, one in self.system.items()}
+        return next((kind for kind, one in named.items() if _is_one_of(key, (one,))), "an unknown key")
+
     def opens_function(self, key: str, name: str) -> bool:
         """`key` is the function's key, the host key or the master key."""
         return _is_one_of(key, (self.functions.get(name, ""), self.host, self.master))

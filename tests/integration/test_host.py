@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import requests
 
 from local.host.keys import KEYS_VARIABLE, KeyRing, KeyRingError
 from local.process import Child, ChildError, python_module
+from tests.rig import eventually
 
 SAMPLE_APP = Path(__file__).parent / "sample_app"
 ROOT = Path(__file__).parents[2]
@@ -88,7 +89,7 @@ class Host:
 @pytest.fixture(scope="module")
 def host() -> Iterator[Host]:
     """A host without a system key, so its webhook is open."""
-    with Host(KeyRing.generate(functions=["Echo"])) as running:
+    with Host(KeyRing.generate(functions=["Echo", "Other"])) as running:
         yield running
 
 
@@ -418,6 +419,105 @@ class TestEventGrid:
             guarded.request("OPTIONS", webhook),
         ]
         assert [(one.status_code, one.content) for one in answers] == [(401, b"")] * len(answers)
+
+
+class TestReasons:
+    """Answers have no reason, as in Azure; the log has it, without any key."""
+
+    @pytest.mark.parametrize(
+        ("send", "status", "reason"),
+        [
+            pytest.param(
+                lambda host: host.request("GET", "/sample/echo"),
+                401,
+                "GET /sample/echo answered 401: the request has no key",
+                id="no key",
+            ),
+            pytest.param(
+                lambda host: host.request("GET", "/sample/echo", params={"code": "wrong"}),
+                401,
+                "the request has an unknown key; it needs the key of Echo, the host key or the master key",
+                id="unknown key",
+            ),
+            pytest.param(
+                lambda host: host.request(
+                    "GET", "/sample/echo", params={"code": host.keys.functions["Other"]}
+                ),
+                401,
+                "the request has the key of Other; it needs the key of Echo",
+                id="another function's key",
+            ),
+            pytest.param(
+                lambda host: host.request("GET", "/sample/administer", params={"code": host.keys.host}),
+                401,
+                "the request has the host key; it needs the master key",
+                id="admin level",
+            ),
+            pytest.param(
+                lambda host: host.request("DELETE", "/sample/echo"),
+                404,
+                "DELETE /sample/echo answered 404: the route is served for GET, POST only",
+                id="wrong method",
+            ),
+            pytest.param(
+                lambda host: host.request("GET", "/sample/nothing"),
+                404,
+                "GET /sample/nothing answered 404: no such route",
+                id="unknown route",
+            ),
+            pytest.param(
+                lambda host: host.send_events([EVENT], kind=""),
+                400,
+                "the header aeg-event-type is missing or unknown",
+                id="no aeg-event-type",
+            ),
+            pytest.param(
+                lambda host: host.send_events(b"no JSON"),
+                400,
+                "the body is not a JSON object or an array of objects",
+                id="body without events",
+            ),
+            pytest.param(
+                lambda host: host.send_events([{}], kind="SubscriptionValidation"),
+                400,
+                "the first event has no data.validationCode",
+                id="no validation code",
+            ),
+            pytest.param(
+                lambda host: host.send_events([EVENT], "Nothing"),
+                404,
+                "functionName is not an Event Grid function; there is OnText, OnEvent",
+                id="unknown function",
+            ),
+        ],
+    )
+    def test_reason_is_logged(
+        self, host: Host, send: Callable[[Host], requests.Response], status: int, reason: str
+    ) -> None:
+        """The line names the request, the status and the cause."""
+
+        def logged() -> list[str]:
+            return [line for line in host.child.lines() if reason in line]
+
+        before = len(logged())
+        assert send(host).status_code == status
+        eventually(lambda: len(logged()) > before)
+        line = logged()[-1]
+        assert "WARNING local.host: " in line
+        assert not any(key in line for key in (*host.keys.functions.values(), host.keys.host, "wrong"))
+
+    def test_wrong_system_key(self, guarded: Host) -> None:
+        """The webhook names the system key."""
+        assert guarded.send_events([EVENT], code=guarded.keys.host).status_code == 401
+        assert guarded.child.wait_for_line(
+            "the request has the host key; it needs the system key eventgrid_extension", TIMEOUT
+        )
+
+    def test_body_limit(self, guarded: Host) -> None:
+        """The limit is named."""
+        key = guarded.keys.system["eventgrid_extension"]
+        assert guarded.send_events(b"x" * 5_000, code=key).status_code == 413
+        assert guarded.child.wait_for_line("answered 413: the body is larger than 4096 bytes", TIMEOUT)
 
 
 class TestProcess:

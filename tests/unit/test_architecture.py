@@ -189,6 +189,7 @@ class TestDeployment:
         "path",
         [
             "local/hub/server.py", "local/__main__.py", "tests/fakes.py", "tests/unit/x.py", "bench/x.py",
+            ".local-data/keys.json",
             "docs/decisions/x.md", "infra/main.bicep", ".git/config", ".gitignore", ".ci/run",
             ".venv/bin/python", ".venv-policy/bin/python",
             "models/__pycache__/call.cpython-313.pyc", ".mypy_cache/x", ".ruff_cache/x", ".hypothesis/x",
