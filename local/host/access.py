@@ -1,6 +1,7 @@
 """Access keys of requests, and the log line that says why a request was refused.
 
-The Functions host answers 401, 404 and 400 without a reason, and so does this one: the reason is logged.
+The Functions host answers 401, 404 and 400 without a reason, and so does this one: the reason is logged. The
+line quotes nothing of the request, which may contain a key.
 """
 
 import logging
@@ -10,7 +11,6 @@ from aiohttp import web
 from local.host.keys import KeyRing
 
 _log = logging.getLogger("local.host")
-_SHOWN_PATH = 200
 
 
 def presented_key(request: web.Request) -> str:
@@ -19,15 +19,13 @@ def presented_key(request: web.Request) -> str:
     return request.headers.get("x-functions-key", next(in_query, ""))
 
 
-def refused(request: web.Request, status: int, reason: str) -> web.Response:
-    """An answer without a body. The log line has the path but not the query, which may contain a key."""
-    path = request.rel_url.raw_path[:_SHOWN_PATH]
-    _log.warning("%s %s answered %s: %s", request.method, path, status, reason)
+def refused(what: str, status: int, reason: str) -> web.Response:
+    """An answer without a body. `what` was requested: a route, as it is declared."""
+    _log.warning("%s: answered %s, because %s", what, status, reason)
     return web.Response(status=status)
 
 
-def wrong_key(request: web.Request, keys: KeyRing, needed: str) -> web.Response:
-    """401; the log says which key the request had, without quoting it, and which it needs."""
-    presented = presented_key(request)
-    sent = keys.kind_of(presented) if presented else "no key (header x-functions-key or query parameter code)"
-    return refused(request, 401, f"the request has {sent}; it needs {needed}")
+def wrong_key(what: str, key: str, keys: KeyRing, needed: str) -> web.Response:
+    """401; the log says which key the request had, and which it needs."""
+    sent = keys.kind_of(key) if key else "no key (header x-functions-key or query parameter code)"
+    return refused(what, 401, f"the request has {sent}; it needs {needed}")

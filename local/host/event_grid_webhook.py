@@ -31,6 +31,9 @@ _EVENT_GRID_ORIGINS = (
 )
 
 
+WEBHOOK_PATH = "/runtime/webhooks/EventGrid"
+
+
 class EventGridWebhook:
     """The Event Grid extension's endpoint, for both schemas.
 
@@ -47,12 +50,16 @@ class EventGridWebhook:
 
     async def handle(self, request: web.Request) -> web.Response:
         """Check the key, find the function by `functionName`, and act."""
-        if not self._keys.opens_webhook(presented_key(request), EVENT_GRID_SYSTEM_KEY):
-            return wrong_key(request, self._keys, f"the system key {EVENT_GRID_SYSTEM_KEY} or the master key")
+        key = presented_key(request)
+        if not self._keys.opens_webhook(key, EVENT_GRID_SYSTEM_KEY):
+            needed = f"the system key {EVENT_GRID_SYSTEM_KEY} or the master key"
+            return wrong_key(WEBHOOK_PATH, key, self._keys, needed)
         name = request.query.get("functionName", "")
         if name not in self.functions:
             known = ", ".join(self.functions)
-            refused(request, 404, f"functionName is not an Event Grid function; there is {known or 'none'}")
+            refused(
+                WEBHOOK_PATH, 404, f"functionName is not an Event Grid function; there is {known or 'none'}"
+            )
             return web.Response(status=404, text=f"cannot find function: '{name}'")
         if request.method == "OPTIONS":
             return _allowed(request.headers.get("WebHook-Request-Origin", ""))
@@ -61,17 +68,17 @@ class EventGridWebhook:
     async def _act(self, request: web.Request, function: LoadedFunction) -> web.Response:
         match request.headers.get("aeg-event-type", "").lower():
             case "subscriptionvalidation":
-                return _validated(request, await _events(request))
+                return _validated(await _events(request))
             case "notification":
                 events = await _events(request)
                 if events is None:
-                    return refused(request, 400, "the body is not a JSON object or an array of objects")
+                    return refused(WEBHOOK_PATH, 400, "the body is not a JSON object or an array of objects")
                 return await self._deliver(function, events)
             case "unsubscribe":
                 return web.Response(status=202)
             case _:
                 return refused(
-                    request,
+                    WEBHOOK_PATH,
                     400,
                     "the header aeg-event-type is missing or unknown: "
                     "Notification, SubscriptionValidation or Unsubscribe",
@@ -101,14 +108,14 @@ async def _events(request: web.Request) -> list[dict[str, Any]] | None:
     return events if all(isinstance(event, dict) for event in events) else None
 
 
-def _validated(request: web.Request, events: Sequence[Mapping[str, Any]] | None) -> web.Response:
+def _validated(events: Sequence[Mapping[str, Any]] | None) -> web.Response:
     """The handshake of the Event Grid schema: answer with the code of the first event."""
     try:
         data = (events or [])[0]["data"]
         # In a CloudEvent the data is JSON within JSON.
         code = (json.loads(data) if isinstance(data, str) else data)["validationCode"]
     except (LookupError, TypeError, ValueError):
-        return refused(request, 400, "the first event has no data.validationCode")
+        return refused(WEBHOOK_PATH, 400, "the first event has no data.validationCode")
     return web.json_response({"validationResponse": str(code)})
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from local.host.access import presented_key, refused, wrong_key
-from local.host.event_grid_webhook import EventGridWebhook
+from local.host.event_grid_webhook import WEBHOOK_PATH, EventGridWebhook
 from local.host.http_route import HttpRoute
 from local.host.invocation_log import logged
 from local.host.keys import KeyRing
@@ -24,7 +24,6 @@ from local.host.worker import (
     InvocationFailed,
 )
 
-WEBHOOK_PATH = "/runtime/webhooks/EventGrid"
 STATUS_PATH = "/admin/host/status"
 BODY_LIMIT_VARIABLE = "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT"
 DEFAULT_BODY_LIMIT = 104_857_600
@@ -75,7 +74,7 @@ class FunctionsHost:
     async def handle(self, request: web.Request) -> web.Response:
         """Any request: the webhook, then the functions, then the host's own pages; a wrong method is 404."""
         if (request.content_length or 0) > self.body_limit:
-            return refused(request, 413, f"the body is larger than {self.body_limit} bytes")
+            return refused("a request", 413, f"its body is larger than {self.body_limit} bytes")
         path = request.rel_url.raw_path.rstrip("/").lower()
         if path == WEBHOOK_PATH.lower():
             return await self._webhook.handle(request)
@@ -86,22 +85,19 @@ class FunctionsHost:
         return self._own_page(request, path)
 
     def _not_found(self, request: web.Request) -> web.Response:
-        path = request.rel_url.raw_path
-        served = {
-            method
-            for route in self._routes
-            for method in route.methods
-            if route.match(method, path) is not None
-        }
-        methods = ", ".join(sorted(served))
-        return refused(request, 404, f"the route is served for {methods} only" if served else "no such route")
+        for route in self._routes:
+            if any(route.match(method, request.rel_url.raw_path) is not None for method in route.methods):
+                return refused(route.path, 404, f"it is served for {', '.join(sorted(route.methods))} only")
+        return refused("a request", 404, "no function has its route")
 
     async def _call(
         self, request: web.Request, route: HttpRoute, parameters: Mapping[str, str]
     ) -> web.Response:
-        if not self._may_call(route, presented_key(request)):
+        key = presented_key(request)
+        if not self._may_call(route, key):
             own = f"the key of {route.function.name}, the host key or the master key"
-            return wrong_key(request, self.keys, own if route.auth_level == "function" else "the master key")
+            needed = own if route.auth_level == "function" else "the master key"
+            return wrong_key(route.path, key, self.keys, needed)
         call = HttpCall(
             method=request.method,
             url=f"{request.scheme}://{request.host}{request.raw_path}",
@@ -132,7 +128,7 @@ class FunctionsHost:
         if path == "":
             return web.Response(text="The development host for Azure Functions is running.\n")
         if not self.keys.opens_admin(presented_key(request)):
-            return wrong_key(request, self.keys, "the master key")
+            return wrong_key(STATUS_PATH, presented_key(request), self.keys, "the master key")
         return web.json_response({"id": "local", "state": "Running", "version": "4.0-local"})
 
 

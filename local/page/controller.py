@@ -115,6 +115,10 @@ class PageController:
             raise BadCommandError("The hub simulator did not accept the fault.") from None
         self._on_change()
 
+    async def settled(self) -> None:
+        """Wait until every delivery that runs now has its answer."""
+        await asyncio.gather(*self._running)
+
     async def close(self) -> None:
         """Cancel the deliveries that have no answer yet."""
         running = list(self._running)

@@ -162,7 +162,7 @@ def _events(calls: Iterable[PlacedCall], lines: Iterable[StructuredLine]) -> tup
         if line.event_id is not None:
             by_event[line.event_id].append(line)
     placed = [_placed_event(call, by_event.pop(call.event_id, [])) for call in calls]
-    others = [_other_event(event_id, told) for event_id, told in by_event.items()]
+    others = [_other_event(event_id, its_lines) for event_id, its_lines in by_event.items()]
     newest_first = sorted([*placed, *others], key=lambda event: event.at, reverse=True)
     return tuple(newest_first[:SHOWN_EVENTS])
 

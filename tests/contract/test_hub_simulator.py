@@ -100,7 +100,7 @@ REFUSALS: dict[str, Wrong] = {
         "malformed",
     ),
     "unknown rule": (
-        lambda: apple().with_headers(Authorization=sas(AUDIENCE, "nobody", "c2VuZA==", 9999999999)),
+        lambda: apple().with_headers(Authorization=sas(AUDIENCE, "no such policy", "c2VuZA==", 9999999999)),
         401,
         "skn",
     ),

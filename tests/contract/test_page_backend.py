@@ -244,13 +244,13 @@ class TestCommands:
             refusing = FakeApp(AppAnswer(400, {"title": "Bad"}, 1))
             async with backend(refusing) as running:
                 body = {"acsMri": "4:+1", "platform": "android", "deviceUuid": "known", "ttlSeconds": 300}
-                told = await running.answer_to("/phones", body)
-                assert told == {"status": 400, "body": {"title": "Bad"}, "problem": None}
+                answer = await running.answer_to("/phones", body)
+                assert answer == {"status": 400, "body": {"title": "Bad"}, "problem": None}
                 (sent,) = running.app.registered
                 (device,) = sent["deviceInfos"]
                 assert (sent["acsMri"], sent["ttlSeconds"]) == ("4:+1", 300)
                 assert (device["deviceUUID"], device["platform"]) == ("known", "android")
-                assert device["deviceToken"] not in json.dumps(told)
+                assert device["deviceToken"] not in json.dumps(answer)
 
         asyncio.run(scenario())
 
@@ -270,11 +270,11 @@ class TestCommands:
 
         async def scenario() -> None:
             async with backend() as running:
-                told = await running.answer_to("/calls", {**CALL, "schemaName": schema})
-                await asyncio.gather(*running.controller._running)
+                answer = await running.answer_to("/calls", {**CALL, "schemaName": schema})
+                await running.controller.settled()
                 (event,) = running.app.delivered
                 assert key in event
-                assert (event["id"], event["data"]["correlationId"]) == (told["eventId"], told["callId"])
+                assert (event["id"], event["data"]["correlationId"]) == (answer["eventId"], answer["callId"])
                 assert running.controller.calls[0].deliveries[0].status == 202
 
         asyncio.run(scenario())
@@ -288,7 +288,7 @@ class TestCommands:
                 await running.answer_to("/calls", CALL)
                 await running.answer_to("/redeliveries", {})
                 await running.answer_to("/redeliveries", {"eventId": first["eventId"]})
-                await asyncio.gather(*running.controller._running)
+                await running.controller.settled()
                 one, two, *again = running.app.delivered
                 assert again == [two, one]
 

@@ -78,7 +78,7 @@ class TestThePushes:
         assert response.status_code == 202
         pushes = pushes_of(stack, call_id)
         assert pushes.keys() == {phone.device_token for phone in devices}
-        told = {
+        shared = {
             "cp": cp,
             "callId": call_id,
             "recipientId": user,
@@ -87,7 +87,7 @@ class TestThePushes:
             "videoCall": "false",
         }
         ends = happened + RING
-        native = compact({"aps": {}, "data": {"eventId": 107, **told}})
+        native = compact({"aps": {}, "data": {"eventId": 107, **shared}})
         push = pushes[iphone.device_token]
         assert push.body == native
         assert self.headers(push) == {
@@ -107,7 +107,7 @@ class TestThePushes:
             {
                 "message": {
                     "android": {"priority": "high", "ttl": ttl},
-                    "data": {"eventId": "107", **told},
+                    "data": {"eventId": "107", **shared},
                 }
             }
         )
@@ -148,11 +148,11 @@ class TestThePushes:
         data = {"to": {"communicationUser": {"id": user}}, "incomingCallContext": incoming_call_context(cp)}
         assert host.deliver(event_grid_event(data)).status_code == 202
         pushes = {push.device_handle: push for push in stack.hub.pushes()}
-        told = {"cp": cp, "recipientId": user, "videoCall": "false"}
-        native = compact({"aps": {}, "data": {"eventId": 107, **told}})
+        shared = {"cp": cp, "recipientId": user, "videoCall": "false"}
+        native = compact({"aps": {}, "data": {"eventId": 107, **shared}})
         assert pushes[iphone.device_token].body == pushes[windows.device_token].body == native
         message = json.loads(pushes[android.device_token].body)["message"]
-        assert message["data"] == {"eventId": "107", **told}
+        assert message["data"] == {"eventId": "107", **shared}
 
     def test_a_batch(self, stack: Stack, host: Host) -> None:
         """A batch may mix schemas and callees: each callee's phones ring for their own call."""
@@ -256,7 +256,7 @@ class TestNoDevices:
             ),
             ({"rawId": "28:orgid:0f1e"}, "the callee owns no devices: Teams app"),
             ({"rawId": "9:new:0f1e"}, "the callee owns no devices: unknown identifier"),
-            ({"rawId": "8:acs:nobody_registered"}, "the callee has no registered device"),
+            ({"rawId": "8:acs:not_registered"}, "the callee has no registered device"),
         ],
     )
     def test_acknowledged(

@@ -30,9 +30,11 @@ LEAST_BAD = 500
 NO_LIMIT = {"RegistrationsPerMinute": "0", "DbName": "fuzz"}
 
 _HOUSEKEEPING = re.compile(
-    r"\S+ \S+ INFO +(azure\.functions: (Function name: \w+, Function Type: sync|\{.*\})|local\.host: "
-    r"(Executing 'Functions\.\w+' \(Id=[0-9a-f-]+\)|"
-    r"Executed 'Functions\.\w+' \(Succeeded, Id=[0-9a-f-]+, Duration=\d+ms\)|Stopping))|\{\"ready\".*"
+    r"\S+ \S+ INFO +local\.host: (Executing 'Functions\.\w+' \(Id=[0-9a-f-]+\)|"
+    r"Executed 'Functions\.\w+' \(Succeeded, Id=[0-9a-f-]+, Duration=\d+ms\)|Stopping)|"
+    r"\S+ \S+ WARNING +local\.host: (a request|[\w/]+): answered (401|404), because "
+    r"(it is served for [A-Z, ]+ only|no function has its route|"
+    r"the request has (an unknown key|no key \([\w -]+\)); it needs [\w ,]+)|\{\"ready\".*"
 )
 _BEGINNING = re.compile(r"\d{4}-\d\d-\d\d |\{")
 # The development host's server refuses such a request before there is any; Azure has another server.

@@ -137,7 +137,7 @@ def check_refusal(running: Run) -> None:
     """A refused request has no reason in its answer; the printed log line has it."""
     url = f"http://127.0.0.1:{running.port()}/api/add_device_token"
     assert requests.post(url, headers={"x-functions-key": "wrong"}, timeout=10).status_code == 401
-    line = running.child.wait_for_line("POST /api/add_device_token answered 401", START_SECONDS)
+    line = running.child.wait_for_line("/api/add_device_token: answered 401", START_SECONDS)
     assert "an unknown key; it needs the key of AddDeviceToken, the host key or the master key" in line
 
 

@@ -23,7 +23,7 @@ terminates TLS: `local.certificates` makes the certificate, `local.hub.server.se
     with MongoProxy(port_of(database.uri)) as proxy:
         proxy.lose_answer("insert", collection="CallLedger")   # carried out; the connection is closed
         proxy.lose_command("update", nth=2)             # never arrives; the connection is closed
-        proxy.swallow_answer("find")                    # carried out; the open connection stays silent
+        proxy.withhold_answer("find")                    # carried out; the open connection stays silent
         proxy.delay_answer("insert", 1.1)               # every answer from now on
         proxy.answer_error("find", 16500, RetryAfterMs=50)     # never arrives; answered with this error
         proxy.answer("insert", {"ok": 1.0, "n": 0, "writeErrors": […]})     # answered with this document

@@ -81,7 +81,7 @@ class MongoProxy(TcpProxy):
         lost = Step(forward=None, end=how)
         self._add(_Rule(command, collection, nth, times, request=lambda *_: lost))
 
-    def swallow_answer(
+    def withhold_answer(
         self, command: str, *, collection: str | None = None, nth: int = 1, times: int | None = 1
     ) -> None:
         """The server carries the command out; the client gets no answer, and the connection stays open."""

@@ -86,9 +86,9 @@ class TestFaults:
         things.insert_one({"_id": "next"})
         assert behind(database) == ["next"]
 
-    def test_swallowed_answer(self, database: EmbeddedDatabase, proxy: MongoProxy, things: Things) -> None:
+    def test_withheld_answer(self, database: EmbeddedDatabase, proxy: MongoProxy, things: Things) -> None:
         """The command is carried out, and the client waits in vain."""
-        proxy.swallow_answer("insert")
+        proxy.withhold_answer("insert")
         with pytest.raises(NetworkTimeout):
             things.insert_one({"_id": "carried out"})
         assert behind(database) == ["carried out"]

@@ -430,7 +430,7 @@ class TestReasons:
             pytest.param(
                 lambda host: host.request("GET", "/sample/echo"),
                 401,
-                "GET /sample/echo answered 401: the request has no key",
+                "/sample/echo: answered 401, because the request has no key",
                 id="no key",
             ),
             pytest.param(
@@ -456,13 +456,13 @@ class TestReasons:
             pytest.param(
                 lambda host: host.request("DELETE", "/sample/echo"),
                 404,
-                "DELETE /sample/echo answered 404: the route is served for GET, POST only",
+                "/sample/echo: answered 404, because it is served for GET, POST only",
                 id="wrong method",
             ),
             pytest.param(
                 lambda host: host.request("GET", "/sample/nothing"),
                 404,
-                "GET /sample/nothing answered 404: no such route",
+                "a request: answered 404, because no function has its route",
                 id="unknown route",
             ),
             pytest.param(
@@ -494,7 +494,7 @@ class TestReasons:
     def test_reason_is_logged(
         self, host: Host, send: Callable[[Host], requests.Response], status: int, reason: str
     ) -> None:
-        """The line names the request, the status and the cause."""
+        """The line names the route, the status and the cause, and quotes nothing of the request."""
 
         def logged() -> list[str]:
             return [line for line in host.child.lines() if reason in line]
@@ -517,7 +517,9 @@ class TestReasons:
         """The limit is named."""
         key = guarded.keys.system["eventgrid_extension"]
         assert guarded.send_events(b"x" * 5_000, code=key).status_code == 413
-        assert guarded.child.wait_for_line("answered 413: the body is larger than 4096 bytes", TIMEOUT)
+        assert guarded.child.wait_for_line(
+            "a request: answered 413, because its body is larger than 4096 bytes", TIMEOUT
+        )
 
 
 class TestProcess:

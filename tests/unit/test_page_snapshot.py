@@ -194,15 +194,15 @@ class TestEvents:
 
     def test_line_of_an_event(self) -> None:
         """A line belongs to the event that it names."""
-        told = self.line(event="incoming_call", event_id="one", result="delivered")
-        (event,) = snapshot(calls=(self.placed("one", NOW),), lines=(told,)).events
+        line = self.line(event="incoming_call", event_id="one", result="delivered")
+        (event,) = snapshot(calls=(self.placed("one", NOW),), lines=(line,)).events
         assert [line.fields["result"] for line in event.lines] == ["delivered"]
         assert (event.lines[0].time, event.lines[0].level) == ("12:00:00,123", "WARNING")
 
     def test_event_not_placed_here(self) -> None:
         """An event that the page did not place is known by its line."""
-        told = self.line(event="incoming_call", event_id="foreign", call_id="call")
-        (event,) = snapshot(lines=(told,)).events
+        line = self.line(event="incoming_call", event_id="foreign", call_id="call")
+        (event,) = snapshot(lines=(line,)).events
         assert (event.id, event.call_id, event.deliveries) == ("foreign", "call", ())
 
     def test_line_without_an_event(self) -> None:
