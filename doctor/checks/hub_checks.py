@@ -4,6 +4,7 @@ Observed on the live service: a wrong key is 401 "InvalidSignature", a missing r
 required" (by the documentation 403). `[?]` marks what has not been confirmed there.
 """
 
+import shlex
 from dataclasses import dataclass, field
 
 from doctor.checks.findings import Area, Check
@@ -31,9 +32,40 @@ class HubAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class HubName:
+    """What the settings name; for commands to paste."""
+
+    namespace: str
+    hub: str
+    policy: str
+
+    def list_hubs(self) -> str:
+        """Prints the hubs of the namespace."""
+        return _az("list", "--namespace-name", self.namespace, "--query", "[].name")
+
+    def list_policies(self) -> str:
+        """Prints the hub's policies with their rights."""
+        query = ("--query", "[].{name: name, rights: rights}")
+        return _az("authorization-rule", "list", *self._named(), *query)
+
+    def show_connection_string(self) -> str:
+        """Prints the connection string of the policy."""
+        chosen = ("--name", self.policy, "--query", "primaryConnectionString", "--output", "tsv")
+        return _az("authorization-rule", "list-keys", *self._named(), *chosen)
+
+    def _named(self) -> tuple[str, ...]:
+        return ("--namespace-name", self.namespace, "--notification-hub-name", self.hub)
+
+
+def _az(*arguments: str) -> str:
+    return shlex.join(["az", "notification-hub", *arguments, "--resource-group", "GROUP"])
+
+
+@dataclass(frozen=True, slots=True)
 class HubFindings:
     """The answers to all requests."""
 
+    named: HubName
     first: HubAnswer | NoAnswer
     forged: HubAnswer | NoAnswer | None = None
     """To a signature that cannot be right; None if it was not sent."""
@@ -72,7 +104,7 @@ def check_hub(found: HubFindings) -> list[Check]:
     if _has_trouble(first):
         return [_trouble(first), *_not_told("the hub answered with an error of its own")]
     checks = [AREA.passed(REACHABLE, f"answered in {first.seconds * 1_000:.0f} ms"), *_judge(first, found)]
-    return checks if found.secondary is None else [*checks, _secondary(found.secondary)]
+    return checks if found.secondary is None else [*checks, _secondary(found.secondary, found.named)]
 
 
 def _has_trouble(answer: HubAnswer) -> bool:
@@ -95,13 +127,13 @@ def _not_told(why: str) -> list[Check]:
 
 def _judge(first: HubAnswer, found: HubFindings) -> list[Check]:
     if first.status == 404:
-        return [_no_hub(), *(AREA.unknown(name, "there is no hub to ask") for name in (KEY, SEND))]
+        return [_no_hub(found.named), *(AREA.unknown(name, "there is no hub to ask") for name in (KEY, SEND))]
     if _lacks_right(first):
         exists = AREA.passed(EXISTS, "it knows the key")
-        return [exists, AREA.passed(KEY, "the signature is accepted"), _no_send_right(first)]
+        return [exists, AREA.passed(KEY, "the signature is accepted"), _no_send_right(first, found.named)]
     if first.status == 401:
         why = "the key is refused before that"
-        return [AREA.unknown(EXISTS, why), _wrong_key(first), AREA.unknown(SEND, why)]
+        return [AREA.unknown(EXISTS, why), _wrong_key(first, found.named), AREA.unknown(SEND, why)]
     return [_exists(first, found), _key(first, found), _send(first)]
 
 
@@ -109,30 +141,34 @@ def _lacks_right(answer: HubAnswer) -> bool:
     return answer.status == 403 or (answer.status == 401 and "claim" in answer.text.lower())
 
 
-def _no_hub() -> Check:
+def _no_hub(named: HubName) -> Check:
     return AREA.failed(
         EXISTS,
         "404: the namespace has no hub of that name",
-        "Compare ANHHubName with the portal: it is the hub's name, not the namespace's. Was the hub deleted?",
+        "Compare ANHHubName with the portal: it is the hub's name, not the namespace's. Was the hub "
+        "deleted? These are there:",
+        named.list_hubs(),
     )
 
 
-def _no_send_right(answer: HubAnswer) -> Check:
+def _no_send_right(answer: HubAnswer, named: HubName) -> Check:
     return AREA.failed(
         SEND,
         f"{answer.status}: the policy in ANHHubConnectionString has no Send right, or the hub's quota is "
         "used up",
-        f"Use the connection string of a policy with Send and no other right, from {_ACCESS_POLICIES}.",
+        f"Use the connection string of a policy with Send and no other right, from {_ACCESS_POLICIES}:",
+        named.list_policies(),
     )
 
 
-def _wrong_key(answer: HubAnswer) -> Check:
+def _wrong_key(answer: HubAnswer, named: HubName) -> Check:
     return AREA.failed(
         KEY,
         f"{answer.status}: the key is wrong or was regenerated",
         f"Copy the connection string again from {_ACCESS_POLICIES}. If it is the same: the policy of "
         "another hub is refused like this too; with a policy of the hub itself a wrong ANHHubName may be "
         "[?]; a clock that is an hour behind is.",
+        named.show_connection_string(),
     )
 
 
@@ -171,13 +207,14 @@ def _send(first: HubAnswer) -> Check:
     )
 
 
-def _secondary(answer: HubAnswer | NoAnswer) -> Check:
+def _secondary(answer: HubAnswer | NoAnswer, named: HubName) -> Check:
     if isinstance(answer, NoAnswer) or _has_trouble(answer):
         return AREA.unknown(SECONDARY, "not answered")
     if answer.status in {401, 403}:
         return AREA.failed(
             SECONDARY,
             f"{answer.status}: the hub refuses it, so regenerating the first key would stop all rings",
-            f"Copy ANHHubConnectionStringSecondary again from {_ACCESS_POLICIES}.",
+            f"Copy ANHHubConnectionStringSecondary again from {_ACCESS_POLICIES}:",
+            named.show_connection_string().replace("primary", "secondary"),
         )
     return AREA.passed(SECONDARY, "answered like the first key")

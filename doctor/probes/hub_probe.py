@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from common.clock_watch import ahead_seconds
-from doctor.checks.hub_checks import HubAnswer, HubFindings
+from doctor.checks.hub_checks import HubAnswer, HubFindings, HubName
 from models.hub import HubConnection, HubEndpoint
 from push.hub.answers import Answer, NoAnswer
 from push.hub.sas import TOKEN_LIFETIME_SECONDS, sas_token
@@ -37,15 +37,16 @@ class HubProbe:
         """Send at most four requests, none of which can ring a phone."""
         connection, name = self._settings.hub_connection, self._settings.hub_name
         url = self._settings.messages_url
+        named = HubName(connection.host.partition(".")[0], name, connection.key_name)
         first = self._send(url, connection, name)
         if isinstance(first, NoAnswer):
-            return HubFindings(first)
+            return HubFindings(named, first)
         forged = self._send(url, replace(connection, key=uuid.uuid4().hex), name)
         made_up_name = f"doctor-{uuid.uuid4().hex}"
         made_up = self._send(_with_hub(url, made_up_name), connection, made_up_name)
         second_key = self._settings.hub_connection_secondary
         secondary = self._send(url, second_key, name) if second_key else None
-        return HubFindings(first, forged, made_up, secondary)
+        return HubFindings(named, first, forged, made_up, secondary)
 
     def _send(self, url: str, connection: HubConnection, hub_name: str) -> HubAnswer | NoAnswer:
         began = self._now()

@@ -9,7 +9,7 @@ import pytest
 
 from doctor.checks.clock_checks import check_clock
 from doctor.checks.findings import Check, Status
-from doctor.checks.hub_checks import HubAnswer, HubFindings, check_hub
+from doctor.checks.hub_checks import HubAnswer, HubFindings, HubName, check_hub
 from doctor.probes.hub_probe import NO_FORMAT, HubProbe
 from local.hub.config import DEVELOPMENT_HUB
 from local.hub.running_hub import RunningHub
@@ -83,6 +83,11 @@ class TestSimulator:
         found = checks(settings_for(hub.url, FULL + "x"))
         assert (found["key"].status, found["exists"].status) == (FAIL, CANNOT_TELL)
         assert "ANHHubName" in found["key"].remedy
+        (command,) = found["key"].commands
+        assert command.startswith(
+            "az notification-hub authorization-rule list-keys --namespace-name localhub "
+        )
+        assert "--name DefaultFullSharedAccessSignature --query primaryConnectionString" in command
 
     def test_unknown_policy(self, hub: RunningHub) -> None:
         """A policy that the hub does not know: 401."""
@@ -123,7 +128,7 @@ class TestDoubles:
     @pytest.mark.parametrize("reason", list(NoAnswer))
     def test_no_answer(self, reason: NoAnswer) -> None:
         """Why there is no answer is said as the app's log says it, with what to do."""
-        reachable, *others = check_hub(HubFindings(reason))
+        reachable, *others = check_hub(HubFindings(HubName("contoso", "calls", "SendOnly"), reason))
         assert (reachable.status, reachable.detail) == (FAIL, meaning_of(reason).reason)
         assert reachable.remedy
         assert {check.status for check in others} == {CANNOT_TELL}
