@@ -79,6 +79,9 @@ param keepDatabaseAdministrator bool = false
 // checkov:skip=CKV_AZURE_131: newGuid() is no constant: each deployment gets another value
 param databasePassword string = newGuid()
 
+@description('True brings a deleted key vault of this name back: its name stays taken for seven days.')
+param recoverKeyVault bool = false
+
 @secure()
 @description('Of an existing MongoDB. Empty leaves the one in the key vault as it is.')
 param mongoDbConnectionString string = ''
@@ -161,8 +164,6 @@ var byIdentity = createDatabase && databaseSignIn == 'identity'
 var newHost = createDatabase && !keepDatabaseAdministrator ? newDatabase!.outputs.host : ''
 var keptHost = createDatabase && keepDatabaseAdministrator ? keptDatabase!.outputs.host : ''
 var clusterName = 'mongo-${token}'
-var clusterType = 'Microsoft.DocumentDB/mongoClusters'
-var clusterId = resourceId(subscription().subscriptionId, group.name, clusterType, clusterName)
 
 // What the profile chooses, and what was chosen.
 var profileHubTier = trial ? 'Free' : 'Basic'
@@ -279,6 +280,7 @@ module vault 'modules/key-vault.bicep' = {
     name: vaultName
     location: location
     tags: tags
+    recover: recoverKeyVault
     workspaceId: monitoring.outputs.workspaceId
   }
 }
@@ -332,6 +334,11 @@ module keptDatabase 'modules/database.bicep' = if (createDatabase && keepDatabas
   }
 }
 
+resource cluster 'Microsoft.DocumentDB/mongoClusters@2025-09-01' existing = {
+  name: clusterName
+  scope: group
+}
+
 module databaseEndpoint 'modules/private-endpoint.bicep' = if (createDatabase && vnetEnabled) {
   name: 'database-endpoint'
   scope: group
@@ -339,7 +346,7 @@ module databaseEndpoint 'modules/private-endpoint.bicep' = if (createDatabase &&
     name: 'pe-mongo-${token}'
     location: location
     tags: tags
-    targetId: clusterId
+    targetId: cluster.id
     groupId: 'MongoCluster'
     zoneName: 'privatelink.mongocluster.cosmos.azure.com'
     virtualNetworkId: network!.outputs.id

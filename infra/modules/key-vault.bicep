@@ -2,6 +2,7 @@
 param name string
 param location string
 param tags object
+param recover bool
 param workspaceId string
 
 resource vault 'Microsoft.KeyVault/vaults@2025-05-01' = {
@@ -12,6 +13,7 @@ resource vault 'Microsoft.KeyVault/vaults@2025-05-01' = {
   tags: tags
   properties: {
     tenantId: subscription().tenantId
+    createMode: recover ? 'recover' : 'default'
     sku: {
       family: 'A'
       name: 'standard'

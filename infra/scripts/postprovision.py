@@ -13,6 +13,7 @@ def postprovision() -> None:
     """Keep in azd's environment that the hub is there, also for a provision whose hooks are skipped."""
     azd = Azd(needed("AZURE_ENV_NAME", "Run this through azd: azd hooks run postprovision"))
     azd.set("KEEP_DATABASE_ADMINISTRATOR", "true" if is_true("CREATE_DATABASE", default=True) else "false")
+    azd.set("RECOVER_KEY_VAULT", "false")
     if not is_true("CREATE_NOTIFICATION_HUB", default=False):
         return
     azd.set("CREATE_NOTIFICATION_HUB", "false")

@@ -8,6 +8,8 @@ CREATE_NOTIFICATION_HUB
     Deploying a hub again can remove the credentials of APNs and FCM.
 KEEP_DATABASE_ADMINISTRATOR
     A new password would lock out every instance that still has the old one.
+RECOVER_KEY_VAULT
+    After 'azd down' the vault is deleted but keeps its name for seven days: it is brought back.
 
 Only "not found" means that something is not there. Whatever else goes wrong stops the deployment.
 """
@@ -23,6 +25,7 @@ from hook import chosen, is_true, main, needed, say
 HUB_API = "2023-09-01"
 VAULT_API = "2025-05-01"
 GENERATED_NAMESPACE = "ntfns-"
+VAULT_PREFIX = "kv-"
 PASSWORD = "mongodb-administrator-password"  # noqa: S105
 CONNECTION_STRING = "mongodb-connection-string"
 
@@ -56,8 +59,11 @@ def resources(az: Az, group: str, resource_type: str, version: str) -> list[Json
     except CommandError as error:
         if error.code == "ResourceGroupNotFound":
             return None
-        message = f"Azure did not say what is in the resource group {group}: {error}\n{SIGN_IN}"
-        raise StopError(message) from None
+        raise _no_answer(f"what is in the resource group {group}", error) from None
+
+
+def _no_answer(question: str, error: CommandError) -> StopError:
+    return StopError(f"Azure did not say {question}: {error}\n{SIGN_IN}")
 
 
 def hub_exists(az: Az, own_group: str, choice: HubChoice) -> bool:
@@ -98,21 +104,42 @@ def _has_hub(az: Az, group: str, namespace: str, hub: str) -> bool:
     return any(str(each["name"]).split("/")[-1].lower() == hub.lower() for each in hubs or [])
 
 
-def secrets(az: Az, group: str) -> set[str]:
-    """The names of the secrets in the vault of the deployment, read without a right to read a secret.
+@dataclass(frozen=True)
+class Vault:
+    """The key vault of the deployment."""
+
+    there: bool
+    secrets: frozenset[str]
+    """Names of its secrets."""
+
+
+def find_vault(az: Az, group: str) -> Vault:
+    """Look at the vault, without a right to read a secret.
 
     Raises:
         StopError: Azure did not say.
     """
-    vaults = resources(az, group, "Microsoft.KeyVault/vaults", VAULT_API) or []
+    listed = resources(az, group, "Microsoft.KeyVault/vaults", VAULT_API) or []
+    vaults = [str(vault["name"]) for vault in listed if str(vault["name"]).startswith(VAULT_PREFIX)]
     names: set[str] = set()
     for vault in vaults:
-        if str(vault["name"]).startswith("kv-"):
-            path = f"Microsoft.KeyVault/vaults/{vault['name']}/secrets"
-            names |= {
-                str(each["name"]).split("/")[-1] for each in resources(az, group, path, VAULT_API) or []
-            }
-    return names
+        secrets = resources(az, group, f"Microsoft.KeyVault/vaults/{vault}/secrets", VAULT_API) or []
+        names |= {str(each["name"]).split("/")[-1] for each in secrets}
+    return Vault(bool(vaults), frozenset(names))
+
+
+def was_deleted(az: Az, group: str) -> bool:
+    """Whether a vault of the deployment was deleted and can still be brought back.
+
+    Raises:
+        StopError: Azure did not say.
+    """
+    try:
+        deleted = az.list("/providers/Microsoft.KeyVault/deletedVaults", VAULT_API)
+    except CommandError as error:
+        raise _no_answer("which key vaults were deleted", error) from None
+    ours = f"/resourcegroups/{group}/providers/microsoft.keyvault/vaults/{VAULT_PREFIX}".lower()
+    return any(ours in str(each["properties"]["vaultId"]).lower() for each in deleted)
 
 
 def preprovision() -> None:
@@ -127,16 +154,22 @@ def preprovision() -> None:
         chosen("NOTIFICATION_HUB_NAME", "calling"),
     )
     hub = hub_exists(az, group, choice)
-    known = secrets(az, group)
+    vault = find_vault(az, group)
     without_database = not is_true("CREATE_DATABASE", default=True)
-    if without_database and not chosen("MONGODB_CONNECTION_STRING") and CONNECTION_STRING not in known:
+    if (
+        without_database
+        and not chosen("MONGODB_CONNECTION_STRING")
+        and CONNECTION_STRING not in vault.secrets
+    ):
         message = (
             "CREATE_DATABASE is false, and the key vault holds no connection string yet. "
             "Set it: azd env set-secret MONGODB_CONNECTION_STRING"
         )
         raise StopError(message)
+    recover = not vault.there and was_deleted(az, group)
     azd.set("CREATE_NOTIFICATION_HUB", "false" if hub else "true")
-    azd.set("KEEP_DATABASE_ADMINISTRATOR", "true" if PASSWORD in known else "false")
+    azd.set("KEEP_DATABASE_ADMINISTRATOR", "true" if PASSWORD in vault.secrets else "false")
+    azd.set("RECOVER_KEY_VAULT", "true" if recover else "false")
     say(f"Notification hub {choice.hub}: {'is there and stays as it is' if hub else 'will be made'}.")
 
 

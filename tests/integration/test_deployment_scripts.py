@@ -22,6 +22,7 @@ GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-prod"
 KEY = "do-not-show-this-key"
 NAMESPACES = "/resourceGroups/rg-prod/providers/Microsoft.NotificationHubs/namespaces"
 VAULTS = "/resourceGroups/rg-prod/providers/Microsoft.KeyVault/vaults"
+DELETED = "/providers/Microsoft.KeyVault/deletedVaults"
 ENVIRONMENT = {"AZURE_ENV_NAME": "prod", "AZURE_SUBSCRIPTION_ID": SUBSCRIPTION}
 
 
@@ -36,6 +37,7 @@ def fresh(tmp_path: Path) -> FakeAzure:
     azure = FakeAzure(tmp_path, environment=dict(ENVIRONMENT))
     azure.refuses(f"rest {NAMESPACES}", "ResourceGroupNotFound")
     azure.refuses(f"rest {VAULTS}", "ResourceGroupNotFound")
+    azure.answers(f"rest {DELETED}", {"value": []})
     azure.answers("env set")
     return azure
 
@@ -51,18 +53,41 @@ def deployed(fresh: FakeAzure) -> FakeAzure:
     return fresh
 
 
+def kept(*, create_hub: bool, keep_password: bool, recover_vault: bool = False) -> dict[str, str]:
+    """What the hook keeps in azd's environment."""
+    values = {
+        "CREATE_NOTIFICATION_HUB": create_hub,
+        "KEEP_DATABASE_ADMINISTRATOR": keep_password,
+        "RECOVER_KEY_VAULT": recover_vault,
+    }
+    return {name: str(value).lower() for name, value in values.items()}
+
+
 class TestPreprovision:
     def test_first_run(self, fresh: FakeAzure) -> None:
         """Where there is no resource group, hub and password are made."""
         done = fresh.run("preprovision.py")
         assert done.code == 0, done.err
-        assert fresh.kept() == {"CREATE_NOTIFICATION_HUB": "true", "KEEP_DATABASE_ADMINISTRATOR": "false"}
+        assert fresh.kept() == kept(create_hub=True, keep_password=False)
 
     def test_second_operator(self, deployed: FakeAzure) -> None:
         """A fresh environment over an existing deployment makes neither anew."""
         done = deployed.run("preprovision.py")
         assert done.code == 0, done.err
-        assert deployed.kept() == {"CREATE_NOTIFICATION_HUB": "false", "KEEP_DATABASE_ADMINISTRATOR": "true"}
+        assert deployed.kept() == kept(create_hub=False, keep_password=True)
+
+    def test_after_azd_down(self, fresh: FakeAzure) -> None:
+        """A vault that was deleted with the group is brought back; those of other groups are not touched."""
+        vault = f"{GROUP}/providers/Microsoft.KeyVault/vaults"
+        others = [f"{GROUP}-2/providers/Microsoft.KeyVault/vaults/kv-abc", f"{vault}/payroll"]
+        listed = [{"name": "x", "properties": {"vaultId": each}} for each in others]
+        fresh.answers(f"rest {DELETED}", {"value": listed})
+        assert fresh.run("preprovision.py").code == 0
+        assert fresh.kept() == kept(create_hub=True, keep_password=False)
+        ours = {"name": "kv-abc", "properties": {"vaultId": f"{vault.upper()}/kv-abc"}}
+        fresh.answers(f"rest {DELETED}", {"value": [*listed, ours]})
+        assert fresh.run("preprovision.py").code == 0
+        assert fresh.kept() == kept(create_hub=True, keep_password=False, recover_vault=True)
 
     def test_it_only_looks(self, deployed: FakeAzure) -> None:
         """Nothing in Azure is changed, and no secret is read."""
@@ -80,14 +105,14 @@ class TestPreprovision:
             "NOTIFICATION_HUB_NAMESPACE": "ntfns-abc",
         }
         assert fresh.run("preprovision.py").code == 0
-        assert fresh.kept() == {"CREATE_NOTIFICATION_HUB": "true", "KEEP_DATABASE_ADMINISTRATOR": "false"}
+        assert fresh.kept() == kept(create_hub=True, keep_password=False)
 
     def test_broken_off(self, deployed: FakeAzure) -> None:
         """A namespace without its hub, and a vault without its secret, are finished."""
         deployed.answers(f"rest {NAMESPACES}/ntfns-abc/notificationHubs", page())
         deployed.answers(f"rest {VAULTS}/kv-abc/secrets", page("hub-connection-string"))
         assert deployed.run("preprovision.py").code == 0
-        assert deployed.kept() == {"CREATE_NOTIFICATION_HUB": "true", "KEEP_DATABASE_ADMINISTRATOR": "false"}
+        assert deployed.kept() == kept(create_hub=True, keep_password=False)
 
     def test_other_resources(self, deployed: FakeAzure) -> None:
         """Namespaces, hubs and vaults of others in the same group are not taken for the deployment's."""
@@ -239,7 +264,7 @@ class TestPostprovision:
         fresh.environment |= {"CREATE_NOTIFICATION_HUB": "true", "FCM_V1_CREDENTIAL": KEY}
         done = fresh.run("postprovision.py")
         assert done.code == 0, done.err
-        assert fresh.kept() == {"CREATE_NOTIFICATION_HUB": "false", "KEEP_DATABASE_ADMINISTRATOR": "true"}
+        assert fresh.kept() == kept(create_hub=False, keep_password=True)
         assert "FCM_V1_CREDENTIAL" in done.out
         assert "APNS_CREDENTIAL" not in done.out
         assert KEY not in done.out
@@ -254,7 +279,7 @@ class TestPostprovision:
         """Without a cluster there is no password to keep."""
         fresh.environment["CREATE_DATABASE"] = "false"
         assert fresh.run("postprovision.py").code == 0
-        assert fresh.kept() == {"KEEP_DATABASE_ADMINISTRATOR": "false"}
+        assert fresh.kept() == {"KEEP_DATABASE_ADMINISTRATOR": "false", "RECOVER_KEY_VAULT": "false"}
 
 
 def topic(identity: object = "SystemAssigned", source: str = ACS) -> list[dict[str, Any]]:

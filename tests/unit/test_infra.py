@@ -196,7 +196,11 @@ class TestParameters:
         assert azd_parameters()["createNotificationHub"] == "${CREATE_NOTIFICATION_HUB=false}"
         source = (INFRA / "scripts" / "preprovision.py").read_text()
         set_by_hook = set(re.findall(r'azd\.set\("(\w+)"', source))
-        assert set_by_hook == {"CREATE_NOTIFICATION_HUB", "KEEP_DATABASE_ADMINISTRATOR"}
+        assert set_by_hook == {
+            "CREATE_NOTIFICATION_HUB",
+            "KEEP_DATABASE_ADMINISTRATOR",
+            "RECOVER_KEY_VAULT",
+        }
         assert set_by_hook <= set(re.findall(r"\$\{(\w+)=", json.dumps(azd_parameters())))
 
     def test_prefixes_that_the_hook_looks_for(self) -> None:
