@@ -14,33 +14,39 @@ from pymongo import MongoClient
 from pymongo import errors as mongo_errors
 from pymongo.collection import Collection
 
-from common import mongodb
+from common import mongodb, telemetry
 from common.clock import Clock, SystemClock
 from common.clock_watch import ClockWatch
 from common.telemetry import Metrics, NoMetrics
-from health import probes
 from health.readiness import Part, Readiness
+from models import known_causes
 from models.access import AccessSettings, read_access
 from models.device import FieldLimits
 from models.errors import ConfigurationError
-from models.hub import HubEndpoint
+from models.hub import HubConnectionString, HubEndpoint
 from push import ledger
-from push.call_notes import LedgerNotes
-from push.delivery import Delivery, TimeLimits
+from push.delivery import Delivery, ServiceWatch, TimeLimits
 from push.fan_out import FanOutTools, Sender
+from push.gone import GoneWatch
+from push.grace import Grace
 from push.hub.client import HubClient
 from push.hub.sas import SasTokenSource
 from push.hub.wire import MAX_IDLE_SECONDS, HubWire, Timeouts
 from push.ledger import Ledger
-from push.trigger import IncomingCallHandler
+from push.trigger import EventTools, IncomingCallHandler
 from registrar import rate, store
 from registrar.access import Access, KeyAccess
 from registrar.rate import ChangeLimit
 from registrar.routes import Limits, Registrar
 from registrar.store import DeviceStore
-from settings import Settings
+from settings import NOT_NEEDED_FOR_RINGING, DatabaseSettings, Settings, settings_error
+
+PROBE_SECONDS = 1.5
+"""For the readiness of the hub: a name look-up, a TLS handshake and a short answer."""
 
 _KEPT_MILLISECONDS = int(MAX_IDLE_SECONDS * 1_000)
+
+MongoClientMaker = Callable[[DatabaseSettings], MongoClient[mongodb.Document]]
 
 
 class _Part[Built](cached_property[Built]):
@@ -66,7 +72,7 @@ class App:
         clock: Clock | None = None,
         jitter: Callable[[], float] = random.random,
         sender: Callable[["App"], Sender] | None = None,
-        database: Callable[[Settings], MongoClient[mongodb.Document]] | None = None,
+        database: MongoClientMaker | None = None,
     ) -> None:
         """Take where the settings are read from, on first use, and what to use in place of the app's parts.
 
@@ -82,7 +88,8 @@ class App:
         self.clock = clock or SystemClock()
         self.jitter = jitter
         self._make_sender = sender
-        self._make_database = database or mongo_client
+        self._make_client = database or mongo_client
+        self.settings_grace = Grace(self.clock.monotonic)
 
     @_Part
     def settings(self) -> Settings:
@@ -90,35 +97,37 @@ class App:
         return Settings.from_mapping(self._environment)
 
     @_Part
-    def registrar(self) -> Registrar:
-        """What the HTTP functions call."""
-        settings = self.settings
-        # First: a mistake in the access settings is reported whether or not the database can be used.
-        access = self._authenticator()
-        limits = Limits(
-            default_ttl_seconds=settings.default_ttl_seconds,
-            devices_per_user=settings.maximum_devices_per_user,
-            body_bytes=settings.maximum_body_bytes,
-            fields=FieldLimits(
-                acs_mri=settings.maximum_mri_length,
-                device_uuid=settings.maximum_device_uuid_length,
-                device_token=settings.maximum_device_token_length,
-            ),
-        )
-        changes = ChangeLimit(
-            self.collection(rate.COLLECTION_NAME), self.timeouts, settings.registrations_per_minute
-        )
-        return Registrar(self.device_store, access, changes, self.clock, limits)
-
-    @_Part
     def access(self) -> AccessSettings:
         """How the registrar's callers are authenticated; a mistake is in its `errors`."""
         return read_access(self._environment)
 
+    # --- the registrar ---
+
+    @_Part
+    def registrar(self) -> Registrar:
+        """What the HTTP functions call."""
+        # First: a mistake in the access settings is reported whether or not the database can be used.
+        access = self._authenticator()
+        self.settings.check_registrar()
+        settings = self.settings.registrar
+        limits = Limits(
+            default_ttl_seconds=settings.default_ttl_seconds,
+            devices_per_user=settings.max_devices_per_user,
+            body_bytes=settings.max_body_bytes,
+            fields=FieldLimits(
+                acs_mri=settings.max_mri_length,
+                device_uuid=settings.max_device_uuid_length,
+                device_token=settings.max_device_token_length,
+            ),
+        )
+        changes = ChangeLimit(
+            self.collection(rate.COLLECTION_NAME), self.work, settings.registrations_per_minute
+        )
+        return Registrar(self.device_store, access, changes, self.clock, limits)
+
     def _authenticator(self) -> Access:
         if self.access.errors:
-            listed = "; ".join(f"{bad.field}: {bad.detail}" for bad in self.access.errors)
-            raise ConfigurationError(f"Settings to correct: {listed}", errors=self.access.errors)
+            raise settings_error(self.access.errors)
         oidc = self.access.oidc
         if oidc is None:
             return KeyAccess()
@@ -131,40 +140,145 @@ class App:
         keys = JwksKeys(oidc.issuer, requests.Session(), self.clock.monotonic)
         return OidcAccess(oidc, keys)
 
+    # --- incoming calls ---
+
     @_Part
     def incoming_call_handler(self) -> IncomingCallHandler:
         """What the Event Grid function calls."""
-        notes = LedgerNotes(self.collection(ledger.COLLECTION_NAME))
-        return IncomingCallHandler(self.delivery, self.time_limits, self.clock, self.metrics, notes)
+        self.settings.check_ringing()
+        tools = EventTools(self.delivery, self.ledger, self.clock, self.metrics, self.service_watch.database)
+        handler = IncomingCallHandler(tools, self.time_limits)
+        self._tell_of_settings()
+        return handler
+
+    def _tell_of_settings(self) -> None:
+        """Log, once a process, what is wrong with settings that ringing does not need."""
+        mistakes = self.settings.mistakes(*NOT_NEEDED_FOR_RINGING)
+        if mistakes := (*mistakes, *self.access.errors):
+            remedy = f"{settings_error(mistakes).detail}. Calls ring all the same."
+            telemetry.log(logging.CRITICAL, "misconfigured", code=ConfigurationError.code, remedy=remedy)
+        for old, new in self.settings.renamed.items():
+            telemetry.log(logging.WARNING, "setting_renamed", setting=old, remedy=f"Rename it to {new}.")
 
     @_Part
     def time_limits(self) -> TimeLimits:
         """How long the parts of a delivery may take."""
-        settings = self.settings
         return TimeLimits(
-            ring=timedelta(seconds=settings.call_ring_seconds),
-            invocation_seconds=settings.invocation_seconds,
-            database_seconds=settings.mongodb_operation_seconds,
+            ring_time=timedelta(seconds=self.settings.calls.call_ring_seconds),
+            invocation_seconds=self.settings.calls.invocation_timeout_seconds,
+            database_seconds=self.settings.database.operation_timeout_seconds,
         )
+
+    @_Part
+    def service_watch(self) -> ServiceWatch:
+        """What this process has lately met of the database and the hub."""
+        monotonic = self.clock.monotonic
+        return ServiceWatch(Grace(monotonic), Grace(monotonic), GoneWatch(monotonic))
 
     @_Part
     def delivery(self) -> Delivery:
         """Rings the devices of a callee."""
         tools = FanOutTools(self.sender, self.pool, self.clock, self.jitter)
-        return Delivery(self.device_store, self.ledger, tools, self.time_limits)
+        return Delivery(self.device_store, self.ledger, tools, self.time_limits, self.service_watch)
 
     @_Part
     def pool(self) -> Executor:
         """The threads that send to the hub for callees with several devices."""
-        return ThreadPoolExecutor(self.settings.maximum_concurrent_sends, thread_name_prefix="direct-send")
+        return ThreadPoolExecutor(self.settings.calls.max_concurrent_sends, thread_name_prefix="direct-send")
+
+    @_Part
+    def ledger(self) -> Ledger:
+        """Which devices each event has rung."""
+        lease = timedelta(seconds=self.settings.calls.lease_seconds)
+        return Ledger(self.collection(ledger.COLLECTION_NAME), self.work, lease)
+
+    @_Part
+    def metrics(self) -> Metrics:
+        """Where metrics go; nowhere if their setting is wrong, since no call may fail for it."""
+        try:
+            connection_string = self.settings.metrics.application_insights
+            if connection_string is None:
+                return NoMetrics()
+            # Imported only where it is used: it takes longer to import than all the rest.
+            from common.metrics_export import ApplicationInsightsMetrics  # noqa: PLC0415
+
+            return ApplicationInsightsMetrics(connection_string.get_secret_value())
+        except Exception as error:  # noqa: BLE001 - whatever the exporter raises, phones have to ring
+            telemetry.log(
+                logging.CRITICAL,
+                "misconfigured",
+                code=ConfigurationError.code,
+                remedy="APPLICATIONINSIGHTS_CONNECTION_STRING cannot be used, so there are no metrics "
+                f"({type(error).__name__}): copy it again. Calls ring all the same.",
+            )
+            return NoMetrics()
+
+    # --- the hub ---
+
+    @_Part
+    def sender(self) -> Sender:
+        """Sends pushes to single devices."""
+        return self._make_sender(self) if self._make_sender else self.hub_client
+
+    @_Part
+    def hub_client(self) -> HubClient:
+        """The client of the notification hub."""
+        hub = self.settings.hub
+        keys = [hub.connection_string, *self._secondary_keys()]
+        tokens = [SasTokenSource(key, hub.name, time.time) for key in keys]
+        endpoint = HubEndpoint(hub.messages_url, hub.api_version)
+        return HubClient(endpoint, self.hub_wire, tokens, time.time, self.clock_watch)
+
+    def _secondary_keys(self) -> list[HubConnectionString]:
+        try:
+            second = self.settings.secondary_key.connection_string_secondary
+        except ConfigurationError:
+            return []  # said by _tell_of_settings
+        return [second] if second else []
+
+    @_Part
+    def hub_wire(self) -> HubWire:
+        """The connections to the notification hub."""
+        calls = self.settings.calls
+        timeouts = Timeouts(calls.hub_connect_timeout_seconds, calls.hub_read_timeout_seconds)
+        return HubWire(timeouts, self.clock.monotonic)
+
+    # --- the database ---
+
+    @_Part
+    def device_store(self) -> DeviceStore:
+        """The registrations."""
+        return DeviceStore(self.collection(store.COLLECTION_NAME), self.work)
+
+    @_Part
+    def work(self) -> mongodb.Work:
+        """Bounds and repeats work with the database."""
+        settings = self.settings.database
+        timeouts = mongodb.Timeouts(
+            settings.operation_timeout_seconds, settings.server_selection_timeout_seconds
+        )
+        return mongodb.Work(timeouts, self.clock)
+
+    def collection(self, name: str) -> Collection[mongodb.Document]:
+        """A collection of the app's database."""
+        return mongodb.collection(self.mongo_client, self.settings.database.name, name)
+
+    @_Part
+    def mongo_client(self) -> MongoClient[mongodb.Document]:
+        """The client of the database."""
+        # At DEBUG pymongo logs whole commands, device tokens included.
+        logging.getLogger("pymongo").setLevel(logging.INFO)
+        return self._make_client(self.settings.database)
+
+    # --- health ---
 
     @_Part
     def readiness(self) -> Readiness:
-        """Whether all that the app needs is there."""
+        """Whether everything that the app needs works."""
         parts = (
             Part("settings", self._build_all),
-            Part("database", lambda: probes.read_nothing(self.collection(store.COLLECTION_NAME))),
-            Part("hub", lambda: self.hub_client.problem(probes.HUB_SECONDS)),
+            Part("database", lambda: mongodb.read_nothing(self.collection(store.COLLECTION_NAME))),
+            Part("hub", lambda: self.hub_client.problem(PROBE_SECONDS)),
         )
         return Readiness(parts, self.clock.monotonic, self.clock_watch)
 
@@ -175,66 +289,6 @@ class App:
     def clock_watch(self) -> ClockWatch:
         """Compares this instance's clock with the hub's."""
         return ClockWatch()
-
-    @property
-    def timeouts(self) -> mongodb.Timeouts:
-        """How long a piece of work with the database may take."""
-        settings = self.settings
-        return mongodb.Timeouts(settings.mongodb_operation_seconds, settings.mongodb_server_selection_seconds)
-
-    def collection(self, name: str) -> Collection[mongodb.Document]:
-        """A collection of the app's database."""
-        return self.mongo_client[self.settings.database_name][name]
-
-    @_Part
-    def ledger(self) -> Ledger:
-        """Which devices each event has rung."""
-        # Longer than one send; with the defaults shorter than Event Grid's first redelivery after 10 s.
-        lease = timedelta(seconds=self.sender.longest_send_seconds + 2)
-        return Ledger(self.collection(ledger.COLLECTION_NAME), self.timeouts, lease)
-
-    @_Part
-    def metrics(self) -> Metrics:
-        """Where metrics go."""
-        connection_string = self.settings.application_insights
-        if connection_string is None:
-            return NoMetrics()
-        # Imported only where it is used: it takes longer to import than all the rest.
-        from common.metrics_export import ApplicationInsightsMetrics  # noqa: PLC0415
-
-        return ApplicationInsightsMetrics(connection_string.get_secret_value())
-
-    @_Part
-    def device_store(self) -> DeviceStore:
-        """The registrations."""
-        return DeviceStore(self.collection(store.COLLECTION_NAME), self.timeouts)
-
-    @_Part
-    def sender(self) -> Sender:
-        """Sends pushes to single devices."""
-        return self._make_sender(self) if self._make_sender else self.hub_client
-
-    @_Part
-    def hub_client(self) -> HubClient:
-        """The client of the notification hub."""
-        settings = self.settings
-        keys = filter(None, (settings.hub_connection, settings.hub_connection_secondary))
-        tokens = [SasTokenSource(key, settings.hub_name, time.time) for key in keys]
-        endpoint = HubEndpoint(settings.messages_url, settings.hub_api_version)
-        return HubClient(endpoint, self.hub_wire, tokens, time.time, self.clock_watch)
-
-    @_Part
-    def hub_wire(self) -> HubWire:
-        """The connections to the notification hub."""
-        timeouts = Timeouts(self.settings.hub_connect_seconds, self.settings.hub_read_seconds)
-        return HubWire(timeouts, self.clock.monotonic)
-
-    @_Part
-    def mongo_client(self) -> MongoClient[mongodb.Document]:
-        """The client of the database."""
-        # At DEBUG pymongo logs whole commands, device tokens included.
-        logging.getLogger("pymongo").setLevel(logging.INFO)
-        return self._make_database(self.settings)
 
     def close(self) -> None:
         """Stop and close what has been built; the app cannot be used after that."""
@@ -252,25 +306,33 @@ class App:
         self.close()
 
 
-def mongo_client(settings: Settings) -> MongoClient[mongodb.Document]:
-    """A client whose every wait is bounded: pymongo's own default is 30 s, all the time Event Grid has.
+def mongo_client(settings: DatabaseSettings) -> MongoClient[mongodb.Document]:
+    """A client whose every wait is bounded: pymongo's own default is 30 s, all the time that Event Grid has.
+
+    It opens no connection and looks up no name before it is used.
 
     Raises:
         ConfigurationError: the connection string cannot be used; it is not quoted.
     """
-    selection = int(settings.mongodb_server_selection_seconds * 1_000)
-    operation = int(settings.mongodb_operation_seconds * 1_000)
+    uri = settings.connection_string.get_secret_value()
+    operation = int(settings.operation_timeout_seconds * 1_000)
     try:
         return MongoClient(
-            settings.mongodb_uri.get_secret_value(),
-            serverSelectionTimeoutMS=selection,
-            connectTimeoutMS=selection,
+            uri,
+            connect=False,
+            serverSelectionTimeoutMS=int(settings.server_selection_timeout_seconds * 1_000),
+            # Not less than an operation may take: a slow network must not be given up while there is time.
+            connectTimeoutMS=operation,
             timeoutMS=operation,
-            # As with the hub's connections: what lies between forgets an idle one and tells nobody.
+            # Azure's network silently drops connections that have been idle for four minutes.
             maxIdleTimeMS=_KEPT_MILLISECONDS,
+            # In Azure Functions this is the driver's default. It finds a new primary at once after a failure,
+            # where a stream of the server's changes may take until the next heartbeat.
+            serverMonitoringMode="poll",
             appname="acs-call-push",
         )
+    except OSError:
+        raise mongodb.error_of(known_causes.CERTIFICATE_FILE) from None
     except (mongo_errors.PyMongoError, ValueError, TypeError):
-        raise ConfigurationError(
-            "MongoDbConnectionString cannot be used: compare it with what the database's portal shows."
-        ) from None
+        cause = known_causes.cause_of_connection_string(uri) or known_causes.CONNECTION_STRING
+        raise mongodb.error_of(cause) from None

@@ -15,5 +15,5 @@ parts = App(os.environ)
 anonymous = parts.access.is_anonymous_to_the_host
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS if anonymous else func.AuthLevel.FUNCTION)
 app.register_functions(registrar_blueprint(lambda: parts.registrar))
-app.register_functions(push_blueprint(lambda: parts.incoming_call_handler))
+app.register_functions(push_blueprint(lambda: parts.incoming_call_handler, parts.settings_grace))
 app.register_functions(health_blueprint(lambda: parts.readiness))

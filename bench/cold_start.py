@@ -22,7 +22,7 @@ PACKAGES = "packages alone"
 
 # What requirements.txt pins, without what the app imports only where metrics are exported (the exporter and
 # OpenTelemetry), and without the worker library, which the process has imported before the app.
-_MODULES = ("azure.functions", "pydantic", "pydantic_settings", "pymongo", "requests")
+_MODULES = ("azure.functions", "pydantic", "pymongo", "requests")
 _IMPORTS = {MeasuredApp.OURS.value: "function_app", PACKAGES: ", ".join(_MODULES)}
 _TIMED = """
 import json, resource, time

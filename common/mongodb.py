@@ -1,23 +1,49 @@
-"""How the app talks to MongoDB: bounded in time, failures as our errors, expiry by a TTL index."""
+"""Work with MongoDB: bounded in time, repeated while a fault passes, failures as this app's errors."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import pymongo
-from pymongo import errors
+from pymongo import MongoClient, ReadPreference, errors
 from pymongo.collection import Collection
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
 
 from common import telemetry
-from models.errors import ConfigurationError, DatabaseUnavailableError
+from common.clock import Clock, SystemClock
+from models import known_causes
+from models.errors import (
+    ConfigurationError,
+    DatabaseUnavailableError,
+    ServiceError,
+    UnsupportedServerError,
+)
+from models.indexes import ExistingIndex, IndexState, NeededIndex, index_state
+from models.known_causes import Cause, Fault
 
 Document = dict[str, Any]
 
-_UNAUTHORIZED_CODES = frozenset({13, 18})
-"""MongoDB's Unauthorized and AuthenticationFailed."""
+_FIRST_PAUSE_SECONDS = 0.05
+_LONGEST_PAUSE_SECONDS = 0.5
+
+_MOST_TRIES: Mapping[Fault, float] = {Fault.PASSING: float("inf"), Fault.MISCONFIGURED: 4, Fault.PERMANENT: 1}
+"""How often a piece of work is tried at most. Refused credentials may be those of one moment of a
+rotation."""
+
+
+_ERRORS: Mapping[Fault, type[ServiceError]] = {
+    Fault.PASSING: DatabaseUnavailableError,
+    Fault.MISCONFIGURED: ConfigurationError,
+    Fault.PERMANENT: UnsupportedServerError,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,79 +51,254 @@ class Timeouts:
     """How long a piece of work with the database may take."""
 
     operation_seconds: float
-    """All of it."""
+    """All of it, repetitions included."""
     server_selection_seconds: float | None = None
     """Its share to look for a server; None for all the time there is."""
 
 
-@contextmanager
-def work(collection: Collection[Document], timeouts: Timeouts) -> Iterator[None]:
-    """A piece of work with a collection: bounded in time, its failures turned into our errors.
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A failure of the driver or the server, in this app's terms."""
 
-    Blocks nest: the earliest end counts. What pymongo raises quotes commands and keys, so no cause is kept.
-
-    Args:
-        collection: what is worked with.
-        timeouts: how long it may take.
-
-    Raises:
-        ConfigurationError: the database refuses the credentials, or the connection string cannot be used.
-        DatabaseUnavailableError: every other failure.
-    """
-    try:
-        with within(timeouts.operation_seconds):
-            if timeouts.server_selection_seconds is not None and not _knows_a_server(collection):
-                # Within a time limit pymongo forgets `serverSelectionTimeoutMS` and would look for a server
-                # until the limit. This waits for what its monitor finds and sends nothing.
-                with within(timeouts.server_selection_seconds):
-                    _ = collection.database.client.is_primary
-            yield
-    except errors.OperationFailure as error:
-        if error.code in _UNAUTHORIZED_CODES:
-            raise ConfigurationError(
-                "MongoDB refuses the credentials: check MongoDbConnectionString and the user's roles."
-            ) from None
-        raise DatabaseUnavailableError(
-            f"MongoDB failed to carry out a command (code {error.code})."
-        ) from None
-    except errors.ConfigurationError:
-        raise ConfigurationError(
-            "MongoDbConnectionString cannot be used: compare it with what the database's portal shows."
-        ) from None
-    except errors.PyMongoError as error:
-        raise DatabaseUnavailableError(
-            f"MongoDB cannot be reached in time ({type(error).__name__})."
-        ) from None
+    error: ServiceError
+    fault: Fault
+    wait_seconds: float | None = None
+    """How long the server asks to wait before the next try."""
 
 
-def _knows_a_server(collection: Collection[Document]) -> bool:
-    servers = collection.database.client.topology_description.server_descriptions()
+class Work:
+    """Does work with the collections of one client. Safe to share between threads."""
+
+    def __init__(self, timeouts: Timeouts, clock: Clock | None = None) -> None:
+        """Take how long each piece of work may take."""
+        self._timeouts = timeouts
+        self._clock = clock or SystemClock()
+        self._opening = threading.Lock()
+        self._opened = False
+
+    def run[Result](self, collection: Collection[Document], operation: Callable[[], Result]) -> Result:
+        """Do a piece of work, and do it again while a passing fault and the time allow.
+
+        Args:
+            collection: what is worked with.
+            operation: must be safe to repeat, because the answer to the first try may have been lost.
+
+        Raises:
+            DatabaseUnavailableError: the database cannot be reached, does not answer in time, or fails.
+            ConfigurationError: it refuses the credentials, or the connection string cannot be used.
+            DuplicateKeyError: pymongo's own; its message quotes keys, so no handler may keep it as a cause.
+        """
+        deadline = self._clock.monotonic() + self._timeouts.operation_seconds
+        pause = _FIRST_PAUSE_SECONDS
+        with within(self._timeouts.operation_seconds):
+            tries = 0
+            while True:
+                tries += 1
+                try:
+                    self._find_server(collection.database.client)
+                    return operation()
+                except errors.DuplicateKeyError:
+                    raise
+                except (errors.PyMongoError, OSError) as error:
+                    # What pymongo raises quotes commands and keys: it is neither quoted nor kept as a cause.
+                    failure = failure_of(error)
+                wait = pause if failure.wait_seconds is None else failure.wait_seconds
+                time_left = min(deadline - self._clock.monotonic(), _seconds_left())
+                if tries >= _MOST_TRIES[failure.fault] or wait >= time_left:
+                    raise failure.error
+                self._clock.sleep(wait)
+                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+    def _find_server(self, client: MongoClient[Document]) -> None:
+        """Wait for a server, for no longer than `server_selection_seconds`; sends nothing where one is
+        known."""
+        seconds = self._timeouts.server_selection_seconds
+        if seconds is None or _knows_a_server(client):
+            return
+        # Within a time limit pymongo forgets `serverSelectionTimeoutMS` and looks for a server until the
+        # limit.
+        with within(seconds):
+            if self._opened:
+                _ = client.is_primary
+                return
+            # One thread at a time opens the client: pymongo looks up mongodb+srv:// names then, without a
+            # lock.
+            if not self._opening.acquire(timeout=seconds):
+                raise errors.ServerSelectionTimeoutError("another thread is opening the client")
+            try:
+                _ = client.is_primary
+                self._opened = True
+            except errors.ServerSelectionTimeoutError:
+                self._opened = True
+                raise
+            finally:
+                self._opening.release()
+
+
+def _knows_a_server(client: MongoClient[Document]) -> bool:
+    servers = client.topology_description.server_descriptions()
     return any(server.is_writable for server in servers.values())
 
 
-def within(seconds: float) -> AbstractContextManager[None]:
-    """A block in which all work with MongoDB ends within `seconds`, whatever each piece of it may take."""
-    return pymongo.timeout(max(0.001, seconds))
+_ends_at: ContextVar[float] = ContextVar("_ends_at", default=float("inf"))
+"""Monotonic end of the blocks of `within` that the current context is in."""
 
 
-def create_ttl_index(collection: Collection[Document]) -> None:
-    """Have the database delete documents at their `expiresAt`, or say loudly that it will not.
-
-    Cosmos DB for MongoDB (RU) takes a TTL index on `_ts` only and refuses this one with a command error.
-    """
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """A block in which all work with MongoDB ends within `seconds`. Blocks nest: the earliest end counts."""
+    outer = _ends_at.set(min(_ends_at.get(), time.monotonic() + seconds))
     try:
-        collection.create_index("expiresAt", expireAfterSeconds=0)
-    except errors.OperationFailure as error:
-        if error.code in _UNAUTHORIZED_CODES or error.timeout:
-            raise
-        telemetry.log(
-            logging.ERROR,
-            "ttl_index_refused",
-            collection=collection.name,
-            code=error.code,
-            remedy="Expired documents are ignored but stay. Use a MongoDB that has TTL indexes on any field, "
-            "such as Azure DocumentDB or Atlas.",
+        with pymongo.timeout(max(0.001, seconds)):
+            yield
+    finally:
+        _ends_at.reset(outer)
+
+
+def _seconds_left() -> float:
+    return _ends_at.get() - time.monotonic()
+
+
+def collection(client: MongoClient[Document], database_name: str, name: str) -> Collection[Document]:
+    """A collection with the app's own concerns and read preference, whatever the connection string says.
+
+    Duplicate events are told apart by a write that is acknowledged and a read from the primary: with `w=0` or
+    a read from a secondary a phone would ring twice.
+    """
+    return client[database_name].get_collection(
+        name,
+        read_preference=ReadPreference.PRIMARY,
+        read_concern=ReadConcern("majority"),
+        write_concern=WriteConcern("majority"),
+    )
+
+
+PROBE_SECONDS = 1.5
+
+
+def read_nothing(collection: Collection[Document]) -> None:
+    """Read from a collection: this needs the server, the credentials and the right to read.
+
+    Raises:
+        PyMongoError: it does not come back in time, or it is refused.
+    """
+    with within(PROBE_SECONDS):
+        # By `_id`, and no document has this one: one step in the index, and nothing is returned.
+        collection.find_one({"_id": "health"}, {"_id": 1})
+
+
+def failure_of(error: errors.PyMongoError | OSError) -> Failure:
+    """What an error of pymongo stands for."""
+    match error:
+        case OSError():
+            # pymongo reads the files of TLS options when it opens a mongodb+srv:// client.
+            return _failed(known_causes.CERTIFICATE_FILE)
+        case errors.OperationFailure():
+            return _refusal(error)
+        case errors.ConfigurationError():
+            return _unusable(error)
+        case _:
+            return _failed(known_causes.UNREACHABLE)
+
+
+def _refusal(error: errors.OperationFailure) -> Failure:
+    details = error.details or {}
+    cause = known_causes.cause_of_code(error.code, str(details.get("errmsg", "")))
+    if cause is not None:
+        return _failed(cause, _seconds_to_wait(details))
+    return Failure(
+        DatabaseUnavailableError(f"MongoDB failed to carry out a command (code {error.code})."), Fault.PASSING
+    )
+
+
+def _unusable(error: errors.ConfigurationError) -> Failure:
+    # pymongo raises this one class for a server that is too old, for a failed look-up of SRV and TXT records,
+    # and for a connection string that is wrong.
+    if too_old := known_causes.cause_of_old_server(str(error)):
+        return _failed(too_old)
+    if _is_failed_look_up(error.__cause__):
+        return _failed(known_causes.NAME_NOT_FOUND)
+    return _failed(known_causes.CONNECTION_STRING)
+
+
+def _is_failed_look_up(cause: BaseException | None) -> bool:
+    # Imported only where it is used: pymongo imports it for mongodb+srv:// alone.
+    from dns.exception import DNSException  # noqa: PLC0415
+
+    return isinstance(cause, DNSException | OSError)
+
+
+def error_of(cause: Cause) -> ServiceError:
+    """This app's error for a known cause of failure."""
+    return _ERRORS[cause.fault](str(cause))
+
+
+def _failed(cause: Cause, wait_seconds: float | None = None) -> Failure:
+    return Failure(error_of(cause), cause.fault, wait_seconds)
+
+
+_RETRY_AFTER_MS = re.compile(r"RetryAfterMs=(\d+)")
+
+
+def _seconds_to_wait(details: Mapping[str, Any]) -> float | None:
+    """Azure Cosmos DB for MongoDB (RU) writes `RetryAfterMs=12` into the message of code 16500."""
+    found = _RETRY_AFTER_MS.search(str(details.get("errmsg", "")))
+    return int(found.group(1)) / 1_000 if found else None
+
+
+def ensure_indexes(collection: Collection[Document], needed: Iterable[NeededIndex]) -> None:
+    """Create the indexes that are missing. One that exists and serves is enough, whatever its name and
+    options.
+
+    The app works without an index, slowly or without the deletion of expired documents: that the database
+    refuses one is logged and is no error.
+
+    Raises:
+        PyMongoError: the database cannot be reached or refuses the credentials.
+    """
+    for index in needed:
+        try:
+            if index.expires:
+                collection.create_index(index.field, expireAfterSeconds=0)
+            else:
+                collection.create_index(index.field)
+        except errors.OperationFailure as error:
+            cause = known_causes.cause_of_code(error.code)
+            passing = cause is not None and cause.fault is Fault.PASSING
+            if passing or error.timeout or error.code in _REFUSED_CREDENTIALS:
+                raise
+            if _state(collection, index) is not IndexState.SERVES:
+                _tell_of_refused_index(collection.name, index, error.code)
+
+
+_REFUSED_CREDENTIALS = frozenset({18, 8000})
+
+
+def _state(collection: Collection[Document], index: NeededIndex) -> IndexState:
+    try:
+        return index_state(index, map(ExistingIndex.read, collection.list_indexes()))
+    except errors.OperationFailure:
+        return IndexState.MISSING
+
+
+def _tell_of_refused_index(collection_name: str, index: NeededIndex, code: int | None) -> None:
+    cause = known_causes.cause_of_code(code)
+    if index.expires:
+        # Azure Cosmos DB for MongoDB (RU) takes a TTL index on `_ts` only.
+        remedy = (
+            "Expired documents are ignored but stay. Use a MongoDB that has TTL indexes on any field, such "
+            "as Azure DocumentDB or Atlas."
         )
+    else:
+        remedy = "Reads scan the whole collection. Create the index by hand."
+    telemetry.log(
+        logging.ERROR,
+        "ttl_index_refused" if index.expires else "index_refused",
+        collection=collection_name,
+        field=index.field,
+        code=code,
+        remedy=f"{cause.remedy} {remedy}" if cause else remedy,
+    )
 
 
 def milliseconds(moment: datetime) -> datetime:

@@ -7,6 +7,7 @@ named by a fingerprint.
 import hashlib
 import json
 import logging
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Protocol
 
@@ -64,6 +65,14 @@ def fingerprint(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()[:16]
 
 
+LONGEST_LINE = 16_384
+"""Of a log line, in characters. Application Insights cuts a message at 32,768, which leaves no JSON to
+query."""
+
+LONGEST_TEXT = 512
+"""Of one text in a line that would be too long."""
+
+
 def log(level: int, event: str, **fields: object) -> None:
     """Write one structured line: a JSON object whose `event` says what happened.
 
@@ -76,5 +85,16 @@ def log(level: int, event: str, **fields: object) -> None:
     if logger.isEnabledFor(level):
         known = {key: value for key, value in fields.items() if value is not None}
         line = _encode({"event": event, **known})
+        if len(line) > LONGEST_LINE:
+            line = _encode({"event": event, **_shortened(known), "truncated": True})
         # Not `logger.log`, which would look up its caller: that is always here, and costs more than the line.
         logger.handle(logger.makeRecord(LOGGER_NAME, level, __file__, 0, line, (), None))
+
+
+def _shortened(fields: Mapping[str, object]) -> dict[str, object]:
+    """The fields without lists, and with their texts cut."""
+    return {
+        key: value[:LONGEST_TEXT] if isinstance(value, str) else value
+        for key, value in fields.items()
+        if isinstance(value, str | int | float | bool)
+    }

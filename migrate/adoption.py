@@ -1,6 +1,5 @@
 """Takes registrations over from an older registrar, without overruling any that an app has made here."""
 
-from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from enum import Enum
 
@@ -10,7 +9,7 @@ from pymongo.collection import Collection
 from common import mongodb
 from models.device import DeviceRegistration
 from registrar import document
-from registrar.store import create_indexes
+from registrar.store import INDEXES
 
 _BEFORE_ANY_REGISTRATION = timedelta(days=36_525)
 """How far adopted registrations are dated back: a century, so that every registration by an app is newer."""
@@ -29,10 +28,10 @@ class Adoption(Enum):
 class AdoptionStore:
     """Writes adopted registrations to the registrar's collection. Safe to share between threads."""
 
-    def __init__(self, collection: Collection[mongodb.Document], timeouts: mongodb.Timeouts) -> None:
-        """Take the registrar's collection, and how long each method may take."""
+    def __init__(self, collection: Collection[mongodb.Document], work: mongodb.Work) -> None:
+        """Take the registrar's collection, and what bounds each method in time."""
         self._collection = collection
-        self._timeouts = timeouts
+        self._work = work
         self._indexes_ready = False
 
     def adopt(self, registration: DeviceRegistration, now: datetime) -> Adoption:
@@ -45,7 +44,8 @@ class AdoptionStore:
             DatabaseUnavailableError, ConfigurationError: the outcome is unknown; adopting again does no harm.
         """
         as_of = mongodb.milliseconds(now) - _BEFORE_ANY_REGISTRATION
-        with self._work():
+
+        def adopt() -> Adoption:
             self._ensure_indexes()
             try:
                 # A newer document does not match, so the upsert tries to insert and meets its `_id`.
@@ -67,6 +67,8 @@ class AdoptionStore:
             )
             return Adoption.DEVICE_REGISTERED_SINCE
 
+        return self._work.run(self._collection, adopt)
+
     def foresee(self, registration: DeviceRegistration, now: datetime) -> Adoption:
         """What `adopt` would come to now; changes nothing.
 
@@ -74,17 +76,17 @@ class AdoptionStore:
             DatabaseUnavailableError, ConfigurationError: nothing is known.
         """
         newer = {"updatedAt": {"$gt": mongodb.milliseconds(now) - _BEFORE_ANY_REGISTRATION}}
-        with self._work():
+
+        def foresee() -> Adoption:
             if self._collection.find_one({"_id": registration.registration_id, **newer}, {"_id": 1}):
                 return Adoption.REGISTERED_SINCE
             if self._collection.find_one({**document.others_of_device(registration), **newer}, {"_id": 1}):
                 return Adoption.DEVICE_REGISTERED_SINCE
-        return Adoption.TAKEN_OVER
+            return Adoption.TAKEN_OVER
 
-    def _work(self) -> AbstractContextManager[None]:
-        return mongodb.work(self._collection, self._timeouts)
+        return self._work.run(self._collection, foresee)
 
     def _ensure_indexes(self) -> None:
         if not self._indexes_ready:
-            create_indexes(self._collection)
+            mongodb.ensure_indexes(self._collection, INDEXES)
             self._indexes_ready = True

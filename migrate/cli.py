@@ -118,9 +118,9 @@ class _Databases:
     def mover(self, pool: ThreadPoolExecutor, rules: Rules, *, dry_run: bool) -> Mover:
         """What moves devices into the target."""
         target = self._client(self._target_uri, "MongoDbConnectionString")[self._name]
-        timeouts = mongodb.Timeouts(_TIMEOUT_SECONDS)
-        store = AdoptionStore(target[TARGET_COLLECTION], timeouts)
-        earlier = EarlierRuns(target[EARLIER_RUNS], timeouts, read_only=dry_run)
+        work = mongodb.Work(mongodb.Timeouts(_TIMEOUT_SECONDS))
+        store = AdoptionStore(target[TARGET_COLLECTION], work)
+        earlier = EarlierRuns(target[EARLIER_RUNS], work, read_only=dry_run)
         adopt = store.foresee if dry_run else store.adopt
         return Mover(adopt, earlier, pool, self._patience, rules)
 

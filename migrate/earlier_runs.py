@@ -13,8 +13,11 @@ from pymongo.collection import Collection
 
 from common import mongodb
 from models.identity import MAXIMUM_TTL_SECONDS
+from models.indexes import NeededIndex
 
 COLLECTION_NAME = "MigratedDevices"
+
+INDEXES = (NeededIndex("expiresAt", expires=True),)
 
 REMEMBERED_FOR = timedelta(seconds=MAXIMUM_TTL_SECONDS)
 """As long as any registration can live."""
@@ -29,11 +32,11 @@ class EarlierRuns:
     """A collection beside the registrations. With `read_only` nothing is recorded."""
 
     def __init__(
-        self, collection: Collection[mongodb.Document], timeouts: mongodb.Timeouts, *, read_only: bool = False
+        self, collection: Collection[mongodb.Document], work: mongodb.Work, *, read_only: bool = False
     ) -> None:
-        """Take the collection, and how long each method may take."""
+        """Take the collection, and what bounds each method in time."""
         self._collection = collection
-        self._timeouts = timeouts
+        self._work = work
         self._read_only = read_only
         self._index_ready = False
 
@@ -43,9 +46,9 @@ class EarlierRuns:
         Raises:
             DatabaseUnavailableError, ConfigurationError: nothing is known.
         """
-        with mongodb.work(self._collection, self._timeouts):
-            found = self._collection.find({"_id": {"$in": list(registration_ids)}}, {"owner": 1})
-            return {document["_id"]: document["owner"] for document in found}
+        named = {"_id": {"$in": list(registration_ids)}}
+        found = self._work.run(self._collection, lambda: list(self._collection.find(named, {"owner": 1})))
+        return {document["_id"]: document["owner"] for document in found}
 
     def record(self, owners: Mapping[str, str], now: datetime) -> None:
         """Record that tokens have been dealt with, by registration id.
@@ -58,9 +61,10 @@ class EarlierRuns:
             return
         expires_at = mongodb.milliseconds(now + REMEMBERED_FOR)
         documents = [{"_id": name, "owner": owner, "expiresAt": expires_at} for name, owner in owners.items()]
-        with mongodb.work(self._collection, self._timeouts):
+
+        def remember() -> None:
             if not self._index_ready:
-                mongodb.create_ttl_index(self._collection)
+                mongodb.ensure_indexes(self._collection, INDEXES)
                 self._index_ready = True
             self._collection.delete_many({"_id": {"$in": list(owners)}})
             try:
@@ -69,3 +73,5 @@ class EarlierRuns:
                 # Another run at the same time has written some of them.
                 if any(each["code"] != 11000 for each in error.details["writeErrors"]):
                     raise
+
+        self._work.run(self._collection, remember)

@@ -26,7 +26,11 @@ from models.identity import Identity
 
 INCOMING_CALL_EVENT_TYPE = "Microsoft.Communication.IncomingCall"
 
+MAXIMUM_NAME_BYTES = 1_024
+"""Of an event's id, source and type. They are stored and logged; Event Grid's own are far shorter."""
+
 _TEAMS_USER_PREFIX_BY_CLOUD = {"public": "8:orgid:", "dod": "8:dod:", "gcch": "8:gcch:"}
+_ACS_USER_PREFIX_BY_CLOUD = {"public": "8:acs:", "dod": "8:dod-acs:", "gcch": "8:gcch-acs:"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,25 +54,28 @@ class IncomingCall:
     event_source: str
     event_time: datetime | None
     callee: Identity
+    recipient_id: str
+    """The callee's MRI as the event has it."""
     incoming_call_context: str | None = field(repr=False)
     """As the event carries it; a credential."""
     correlation_id: str | None = None
     caller_mri: str | None = None
     caller_display_name: str | None = field(default=None, repr=False)
 
-    def ends_at(self, ring: timedelta, first_seen: datetime) -> datetime:
-        """When it stops ringing: `ring` after its event time, but never more than `ring` from `first_seen`.
+    def ends_at(self, ring_time: timedelta, first_seen: datetime) -> datetime:
+        """When it stops ringing: `ring_time` after its event time, or after `first_seen` where that is
+        earlier.
 
         Args:
-            ring: how long a call rings.
-            first_seen: when the event first reached us; stands in for a missing event time and for one in
-                the future (the clocks of two machines differ).
+            ring_time: how long a call rings.
+            first_seen: when the event first reached the app; stands in for an event time that is missing or
+                in the future (the clocks of two machines differ).
         """
-        return min(self.event_time or first_seen, first_seen) + ring
+        return min(self.event_time or first_seen, first_seen) + ring_time
 
 
 class _OrAbsent:
-    """A property that we can do without is left out where it is malformed: the phone shall ring."""
+    """An optional property that is malformed counts as absent, so that the phone rings."""
 
     @staticmethod
     def __get_pydantic_core_schema__(source: object, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
@@ -85,13 +92,14 @@ def _encodable(value: object) -> object:
 Text = Annotated[str | None, BeforeValidator(_encodable), _OrAbsent()]
 
 
-def _whole(value: str) -> str:
+def _name(value: str) -> str:
     # A name is hashed and stored, so half a character in it cannot be replaced: it would be another name.
-    value.encode()
+    if len(value.encode()) > MAXIMUM_NAME_BYTES:
+        raise ValueError("too long")
     return value
 
 
-Name = Annotated[str, Field(strict=True), AfterValidator(_whole)]
+Name = Annotated[str, Field(strict=True), AfterValidator(_name)]
 
 
 class _Part(BaseModel):
@@ -112,6 +120,18 @@ class _TeamsUser(_Part):
     cloud: Text = None
 
 
+class _TeamsExtensionUser(_Part):
+    user_id: Text = Field(alias="userId", default=None)
+    tenant_id: Text = Field(alias="tenantId", default=None)
+    resource_id: Text = Field(alias="resourceId", default=None)
+    cloud: Text = None
+
+    def mri(self) -> str | None:
+        prefix = _ACS_USER_PREFIX_BY_CLOUD.get((self.cloud or "public").lower())
+        ids = (self.resource_id, self.tenant_id, self.user_id)
+        return prefix + "_".join(filter(None, ids)) if prefix and all(ids) else None
+
+
 class _Party(_Part):
     raw_id: Text = Field(alias="rawId", default=None)
     communication_user: Annotated[_CommunicationUser | None, _OrAbsent()] = Field(
@@ -120,14 +140,20 @@ class _Party(_Part):
     phone_number: Annotated[_PhoneNumber | None, _OrAbsent()] = Field(alias="phoneNumber", default=None)
     teams_user: Annotated[_TeamsUser | None, _OrAbsent()] = Field(alias="microsoftTeamsUser", default=None)
 
+    teams_extension_user: Annotated[_TeamsExtensionUser | None, _OrAbsent()] = Field(
+        alias="teamsExtensionUser", default=None
+    )
+
     def mri(self) -> str | None:
-        """The party's MRI: its raw id, else what it follows from."""
+        """The party's MRI: its raw id, else the one that its kind's properties make."""
         if self.raw_id:
             return self.raw_id
         if self.communication_user and self.communication_user.id:
             return self.communication_user.id
         if self.teams_user and self.teams_user.user_id:
             return _teams_user_mri(self.teams_user)
+        if self.teams_extension_user and (mri := self.teams_extension_user.mri()):
+            return mri
         if self.phone_number and self.phone_number.value:
             return f"4:{self.phone_number.value}"
         return None
@@ -159,15 +185,18 @@ class _Event(_Part):
 
 
 def _utc(time: object) -> datetime | None:
-    """An event time, with any offset and any number of fractional digits; without an offset it is UTC."""
-    if time is None:
+    """An event time, with any offset and any number of fractional digits; without an offset it is UTC.
+
+    One that cannot be read counts as missing, so that the phone rings.
+    """
+    # A number is no time, though 20260131 would read as a date.
+    if not isinstance(time, str):
         return None
     try:
-        # A number is no time, though 20260131 would read as a date.
-        moment = datetime.fromisoformat(time.upper() if isinstance(time, str) else "")
+        moment = datetime.fromisoformat(time.strip().upper())
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise InvalidEventError("The event cannot be understood: its time is not an RFC 3339 time.") from None
+        return None
 
 
 def parse_event(text: str) -> Envelope:
@@ -177,7 +206,7 @@ def parse_event(text: str) -> Envelope:
         text: the JSON of one event.
 
     Raises:
-        InvalidEventError: it is no JSON object with an id and a type.
+        InvalidEventError: it is no JSON object with an id and a type, each of at most `MAXIMUM_NAME_BYTES`.
     """
     try:
         event = _Event.model_validate(json.loads(text))
@@ -193,7 +222,7 @@ def parse_incoming_call(envelope: Envelope) -> IncomingCall:
     """Read the `data` of an IncomingCall event.
 
     Raises:
-        InvalidEventError: it names no callee, or its time is no time.
+        InvalidEventError: it names no callee.
     """
     if not isinstance(envelope.data, dict):
         raise InvalidEventError("The event cannot be understood: its data is not a JSON object.")
@@ -202,13 +231,14 @@ def parse_incoming_call(envelope: Envelope) -> IncomingCall:
     if callee is None:
         raise InvalidEventError(
             "The event cannot be understood: it names no callee; data.to needs a rawId, "
-            "a communicationUser.id or a microsoftTeamsUser.userId."
+            "a communicationUser.id, a microsoftTeamsUser.userId or a teamsExtensionUser."
         )
     return IncomingCall(
         event_id=envelope.event_id,
         event_source=envelope.source,
         event_time=_utc(envelope.time),
         callee=Identity.parse(callee),
+        recipient_id=callee,
         incoming_call_context=data.incoming_call_context,
         correlation_id=data.correlation_id,
         caller_mri=data.caller.mri() if data.caller else None,

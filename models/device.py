@@ -72,6 +72,14 @@ class DeviceRegistration:
     platform: Platform
     expires_at: datetime
     """UTC, whole seconds."""
+    gone_at: datetime | None = None
+    """When the hub called the device gone; None if it has not since the registration or an accepted push."""
+
+    @cached_property
+    def device_key(self) -> str:
+        """Names the user's device whatever its token is: 32 hexadecimal digits."""
+        named = f"{self.acs_mri.lower()}\n{self.device_uuid}"
+        return hashlib.sha256(named.encode()).hexdigest()[:32]
 
     @cached_property
     def registration_id(self) -> str:

@@ -1,7 +1,26 @@
-"""The error tree: what each error answers over HTTP and whether Event Grid should try again.
+"""The errors that this app raises on purpose, and what each answers over HTTP.
 
-Nobody outside this module decides a status code, a stable error code or the fate of an event.
-Messages are written by us and quote no input, so that they may be logged and answered as they are.
+    ServiceError
+    ├── a request that cannot be served as it is
+    │   ├── InvalidRequestError         400
+    │   ├── UnauthenticatedError        401
+    │   ├── ForbiddenError              403
+    │   ├── RegistrationNotFoundError   404
+    │   ├── RequestTooLargeError        413
+    │   └── TooManyChangesError         429
+    ├── a fault that passes
+    │   ├── DatabaseUnavailableError    503
+    │   └── IssuerUnavailableError      503
+    ├── a configuration that an operator has to correct
+    │   ├── ConfigurationError          503
+    │   └── UnsupportedServerError      503
+    └── events and pushes, never answered over HTTP
+        ├── InvalidEventError
+        ├── PushTooLargeError
+        └── DeliveryIncompleteError
+
+Messages are written by us and quote no input, so they can be logged and answered as they are. Which of them
+Event Grid hears of is decided in `push/trigger.py`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,14 +39,12 @@ class FieldError:
 
 
 class ServiceError(Exception):
-    """Root of every error that this app raises on purpose."""
+    """Base class."""
 
     code: ClassVar[str] = "internal_error"
     """Stable name for logs, metrics and problem documents."""
     http_status: ClassVar[int] = 500
     title: ClassVar[str] = "The request failed"
-    redeliver: ClassVar[bool] = True
-    """True where a redelivery by Event Grid may mend it, or where the event must be kept as evidence."""
     retry_after_seconds: int | None = None
     """Seconds for the `Retry-After` header, where trying again makes sense."""
 
@@ -45,30 +62,27 @@ class ServiceError(Exception):
 
 
 class InvalidRequestError(ServiceError):
-    """The caller sent something that cannot be right; sending it again changes nothing."""
+    """The request is malformed; sending it again changes nothing."""
 
     code = "invalid_request"
     http_status = 400
     title = "The request is not valid"
-    redeliver = False
 
 
 class RequestTooLargeError(ServiceError):
-    """The body is larger than any request that makes sense."""
+    """The body is larger than `MaxBodyBytes`."""
 
     code = "request_too_large"
     http_status = 413
     title = "The request is too large"
-    redeliver = False
 
 
 class UnauthenticatedError(ServiceError):
-    """The caller did not show who it is: there is no bearer token, or it is not valid."""
+    """The request has no valid bearer token."""
 
     code = "unauthenticated"
     http_status = 401
     title = "A valid bearer token is needed"
-    redeliver = False
 
     def __init__(self, detail: str, *, token_was_sent: bool = True) -> None:
         super().__init__(detail)
@@ -82,12 +96,11 @@ class UnauthenticatedError(ServiceError):
 
 
 class ForbiddenError(ServiceError):
-    """The caller may not act for that user, whether or not the user has registered anything."""
+    """The caller may not act for that user. The answer does not depend on what is stored."""
 
     code = "forbidden"
     http_status = 403
     title = "Not allowed for this user"
-    redeliver = False
 
 
 class TooManyChangesError(ServiceError):
@@ -96,7 +109,6 @@ class TooManyChangesError(ServiceError):
     code = "too_many_changes"
     http_status = 429
     title = "Too many registration changes"
-    redeliver = False
 
     def __init__(self, detail: str, *, retry_after_seconds: int) -> None:
         super().__init__(detail)
@@ -109,7 +121,6 @@ class IssuerUnavailableError(ServiceError):
     code = "issuer_unavailable"
     http_status = 503
     title = "The sign-in service is not available"
-    redeliver = False
     retry_after_seconds = 5
 
 
@@ -124,50 +135,48 @@ class NotReadyError(ServiceError):
 
 
 class RegistrationNotFoundError(ServiceError):
-    """There is no unexpired registration that fits."""
+    """There is no such unexpired registration."""
 
     code = "registration_not_found"
     http_status = 404
     title = "No such registration"
-    redeliver = False
 
 
 class DatabaseUnavailableError(ServiceError):
-    """MongoDB did not answer, or refused: nothing is known about the devices."""
+    """MongoDB cannot be reached or does not answer in time."""
 
     code = "database_unavailable"
     http_status = 503
     title = "The database is not available"
-    redeliver = True
     retry_after_seconds = 5
 
 
 class ConfigurationError(ServiceError):
-    """A setting is missing or wrong: an operator has to act, and trying again does not help."""
+    """A setting is missing or wrong, or a service refuses what the settings name."""
 
     code = "misconfigured"
     http_status = 503
     title = "The service is not configured correctly"
-    redeliver = False
     retry_after_seconds = 60
 
 
+class UnsupportedServerError(ConfigurationError):
+    """The database is too old for the driver: no other instance and no later time changes that."""
+
+
 class InvalidEventError(ServiceError):
-    """An event that cannot be understood; raised so that Event Grid keeps it as a dead letter."""
+    """An event that cannot be understood."""
 
     code = "invalid_event"
-    redeliver = True
 
 
 class PushTooLargeError(ServiceError):
-    """A push that exceeds its platform's limit even without a display name; permanent for that device."""
+    """A push exceeds its platform's limit even without a display name."""
 
     code = "push_too_large"
-    redeliver = False
 
 
 class DeliveryIncompleteError(ServiceError):
-    """Some devices are left over with a transient failure; a redelivery rings those alone."""
+    """Some devices are left over; a redelivery of the event sends to those alone."""
 
     code = "delivery_incomplete"
-    redeliver = True

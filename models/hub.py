@@ -11,7 +11,7 @@ _SCHEME = "sb"
 
 
 @dataclass(frozen=True, slots=True)
-class HubConnection:
+class HubConnectionString:
     """A parsed connection string of a Notification Hubs namespace."""
 
     host: str
@@ -21,7 +21,7 @@ class HubConnection:
     """The shared access key, used as UTF-8 and never decoded."""
 
     @classmethod
-    def parse(cls, text: str) -> "HubConnection":
+    def parse(cls, text: str) -> "HubConnectionString":
         """Read a connection string: parts in any order, with spaces, a trailing `;` or an `EntityPath`.
 
         Raises:
@@ -78,7 +78,7 @@ class HubEndpoint:
         return f"{parts.scheme}://{parts.netloc}/"
 
 
-def check_messages_url(url: str, connection: HubConnection) -> str:
+def check_messages_url(url: str, connection: HubConnectionString) -> str:
     """Return `url` in the form `…/messages/` if a SAS token for `connection` may be sent to it.
 
     Raises:

@@ -40,7 +40,9 @@ class Cause:
     """Which setting it is about; None if about none, or about any."""
 
     def __str__(self) -> str:
-        problem = f"{self.setting}: {self.problem}" if self.setting else self.problem.capitalize()
+        problem = (
+            f"{self.setting}: {self.problem}" if self.setting else self.problem[0].upper() + self.problem[1:]
+        )
         return f"{problem}. {self.remedy}"
 
     def of(self, setting: str) -> "Cause":

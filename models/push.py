@@ -47,6 +47,10 @@ class Unanswered(Enum):
     """The connection was lost, or the answer was not HTTP."""
 
 
+UNUSABLE_TOKEN = "unusable_token"  # noqa: S105 - the name of an error
+"""`Outcome.code` where the registered device token is none that the platform issues."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The result of one Direct Send; nothing in it is secret."""
@@ -80,4 +84,8 @@ class DeviceResult:
     outcome: Outcome
     attempts: int
     age_ms: int
-    """Age of the call when this was known, in milliseconds."""
+    """Age of the call when this was known."""
+    unanswered: int = 0
+    """Tries that may have rung unseen, over all deliveries of the event."""
+    device_key: str | None = None
+    """Names the device whatever its token is."""

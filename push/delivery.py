@@ -12,32 +12,35 @@ from common import telemetry
 from common.clock import Clock
 from models.call import IncomingCall
 from models.device import DeviceRegistration, Platform
-from models.errors import (
-    ConfigurationError,
-    DatabaseUnavailableError,
-    DeliveryIncompleteError,
-    PushTooLargeError,
-)
-from models.push import DeviceResult, Outcome, OutcomeKind, Push, PushNotificationInfo
-from push.fan_out import FanOut, FanOutTools, Ring
+from models.errors import ConfigurationError, DatabaseUnavailableError, PushTooLargeError
+from models.push import UNUSABLE_TOKEN, DeviceResult, Outcome, OutcomeKind, Push, PushNotificationInfo
+from push.event_log import EventResult
+from push.fan_out import DeviceSend, FanOut, FanOutTools
+from push.gone import GoneWatch
+from push.grace import Grace
 from push.hub.payload import build_push
 from push.lease_keeper import LeaseKeeper
-from push.ledger import EventKey, Finished, Held, Lease, Ledger
-from push.retry import worth_redelivery
+from push.ledger import DeviceRecord, EventKey, Finished, HeldElsewhere, Lease, Ledger
+from push.patience import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, patiently
+from push.retry import Tries, worth_redelivery
 
-_FIRST_POLL_SECONDS = 0.05
-_LONGEST_POLL_SECONDS = 0.5
+RESERVED_SECONDS = 4.0
+"""What is kept of the invocation for sending and writing after a lease or a database has been waited for."""
 
 
 class DeviceDirectory(Protocol):
-    """All that delivery wants to know of the registrar."""
+    """What delivery needs of the registrar, which it must not import."""
 
     def devices_of(self, acs_mri: str, now: datetime) -> Sequence[DeviceRegistration]:
         """The unexpired devices of a user."""
         ...
 
-    def forget(self, registration: DeviceRegistration) -> None:
-        """Delete a registration whose token is dead."""
+    def note_gone(self, registration: DeviceRegistration, now: datetime) -> None:
+        """Mark a registration that the hub calls gone; delete it if an earlier call marked it."""
+        ...
+
+    def note_alive(self, registration: DeviceRegistration) -> None:
+        """Remove such a mark."""
         ...
 
 
@@ -45,7 +48,7 @@ class DeviceDirectory(Protocol):
 class TimeLimits:
     """How long things may take."""
 
-    ring: timedelta
+    ring_time: timedelta
     """How long a call rings from its event time."""
     invocation_seconds: float
     """When an invocation is over at the latest."""
@@ -57,33 +60,35 @@ class TimeLimits:
         """What is kept free for the ledger's last write; it never takes all of a short invocation."""
         return min(self.database_seconds, self.invocation_seconds / 4)
 
+    @property
+    def patience_seconds(self) -> float:
+        """How long a lease or a database is waited for, from the start of the invocation."""
+        return self.invocation_seconds - min(RESERVED_SECONDS, self.invocation_seconds / 2)
+
 
 @dataclass(frozen=True, slots=True)
 class DeliveryReport:
     """What became of one delivery of an event."""
 
+    result: EventResult
+    reason: str | None = None
+    """Where the result alone does not say it."""
     devices: int = 0
     """How many the callee has."""
     results: Mapping[str, DeviceResult] = field(default_factory=dict)
-    """By registration id; what was settled in an earlier delivery is not among them."""
+    """By registration id, of the devices that this delivery has dealt with."""
     already_settled: int = 0
-    """Devices that an earlier delivery of this event has dealt with."""
-    redeliver: bool = False
-    """True if another delivery may still ring some of the others."""
-    duplicate: bool = False
-    """True if another delivery has dealt with the event, or does so now and nobody else can any more."""
-    missed: bool = False
-    """True if the call was over before anything could be sent."""
+    """Devices that earlier deliveries of this event have dealt with."""
     first_push_age_ms: int | None = None
 
-    def count(self, *kinds: OutcomeKind) -> int:
-        """How many devices came to one of `kinds`."""
-        return sum(result.outcome.kind in kinds for result in self.results.values())
+    def count(self, kind: OutcomeKind) -> int:
+        """How many devices came to an outcome of that kind."""
+        return sum(result.outcome.kind is kind for result in self.results.values())
 
     @property
     def failed(self) -> int:
-        """How many have not been rung and are not gone."""
-        reached = self.count(OutcomeKind.ACCEPTED, OutcomeKind.GONE)
+        """How many devices have not been rung and are not gone."""
+        reached = self.count(OutcomeKind.ACCEPTED) + self.count(OutcomeKind.GONE)
         return self.devices - self.already_settled - reached
 
     @property
@@ -92,17 +97,32 @@ class DeliveryReport:
         return sum(result.attempts - 1 for result in self.results.values() if result.attempts)
 
 
+@dataclass(frozen=True, slots=True)
+class ServiceWatch:
+    """What this process has lately met of the services that it depends on."""
+
+    database: Grace
+    hub: Grace
+    gone: GoneWatch
+
+
 class Delivery:
     """Rings the devices of a callee. Safe to share between threads."""
 
     def __init__(
-        self, devices: DeviceDirectory, ledger: Ledger, tools: FanOutTools, limits: TimeLimits
+        self,
+        devices: DeviceDirectory,
+        ledger: Ledger,
+        tools: FanOutTools,
+        limits: TimeLimits,
+        watch: ServiceWatch,
     ) -> None:
         """Take ready collaborators."""
         self._devices = devices
         self._ledger = ledger
         self._tools = tools
         self._limits = limits
+        self._watch = watch
 
     @property
     def _clock(self) -> Clock:
@@ -116,95 +136,178 @@ class Delivery:
             call_context: `cp` of the push.
 
         Raises:
-            DatabaseUnavailableError, ConfigurationError: the devices, or who has rung them, are not known.
-            DeliveryIncompleteError: another instance is still ringing them.
+            DatabaseUnavailableError, ConfigurationError: the devices, or which of them have rung, are not
+                known.
         """
         started = self._clock.monotonic()
+        wait_until = started + self._limits.patience_seconds
         key = EventKey(call.event_source, call.event_id, call.correlation_id)
         with self._ledger.within(self._limits.invocation_seconds):
-            claim = self._claim(key, started)
+            claim = self._claim(key, wait_until)
+            self._watch.database.succeeded()
             if isinstance(claim, Finished):
-                return DeliveryReport(duplicate=True)
-            if isinstance(claim, Held):
-                return self._left_to_its_holder(call, claim)
-            keeper = LeaseKeeper(self._ledger, claim, self._clock, self._tools.sender.longest_send_seconds)
+                return DeliveryReport(EventResult.DUPLICATE)
+            if isinstance(claim, HeldElsewhere):
+                return self._held_elsewhere(call, claim)
+            keeper = LeaseKeeper(
+                self._ledger,
+                claim,
+                self._clock,
+                self._tools.sender.longest_send_seconds,
+                started + self._limits.invocation_seconds,
+            )
             try:
-                report = self._ring(call, call_context, claim, keeper, started)
+                devices = patiently(
+                    lambda: self._devices.devices_of(call.callee.mri, self._clock.now()),
+                    self._clock,
+                    wait_until,
+                )
+                report = self._ring(_Ringing(call, call_context, claim, devices), keeper, started)
             except Exception:
                 keeper.release()
                 raise
-            if report.redeliver or keeper.lost:
+            # The ledger is written first: a redelivery at this moment must find what has rung.
+            if report.result is EventResult.INCOMPLETE or keeper.lost:
                 keeper.release()
             else:
                 keeper.finish()
+            self._note_gone_devices(devices, report.results)
             return report
 
-    def _claim(self, key: EventKey, started: float) -> Lease | Held | Finished:
-        """The lease; where another instance has it, whatever comes of waiting for that one."""
-        # What follows a claim needs the database twice before anything is sent, and once after.
-        wait_until = started + self._limits.invocation_seconds - 3 * self._limits.last_write_seconds
+    def _claim(self, key: EventKey, wait_until: float) -> Lease | HeldElsewhere | Finished:
+        """The lease; while another invocation has it, wait for that one to finish or to lose it."""
         holder = uuid.uuid4().hex
-        pause = _FIRST_POLL_SECONDS
+        pause = FIRST_PAUSE_SECONDS
         while True:
-            claim = self._ledger.claim(key, holder, self._clock.now())
-            if not isinstance(claim, Held) or self._clock.monotonic() + pause > wait_until:
+            claim = patiently(
+                lambda: self._ledger.claim(key, holder, self._clock.now()), self._clock, wait_until
+            )
+            if not isinstance(claim, HeldElsewhere) or self._clock.monotonic() + pause > wait_until:
                 return claim
             self._clock.sleep(pause)
-            pause = min(2 * pause, _LONGEST_POLL_SECONDS)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
-    def _left_to_its_holder(self, call: IncomingCall, held: Held) -> DeliveryReport:
-        """Nobody acknowledges another's unfinished work, unless a redelivery came too late to go on with it.
+    def _held_elsewhere(self, call: IncomingCall, held: HeldElsewhere) -> DeliveryReport:
+        """Raise so that Event Grid redelivers, unless a redelivery could no longer ring in time."""
+        ends_at = call.ends_at(self._limits.ring_time, held.first_seen)
+        ring_left = (ends_at - self._clock.now()).total_seconds()
+        if worth_redelivery(None, Tries(), ring_left, misconfiguration_may_pass=False):
+            return DeliveryReport(EventResult.INCOMPLETE, "another instance is still ringing the devices")
+        return DeliveryReport(EventResult.DUPLICATE)
 
-        Raises:
-            DeliveryIncompleteError: a redelivery may have to.
-        """
-        ends_at = call.ends_at(self._limits.ring, held.first_seen)
-        if worth_redelivery(None, (ends_at - self._clock.now()).total_seconds()):
-            raise DeliveryIncompleteError("Another instance is still ringing this event's devices.")
-        return DeliveryReport(duplicate=True)
-
-    def _ring(
-        self, call: IncomingCall, call_context: str, lease: Lease, keeper: LeaseKeeper, started: float
-    ) -> DeliveryReport:
-        ends_at = call.ends_at(self._limits.ring, lease.first_seen)
-        devices = self._devices.devices_of(call.callee.mri, self._clock.now())
-        now = self._clock.now()
-        if ends_at <= now:
-            return DeliveryReport(devices=len(devices), missed=True)
-        open_devices = [device for device in devices if device.registration_id not in lease.settled]
-        rings, results = _plan(open_devices, _Pushes(_push_info(call, call_context), ends_at, self._clock))
+    def _ring(self, ringing: "_Ringing", keeper: LeaseKeeper, started: float) -> DeliveryReport:
+        ends_at = ringing.call.ends_at(self._limits.ring_time, ringing.lease.first_seen)
+        devices = ringing.devices
+        if ends_at <= self._clock.now():
+            return DeliveryReport(EventResult.MISSED, devices=len(devices))
+        if not devices:
+            return DeliveryReport(EventResult.SKIPPED, "the callee has no registered device")
+        open_devices = ringing.open_devices()
+        pushes = _Pushes(ringing.push_info(), ends_at, self._clock)
+        sends, results = _plan(open_devices, pushes, ringing.lease.devices)
         for registration_id, result in results.items():
             keeper.note(registration_id, result)
-        age = _Age(self._clock, ends_at - self._limits.ring)
+        age = _Age(self._clock, ends_at - self._limits.ring_time)
         age_before = age.milliseconds()
-        FanOut(self._tools, keeper, self._deadline(started, ends_at), age.milliseconds).run(rings)
-        for ring in rings:
-            if ring.outcome is not None:
-                result = DeviceResult(ring.outcome, ring.attempts, age.milliseconds())
-                results[ring.device.registration_id] = result
-        self._forget_gone(rings)
-        ring_left = (ends_at - self._clock.now()).total_seconds()
+        fan_out = FanOut(self._tools, keeper, self._deadline(started, ends_at), age.milliseconds)
+        fan_out.run(sends)
+        for send in sends:
+            if send.outcome is not None:
+                results[send.device.registration_id] = fan_out.result(send)
+        conclusion, reason = self._conclude(ringing, sends, results, ends_at)
         return DeliveryReport(
+            conclusion,
+            reason,
             devices=len(devices),
             results=results,
             already_settled=len(devices) - len(open_devices),
-            redeliver=any(worth_redelivery(ring.outcome, ring_left) for ring in rings),
-            first_push_age_ms=age_before if any(ring.attempts for ring in rings) else None,
+            first_push_age_ms=age_before if any(send.tries.number for send in sends) else None,
         )
 
+    def _conclude(
+        self,
+        ringing: "_Ringing",
+        sends: Sequence[DeviceSend],
+        results: Mapping[str, DeviceResult],
+        ends_at: datetime,
+    ) -> tuple[EventResult, str | None]:
+        """What the devices' outcomes make of the event."""
+        kinds = {result.outcome.kind for result in results.values()}
+        if OutcomeKind.ACCEPTED in kinds:
+            self._watch.hub.succeeded()
+        may_pass = OutcomeKind.MISCONFIGURED in kinds and self._watch.hub.applies()
+        ring_left = (ends_at - self._clock.now()).total_seconds()
+        if any(
+            worth_redelivery(send.outcome, send.tries, ring_left, misconfiguration_may_pass=may_pass)
+            for send in sends
+        ):
+            return EventResult.INCOMPLETE, None
+        if OutcomeKind.ACCEPTED in kinds or any(
+            record.is_accepted for record in ringing.lease.devices.values()
+        ):
+            return EventResult.DELIVERED, None
+        if all(_can_never_ring(result.outcome) for result in results.values()):
+            return EventResult.SKIPPED, "the callee's devices are gone or have unusable tokens"
+        return EventResult.GIVEN_UP, None
+
     def _deadline(self, started: float, ends_at: datetime) -> float:
-        """Monotonic time after which nothing is sent: there has to be time for the ledger's last write."""
+        """Monotonic time after which nothing is sent: the ledger's last write needs time."""
         ring_end = self._clock.monotonic() + (ends_at - self._clock.now()).total_seconds()
         return min(ring_end, started + self._limits.invocation_seconds - self._limits.last_write_seconds)
 
-    def _forget_gone(self, rings: Sequence[Ring]) -> None:
-        for ring in rings:
-            if ring.outcome is not None and ring.outcome.kind is OutcomeKind.GONE:
-                try:
-                    self._devices.forget(ring.device)
-                except (DatabaseUnavailableError, ConfigurationError) as error:
-                    # The next call finds out again.
-                    telemetry.log(logging.WARNING, "registration_not_forgotten", code=error.code)
+    def _note_gone_devices(
+        self, devices: Sequence[DeviceRegistration], results: Mapping[str, DeviceResult]
+    ) -> None:
+        """Mark the registrations that the hub calls gone, unless it says that of most devices."""
+        for known in results.values():
+            if known.outcome.status is not None:
+                self._watch.gone.note(gone=known.outcome.kind is OutcomeKind.GONE)
+        for device in devices:
+            result = results.get(device.registration_id)
+            kind = result.outcome.kind if result else None
+            try:
+                if kind is OutcomeKind.GONE and not self._watch.gone.is_spell():
+                    self._devices.note_gone(device, self._clock.now())
+                elif kind is OutcomeKind.ACCEPTED and device.gone_at is not None:
+                    self._devices.note_alive(device)
+            except (DatabaseUnavailableError, ConfigurationError) as error:
+                # The next call finds out again.
+                telemetry.log(logging.WARNING, "gone_device_not_noted", code=error.code)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ringing:
+    """A call, the lease on its event, and the callee's devices."""
+
+    call: IncomingCall
+    call_context: str = field(repr=False)
+    lease: Lease
+    devices: Sequence[DeviceRegistration]
+
+    def open_devices(self) -> list[DeviceRegistration]:
+        """The devices that no earlier delivery has settled, whatever their token is by now."""
+        settled = self.lease.settled
+        keys = {self.lease.devices[name].device_key for name in settled}
+        return [
+            device
+            for device in self.devices
+            if device.registration_id not in settled and device.device_key not in keys
+        ]
+
+    def push_info(self) -> PushNotificationInfo:
+        """What the phones are told."""
+        return PushNotificationInfo(
+            call_context=self.call_context,
+            call_id=self.call.correlation_id,
+            recipient_id=self.call.recipient_id,
+            caller_id=self.call.caller_mri,
+            display_name=self.call.caller_display_name,
+        )
+
+
+def _can_never_ring(outcome: Outcome) -> bool:
+    """Not a missed call: the app has been removed from the device, or has registered something else."""
+    return outcome.kind is OutcomeKind.GONE or outcome.code == UNUSABLE_TOKEN
 
 
 class _Age:
@@ -216,16 +319,6 @@ class _Age:
 
     def milliseconds(self) -> int:
         return round((self._clock.now() - self._began).total_seconds() * 1_000)
-
-
-def _push_info(call: IncomingCall, call_context: str) -> PushNotificationInfo:
-    return PushNotificationInfo(
-        call_context=call_context,
-        call_id=call.correlation_id,
-        recipient_id=call.callee.mri,
-        caller_id=call.caller_mri,
-        display_name=call.caller_display_name,
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,15 +350,17 @@ class _Pushes:
 
 
 def _plan(
-    devices: Sequence[DeviceRegistration], pushes: _Pushes
-) -> tuple[list[Ring], dict[str, DeviceResult]]:
-    """The devices to ring, and the results of those for which there can be no push."""
+    devices: Sequence[DeviceRegistration], pushes: _Pushes, earlier: Mapping[str, DeviceRecord]
+) -> tuple[list[DeviceSend], dict[str, DeviceResult]]:
+    """The devices to send to, and the results of those for which there can be no push."""
     refusals = {platform: pushes.refusal(platform) for platform in {device.platform for device in devices}}
-    rings: list[Ring] = []
+    sends: list[DeviceSend] = []
     results: dict[str, DeviceResult] = {}
     for device in devices:
         if refusal := refusals[device.platform]:
-            results[device.registration_id] = DeviceResult(refusal, 0, 0)
+            results[device.registration_id] = DeviceResult(refusal, 0, 0, 0, device.device_key)
         else:
-            rings.append(Ring(device, partial(pushes.build, device.platform)))
-    return rings, results
+            known = earlier.get(device.registration_id)
+            tries = Tries(unanswered=known.unanswered if known else 0)
+            sends.append(DeviceSend(device, partial(pushes.build, device.platform), tries))
+    return sends, results

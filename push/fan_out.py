@@ -1,57 +1,53 @@
-"""One call's pushes, side by side, each tried again while that makes sense.
+"""One call's pushes, sent side by side, each tried again while that makes sense.
 
-One slow or dead device neither delays nor fails another: sends run on a bounded pool, whose threads never
-sleep through a back-off; the invocation's own thread does the waiting.
+One slow or dead device neither delays nor fails another: sends run on a bounded pool. Pool threads never
+sleep through a back-off; the invocation's own thread waits.
 """
 
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from common import telemetry
 from common.clock import Clock
 from models.device import DeviceRegistration
 from models.push import DeviceResult, Outcome, OutcomeKind, Push, Unanswered
-from push.lease_keeper import Hold
-from push.retry import Try, seconds_to_wait
+from push.lease_keeper import LeaseKeeper
+from push.retry import Tries, seconds_to_wait
 
 _STRAGGLERS_SECONDS = 0.05
-"""Devices that answer together are written down together."""
-
+"""Devices whose sends end within this time of each other are written down together."""
 
 _OVERTIME_SECONDS = 1.0
-"""Sends end by time-outs that are cut to the deadline. One that hangs where none reaches, such as a name
-look-up, is left behind after this long, so that the invocation ends in time."""
+"""Sends end by time-outs that are cut to the deadline. One that hangs all the same is left behind after this
+long, so that the invocation ends in time."""
 
 
 class Sender(Protocol):
-    """All that delivery wants to know of the hub."""
+    """What delivery needs of the hub's client."""
 
     @property
     def longest_send_seconds(self) -> float:
-        """How long one send can take."""
+        """How long one send may take."""
         ...
 
-    def send(
-        self, push: Push, device_token: str, time_left: float, *, fresh_connection: bool = False
-    ) -> Outcome:
+    def send(self, push: Push, device_token: str, time_left: float, *, fresh_connection: bool) -> Outcome:
         """Send a push to one device, once, within the seconds that are left."""
         ...
 
 
 @dataclass(slots=True)
-class Ring:
-    """One device on the way to its ring."""
+class DeviceSend:
+    """The sending to one device, over all tries of this delivery."""
 
     device: DeviceRegistration
     push: Callable[[], Push]
     """Builds the push; it says how long the call still rings, so each try has one of its own."""
-    attempts: int = 0
+    tries: Tries = field(default_factory=Tries)
     outcome: Outcome | None = None
-    """The last one; None before the first try has ended."""
-    may_have_rung: bool = False
+    """Of the last try; None before the first has ended."""
     due: float = 0.0
     """Monotonic time of the next try."""
 
@@ -63,70 +59,72 @@ class FanOutTools:
     sender: Sender
     pool: Executor
     clock: Clock
-    chance: Callable[[], float]
+    jitter: Callable[[], float]
     """A random number, at least 0 and less than 1."""
 
 
 class FanOut:
-    """Rings the devices of one call."""
+    """Sends one call's pushes."""
 
-    def __init__(self, tools: FanOutTools, hold: Hold, deadline: float, age_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, tools: FanOutTools, keeper: LeaseKeeper, deadline: float, age_ms: Callable[[], int]
+    ) -> None:
         """Take what belongs to this call.
 
         Args:
             tools: shared with all calls.
-            hold: on the event; nothing is sent without it.
+            keeper: of the lease; nothing is sent without it.
             deadline: monotonic time after which nothing is sent.
             age_ms: tells the age of the call, in milliseconds.
         """
         self._tools = tools
-        self._hold = hold
+        self._keeper = keeper
         self._deadline = deadline
         self._age_ms = age_ms
-        self._running: dict[Future[Outcome | None], Ring] = {}
-        self._waiting: list[Ring] = []
+        self._running: dict[Future[Outcome | None], DeviceSend] = {}
+        self._waiting: list[DeviceSend] = []
 
-    def run(self, rings: Sequence[Ring]) -> None:
-        """Send to every device until it is settled or the time is up; each ring then has its last outcome."""
-        # A single device is sent to from this very thread: a hop to another one costs time.
-        submit = self._tools.pool.submit if len(rings) > 1 else _run_here
-        self._waiting = list(rings)
+    def run(self, sends: Sequence[DeviceSend]) -> None:
+        """Send to every device until it is settled or the time is up; each send then has its last outcome."""
+        # With one device this thread sends: handing the work to another thread costs time.
+        submit = self._tools.pool.submit if len(sends) > 1 else _run_here
+        self._waiting = list(sends)
         while self._waiting or self._running:
+            # Start the tries that are due, or give up what is left when the time or the lease is over.
             self._start_due(submit)
+            # Wait for the first running try to end, or until the next one is due.
             if self._running:
                 self._collect()
+            # Before any further wait, write down what is known: if this process dies, no device rings twice.
             if self._running or self._waiting:
-                self._hold.save()
+                self._keeper.save()
             if self._waiting and not self._running:
-                self._tools.clock.sleep(max(0.0, self._until_next_due()))
+                self._tools.clock.sleep(self._until_next_due())
 
     def _start_due(self, submit: Callable[..., "Future[Outcome | None]"]) -> None:
         now = self._tools.clock.monotonic()
-        due = [ring for ring in self._waiting if ring.due <= now]
-        if now >= self._deadline or (due and not self._hold.renew_for_a_send()):
+        due = [send for send in self._waiting if send.due <= now]
+        if now >= self._deadline or (due and not self._keeper.prepare_send()):
             self._waiting.clear()
             for future in list(self._running):
                 if future.cancel():
                     del self._running[future]
             return
-        for ring in due:
-            self._waiting.remove(ring)
-            self._running[submit(self._send, ring)] = ring
+        for send in due:
+            self._waiting.remove(send)
+            self._running[submit(self._try, send)] = send
 
-    def _send(self, ring: Ring) -> Outcome | None:
-        """One try; None if it came to its turn too late to be sent under the lease or at all."""
-        now = self._tools.clock.monotonic()
-        if now > self._hold.send_by or now >= self._deadline:
+    def _try(self, send: DeviceSend) -> Outcome | None:
+        """One try; None if its turn in the pool came too late to send anything."""
+        time_left = min(self._deadline, self._keeper.send_until) - self._tools.clock.monotonic()
+        if time_left <= 0:
             return None
         try:
             return self._tools.sender.send(
-                ring.push(),
-                ring.device.device_token,
-                self._deadline - now,
-                fresh_connection=ring.attempts > 0,
+                send.push(), send.device.device_token, time_left, fresh_connection=send.outcome is not None
             )
-        except Exception as error:  # noqa: BLE001 - what goes wrong with one device is not for the others
-            device = ring.device.registration_id[:16]
+        except Exception as error:  # noqa: BLE001 - an error with one device must not touch the others
+            device = send.device.registration_id[:16]
             telemetry.log(logging.ERROR, "send_failed", device=device, error=type(error).__name__)
             return Outcome(
                 OutcomeKind.TRANSIENT,
@@ -136,6 +134,7 @@ class FanOut:
             )
 
     def _collect(self) -> None:
+        """Take the results of tries that have ended; wait for the first one if none has."""
         done = {future for future in self._running if future.done()}
         running = self._running.keys() - done
         if not done:
@@ -149,26 +148,34 @@ class FanOut:
         for future in done:
             self._take(self._running.pop(future), future.result())
 
-    def _take(self, ring: Ring, outcome: Outcome | None) -> None:
+    def _take(self, send: DeviceSend, outcome: Outcome | None) -> None:
+        """Note the outcome of a try, and plan the next one or none."""
         now = self._tools.clock.monotonic()
         if outcome is None:
-            ring.due = now
-            self._waiting.append(ring)
+            send.due = now
+            self._waiting.append(send)
             return
-        ring.attempts += 1
-        ring.outcome = outcome
-        attempt = Try(ring.attempts, outcome, ring.may_have_rung)
-        ring.may_have_rung = ring.may_have_rung or outcome.may_have_rung
-        pause = seconds_to_wait(attempt, self._deadline - now, self._tools.chance())
-        if pause is None:
-            result = DeviceResult(outcome, ring.attempts, self._age_ms())
-            self._hold.note(ring.device.registration_id, result)
-        else:
-            ring.due = now + pause
-            self._waiting.append(ring)
+        send.tries = send.tries.after(outcome)
+        send.outcome = outcome
+        pause = seconds_to_wait(outcome, send.tries, self._deadline - now, self._tools.jitter())
+        # A try that may have rung unseen counts in later deliveries too, even if this process dies while it
+        # waits.
+        if pause is None or outcome.unanswered is not None:
+            self._keeper.note(send.device.registration_id, self.result(send))
+        if pause is not None:
+            send.due = now + pause
+            self._waiting.append(send)
+
+    def result(self, send: DeviceSend) -> DeviceResult:
+        """What became of a device so far; it must have been tried."""
+        if send.outcome is None:
+            raise ValueError("no try has ended yet")
+        return DeviceResult(
+            send.outcome, send.tries.number, self._age_ms(), send.tries.unanswered, send.device.device_key
+        )
 
     def _until_next_due(self) -> float:
-        earliest = min(ring.due for ring in self._waiting)
+        earliest = min(send.due for send in self._waiting)
         return max(0.0, min(earliest, self._deadline) - self._tools.clock.monotonic())
 
     def _until_end(self) -> float:
@@ -176,7 +183,7 @@ class FanOut:
         return left if left > 0 else max(0.0, left + _OVERTIME_SECONDS)
 
 
-def _run_here(send: Callable[[Ring], Outcome | None], ring: Ring) -> "Future[Outcome | None]":
+def _run_here(run: Callable[[DeviceSend], Outcome | None], send: DeviceSend) -> "Future[Outcome | None]":
     future: Future[Outcome | None] = Future()
-    future.set_result(send(ring))
+    future.set_result(run(send))
     return future

@@ -1,230 +1,171 @@
 """The Event Grid function: event → call; what became of it → acknowledge or raise.
 
-This is the one place that decides what Event Grid hears. Raising has Event Grid redeliver the event and, if
-events keep failing, delay all deliveries to the endpoint. So it raises only for what a redelivery can mend
-while the phone rings, and for events that have to be kept as evidence.
+What Event Grid hears is decided here and nowhere else. Raising makes Event Grid redeliver the event and,
+while events keep failing, delay all deliveries to the endpoint. So it is for what a redelivery can mend while
+the phone rings, and for an event that cannot be understood: its dead letter is the only evidence of it.
 """
 
 import logging
 from collections.abc import Callable
-from enum import StrEnum
-from typing import Any
+from dataclasses import dataclass, replace
 
 import azure.functions as func
 
 from common import telemetry
 from common.clock import Clock
-from common.telemetry import Metric, Metrics
+from common.telemetry import Metrics
 from models.call import INCOMING_CALL_EVENT_TYPE, Envelope, IncomingCall, parse_event, parse_incoming_call
-from models.errors import DeliveryIncompleteError, InvalidEventError, ServiceError
+from models.errors import (
+    ConfigurationError,
+    DatabaseUnavailableError,
+    DeliveryIncompleteError,
+    InvalidEventError,
+    ServiceError,
+    UnsupportedServerError,
+)
 from models.push import OutcomeKind
 from push.call_context import call_context
-from push.call_notes import CallNotes, NoCallNotes
 from push.delivery import Delivery, DeliveryReport, TimeLimits
-from push.ledger import EventKey
+from push.event_log import EventLine, EventResult, Trouble
+from push.grace import Grace
+from push.ledger import EventKey, Ledger
 
-Fields = dict[str, Any]
-
-
-class EventResult(StrEnum):
-    """What became of an event, in its log line and its metric."""
-
-    DELIVERED = "delivered"
-    INCOMPLETE = "incomplete"
-    """Some devices are left over; the event is raised, so that Event Grid delivers it again."""
-    GIVEN_UP = "given_up"
-    """Some devices did not ring, and no redelivery could change that while they should."""
-    MISSED = "missed"
-    """The call had stopped ringing before anything could be sent."""
-    DUPLICATE = "duplicate"
-    SKIPPED = "skipped"
-    """Nobody to ring; the line's `reason` says why."""
-    FAILED = "failed"
-    """An error of ours; the line's `code` and `detail` say which."""
+_Handled = tuple[EventLine, DeliveryReport | None, Exception | None]
+"""What is said of the event, what was sent, and what to raise; None acknowledges the event."""
 
 
-_LEVELS = {
-    EventResult.DELIVERED: logging.INFO,
-    EventResult.INCOMPLETE: logging.WARNING,
-    EventResult.GIVEN_UP: logging.ERROR,
-    EventResult.MISSED: logging.WARNING,
-    EventResult.DUPLICATE: logging.INFO,
-    EventResult.SKIPPED: logging.INFO,
-    EventResult.FAILED: logging.ERROR,
-}
+@dataclass(frozen=True, slots=True)
+class EventTools:
+    """What every event's handling uses."""
 
-
-_NOTED = frozenset({EventResult.INCOMPLETE, EventResult.GIVEN_UP, EventResult.MISSED, EventResult.SKIPPED})
-"""Where the ledger's devices alone do not say what became of the call."""
-
-_NOTED_FIELDS = ("reason", "code", "late_seconds", "devices", "failed")
+    delivery: Delivery
+    ledger: Ledger
+    clock: Clock
+    metrics: Metrics
+    database_grace: Grace
 
 
 class IncomingCallHandler:
-    """Takes one event at a time. Safe to share between threads."""
+    """Handles one event at a time. Safe to share between threads."""
 
-    def __init__(
-        self,
-        delivery: Delivery,
-        limits: TimeLimits,
-        clock: Clock,
-        metrics: Metrics,
-        notes: CallNotes | None = None,
-    ) -> None:
-        """Take ready collaborators; without `notes`, calls that no ledger entry explains leave no trace."""
-        self._delivery = delivery
+    def __init__(self, tools: EventTools, limits: TimeLimits) -> None:
+        """Take ready collaborators."""
+        self._tools = tools
         self._limits = limits
-        self._clock = clock
-        self._metrics = metrics
-        self._notes = notes or NoCallNotes()
 
     def handle(self, event: str) -> None:
         """Ring the callee's devices for `event`, the JSON of one event in either schema.
 
-        Returning acknowledges the event. It leaves one structured line.
+        Returning acknowledges the event. It leaves one log line.
 
         Raises:
             InvalidEventError: the event cannot be understood.
-            DatabaseUnavailableError: the callee's devices, or who has rung them, are not known.
-            DeliveryIncompleteError: some devices are left over with a transient failure, or another instance
-                is still ringing them.
+            DatabaseUnavailableError: the callee's devices, or which of them have rung, are not known.
+            ConfigurationError: the database refuses the app, since less than two minutes ago.
+            DeliveryIncompleteError: some devices are left over, and a redelivery may ring them.
         """
-        started = self._clock.monotonic()
-        fields: Fields = {}
-        try:
-            result = self._handle(event, fields)
-        except ServiceError as error:
-            fields |= {"code": error.code, "detail": error.detail}
-            self._tell(EventResult.FAILED, fields, started)
-            if error.redeliver:
-                raise
-        except Exception as error:
-            # A bug: the event is kept, and its line names the error without what it may quote.
-            fields |= {"code": ServiceError.code, "detail": type(error).__name__}
-            self._tell(EventResult.FAILED, fields, started)
-            raise
-        else:
-            self._tell(result, fields, started)
-            if result is EventResult.INCOMPLETE:
-                raise DeliveryIncompleteError(
-                    "Some devices could not be rung yet; Event Grid delivers again."
-                )
+        clock = self._tools.clock
+        started = clock.monotonic()
+        line, report, error = self._handle(event)
+        line = replace(line, total_ms=round((clock.monotonic() - started) * 1_000, 1))
+        line.write()
+        outcomes = [result.outcome.kind for result in report.results.values()] if report else []
+        line.measure(self._tools.metrics, outcomes)
+        if error is not None:
+            raise error
 
-    def _handle(self, event: str, fields: Fields) -> EventResult:
-        """Parse, then lateness, then deliver. `fields` takes what the event's line shall say."""
-        envelope = parse_event(event)
-        fields["event_id"] = envelope.event_id
-        if envelope.event_type != INCOMING_CALL_EVENT_TYPE:
-            fields |= {"reason": "another event type", "event_type": envelope.event_type[:128]}
-            return EventResult.SKIPPED
+    def _handle(self, text: str) -> _Handled:
         try:
-            result = self._take_call(envelope, fields)
+            envelope = parse_event(text)
         except InvalidEventError as error:
-            self._note(envelope, EventResult.FAILED, {**fields, "code": error.code, "reason": error.detail})
-            raise
-        if result in _NOTED:
-            self._note(envelope, result, fields)
-        return result
+            return _failed(EventLine(result=EventResult.FAILED), error), None, error
+        line = EventLine(result=EventResult.SKIPPED, event_id=envelope.event_id)
+        if envelope.event_type != INCOMING_CALL_EVENT_TYPE:
+            event_type = envelope.event_type[:128]
+            return replace(line, reason="another event type", event_type=event_type), None, None
+        handled = self._take(envelope, line)
+        self._note(envelope, handled[0])
+        return handled
 
-    def _take_call(self, envelope: Envelope, fields: Fields) -> EventResult:
-        call = parse_incoming_call(envelope)
-        fields |= {"call_id": call.correlation_id, "callee": telemetry.fingerprint(call.callee.mri)}
+    def _take(self, envelope: Envelope, line: EventLine) -> _Handled:
+        """Ring, unless the event cannot be understood, there is no device, or it is too late."""
+        try:
+            call = parse_incoming_call(envelope)
+            line = replace(line, call_id=call.correlation_id, callee=telemetry.fingerprint(call.callee.mri))
+            context = call_context(call.incoming_call_context) if call.callee.can_own_devices else ""
+        except InvalidEventError as error:
+            return _failed(line, error), None, error
         if not call.callee.can_own_devices:
-            fields["reason"] = f"the callee owns no devices: {call.callee.kind.value}"
-            return EventResult.SKIPPED
-        context = call_context(call.incoming_call_context)
-        if self._is_over(call, fields):
-            return EventResult.MISSED
-        report = self._delivery.deliver(call, context)
-        fields |= _report_fields(report)
-        self._measure(report)
-        _warn_of_misconfiguration(report)
-        return _result(report, fields)
-
-    def _note(self, envelope: Envelope, result: EventResult, fields: Fields) -> None:
-        """Let an operator find the call, once nothing of it waits for that any more."""
-        known = {name: fields[name] for name in _NOTED_FIELDS if fields.get(name) is not None}
-        key = EventKey(envelope.source, envelope.event_id, fields.get("call_id"))
-        self._notes.note(key, {"result": result.value, **known}, self._clock.now())
-
-    def _is_over(self, call: IncomingCall, fields: Fields) -> bool:
-        now = self._clock.now()
-        late = (now - call.ends_at(self._limits.ring, now)).total_seconds()
+            reason = f"the callee owns no devices: {call.callee.kind.value}"
+            return replace(line, result=EventResult.SKIPPED, reason=reason), None, None
+        now = self._tools.clock.now()
+        late = (now - call.ends_at(self._limits.ring_time, now)).total_seconds()
         if late >= 0:
-            fields["late_seconds"] = round(late, 3)
-        return late >= 0
+            return replace(line, result=EventResult.MISSED, late_seconds=round(late, 3)), None, None
+        return self._ring(call, context, line)
 
-    def _measure(self, report: DeliveryReport) -> None:
-        for result in report.results.values():
-            self._metrics.record(Metric.PUSHES, outcome=result.outcome.kind.value)
-        if report.retried:
-            self._metrics.record(Metric.RETRIES, report.retried)
-        if report.first_push_age_ms is not None:
-            self._metrics.record(Metric.FIRST_PUSH_AGE, report.first_push_age_ms)
+    def _ring(self, call: IncomingCall, context: str, line: EventLine) -> _Handled:
+        """Ring, and decide whether the event is acknowledged."""
+        try:
+            report = self._tools.delivery.deliver(call, context)
+        except DatabaseUnavailableError as error:
+            return _failed(line, error), None, error
+        except ConfigurationError as error:
+            return _failed(line, error), None, error if self._may_pass(error) else None
+        except Exception as error:  # noqa: BLE001 - a bug: raised, and named in its line without its text
+            return _failed(line, error), None, error
+        _tell_of_misconfiguration(report)
+        line = _with_report(line, report)
+        if report.result is EventResult.INCOMPLETE:
+            incomplete = "Some devices could not be rung yet; Event Grid delivers the event again."
+            return line, report, DeliveryIncompleteError(incomplete)
+        return line, report, None
 
-    def _tell(self, result: EventResult, fields: Fields, started: float) -> None:
-        total_ms = round((self._clock.monotonic() - started) * 1_000, 1)
-        telemetry.log(
-            _LEVELS[result], "incoming_call", **{**fields, "result": result.value, "total_ms": total_ms}
-        )
-        attributes = {"code": fields["code"]} if "code" in fields else {}
-        self._metrics.record(Metric.EVENTS, result=result.value, **attributes)
-        self._metrics.record(Metric.DELIVERY_DURATION, total_ms)
+    def _may_pass(self, error: ConfigurationError) -> bool:
+        """A database that refuses the app is worth a redelivery for a while, one that is too old is not."""
+        tell_misconfigured(error)
+        return not isinstance(error, UnsupportedServerError) and self._tools.database_grace.applies()
 
-
-def _result(report: DeliveryReport, fields: Fields) -> EventResult:
-    if report.duplicate:
-        return EventResult.DUPLICATE
-    if report.missed:
-        return EventResult.MISSED
-    if report.devices == 0:
-        fields["reason"] = "the callee has no registered device"
-        return EventResult.SKIPPED
-    if report.redeliver:
-        return EventResult.INCOMPLETE
-    return EventResult.GIVEN_UP if report.failed else EventResult.DELIVERED
-
-
-def _report_fields(report: DeliveryReport) -> Fields:
-    """Numbers for the event's line, and what became of each device that was not simply accepted."""
-    if report.duplicate:
-        return {}
-    troubles = [
-        {
-            "device": registration_id[:16],
-            "outcome": result.outcome.kind.value,
-            "reason": result.outcome.reason,
-            "code": result.outcome.code,
-            "status": result.outcome.status,
-            "tracking_id": result.outcome.tracking_id,
-            "attempts": result.attempts,
-        }
-        for registration_id, result in report.results.items()
-        if result.outcome.kind is not OutcomeKind.ACCEPTED
-    ]
-    accepted, gone = report.count(OutcomeKind.ACCEPTED), report.count(OutcomeKind.GONE)
-    return {
-        "devices": report.devices,
-        "accepted": accepted,
-        "already_settled": report.already_settled,
-        "retried": report.retried,
-        "gone": gone,
-        "failed": report.failed,
-        "age_at_first_push_ms": report.first_push_age_ms,
-        "troubles": troubles or None,
-    }
+    def _note(self, envelope: Envelope, line: EventLine) -> None:
+        """Let an operator find the call, once the call itself waits for nothing any more."""
+        note = line.note(self._tools.clock.now())
+        # Without the database there is nothing to write to; the log line says so.
+        if note is not None and line.code != DatabaseUnavailableError.code:
+            self._tools.ledger.note(EventKey(envelope.source, envelope.event_id, line.call_id), note)
 
 
-def _warn_of_misconfiguration(report: DeliveryReport) -> None:
-    """One loud line an event, however many devices it hit; what it says to check is the outcome's reason."""
+def _failed(line: EventLine, error: Exception) -> EventLine:
+    """The line of an event that ended in an error; only this app's own errors may be quoted."""
+    if isinstance(error, ServiceError):
+        return replace(line, result=EventResult.FAILED, code=error.code, detail=error.detail)
+    return replace(line, result=EventResult.FAILED, code=ServiceError.code, detail=type(error).__name__)
+
+
+def _with_report(line: EventLine, report: DeliveryReport) -> EventLine:
+    """The line with what became of the devices."""
+    line = replace(line, result=report.result, reason=report.reason)
+    if report.result is EventResult.DUPLICATE:
+        return line
+    return replace(
+        line,
+        devices=report.devices,
+        accepted=report.count(OutcomeKind.ACCEPTED),
+        already_settled=report.already_settled,
+        retried=report.retried,
+        gone=report.count(OutcomeKind.GONE),
+        failed=report.failed,
+        age_at_first_push_ms=report.first_push_age_ms,
+        troubles=[
+            Trouble.of(registration_id, result)
+            for registration_id, result in report.results.items()
+            if result.outcome.kind is not OutcomeKind.ACCEPTED
+        ],
+    )
+
+
+def _tell_of_misconfiguration(report: DeliveryReport) -> None:
+    """One loud line an event, however many devices a misconfigured hub has cost."""
     wrong = [r.outcome for r in report.results.values() if r.outcome.kind is OutcomeKind.MISCONFIGURED]
-    if not wrong and any(result.outcome.used_secondary_key for result in report.results.values()):
-        telemetry.log(
-            logging.CRITICAL,
-            "hub_key_refused",
-            remedy="The hub refuses ANHHubConnectionString's key; pushes are sent with the secondary one. "
-            "Put the regenerated key into ANHHubConnectionString.",
-        )
     if wrong:
         telemetry.log(
             logging.CRITICAL,
@@ -234,22 +175,40 @@ def _warn_of_misconfiguration(report: DeliveryReport) -> None:
             tracking_id=wrong[0].tracking_id,
             devices=len(wrong),
         )
+    elif any(result.outcome.used_secondary_key for result in report.results.values()):
+        telemetry.log(
+            logging.CRITICAL,
+            "hub_key_refused",
+            remedy="The hub refuses ANHHubConnectionString's key; pushes are sent with the secondary one. "
+            "Put the regenerated key into ANHHubConnectionString.",
+        )
 
 
-def push_blueprint(handler: Callable[[], IncomingCallHandler]) -> func.Blueprint:
-    """The Event Grid function, over a handler that is built on first use."""
+def tell_misconfigured(error: ServiceError) -> None:
+    """One loud line about a configuration that an operator has to correct."""
+    telemetry.log(logging.CRITICAL, "misconfigured", code=error.code, remedy=error.detail)
+
+
+def push_blueprint(handler: Callable[[], IncomingCallHandler], settings_grace: Grace) -> func.Blueprint:
+    """The Event Grid function, over a handler that is built on first use.
+
+    Args:
+        handler: raises a ServiceError where it cannot be built.
+        settings_grace: how long wrong settings are raised; a redelivery may reach an instance that has right
+        ones.
+    """
     blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
 
-    # The event arrives as its JSON text, in whichever schema the subscription has: `EventGridEvent` would be
-    # parsed by the worker first, which refuses times with an offset before this function could say why.
+    # The event arrives as its JSON text, in the subscription's schema: `EventGridEvent` would be parsed by
+    # the worker first, which refuses times with an offset before this function could say why.
     @blueprint.function_name("IncomingCallEventHandler")
     @blueprint.event_grid_trigger(arg_name="event")
     def incoming_call_event_handler(event: str) -> None:
         try:
             ready = handler()
         except ServiceError as error:
-            telemetry.log(logging.CRITICAL, "misconfigured", code=error.code, remedy=error.detail)
-            if error.redeliver:
+            tell_misconfigured(error)
+            if settings_grace.applies():
                 raise
             return
         ready.handle(event)

@@ -1,7 +1,7 @@
 """The document of a registration in MongoDB: the names of its fields, written and read here alone.
 
 `_id` registration id, `acsMri`, `deviceUUID`, `deviceToken`, `platform`, `expiresAt`, `updatedAt` (when it
-was registered or refreshed last).
+was registered or refreshed last), and `goneAt` while the hub calls the device gone.
 """
 
 from collections.abc import Mapping
@@ -46,6 +46,7 @@ def read(document: Mapping[str, Any]) -> StoredRegistration:
         device_token=document["deviceToken"],
         platform=Platform(document["platform"]),
         expires_at=document["expiresAt"].replace(tzinfo=UTC),
+        gone_at=gone_at.replace(tzinfo=UTC) if (gone_at := document.get("goneAt")) else None,
     )
     return StoredRegistration(document["_id"], registration, document["updatedAt"].replace(tzinfo=UTC))
 

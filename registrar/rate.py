@@ -13,8 +13,11 @@ from pymongo.collection import Collection
 
 from common import mongodb
 from models.errors import TooManyChangesError
+from models.indexes import NeededIndex
 
 COLLECTION_NAME = "RegistrationRates"
+
+INDEXES = (NeededIndex("expiresAt", expires=True),)
 
 _WINDOW_SECONDS = 60
 _ATTEMPTS = 3
@@ -26,12 +29,12 @@ class ChangeLimit:
     def __init__(
         self,
         collection: Collection[mongodb.Document],
-        timeouts: mongodb.Timeouts,
+        work: mongodb.Work,
         per_minute: int,
     ) -> None:
-        """Take the collection, how long counting may take, and the limit; 0 is no limit."""
+        """Take the collection, what bounds counting in time, and the limit; 0 is no limit."""
         self._collection = collection
-        self._timeouts = timeouts
+        self._work = work
         self._per_minute = per_minute
         self._index_ready = False
 
@@ -46,10 +49,7 @@ class ChangeLimit:
             return
         minute = int(now.timestamp()) // _WINDOW_SECONDS
         name = hashlib.sha256(f"{acs_mri}\n{minute}".encode()).hexdigest()
-        with mongodb.work(self._collection, self._timeouts):
-            self._ensure_index()
-            counted = self._count(name, now)
-        if not counted:
+        if not self._work.run(self._collection, lambda: self._count(name, now)):
             wait = _WINDOW_SECONDS - int(now.timestamp()) % _WINDOW_SECONDS
             raise TooManyChangesError(
                 f"At most {self._per_minute} changes a minute are allowed for one user.",
@@ -57,6 +57,7 @@ class ChangeLimit:
             )
 
     def _count(self, name: str, now: datetime) -> bool:
+        self._ensure_index()
         below_limit = {"_id": name, "count": {"$lt": self._per_minute}}
         change = {
             "$inc": {"count": 1},
@@ -73,5 +74,5 @@ class ChangeLimit:
 
     def _ensure_index(self) -> None:
         if not self._index_ready:
-            mongodb.create_ttl_index(self._collection)
+            mongodb.ensure_indexes(self._collection, INDEXES)
             self._index_ready = True

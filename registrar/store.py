@@ -6,18 +6,23 @@ collection can be sharded.
 """
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pymongo import errors
 from pymongo.collection import Collection
 
 from common import mongodb
 from models.device import DeviceRegistration
-from models.errors import RegistrationNotFoundError
+from models.errors import DatabaseUnavailableError, RegistrationNotFoundError
+from models.indexes import NeededIndex
 from registrar import document
 
 COLLECTION_NAME = "DeviceRegistrations"
+
+INDEXES = (NeededIndex("acsMri"), NeededIndex("expiresAt", expires=True))
+
+GONE_FOR = timedelta(hours=1)
+"""How long after the hub first called a device gone its registration is deleted, if the hub says so again."""
 
 _UPSERT_ATTEMPTS = 3
 
@@ -28,11 +33,11 @@ class DeviceStore:
     def __init__(
         self,
         collection: Collection[mongodb.Document],
-        timeouts: mongodb.Timeouts,
+        work: mongodb.Work,
     ) -> None:
-        """Take the collection, and how long each method may take."""
+        """Take the collection, and what bounds each method in time."""
         self._collection = collection
-        self._timeouts = timeouts
+        self._work = work
         self._indexes_ready = False
 
     def register(
@@ -54,16 +59,27 @@ class DeviceStore:
                 again.
         """
         updated_at = mongodb.milliseconds(now)
-        with self._work():
+        removed: list[str] = []
+
+        def register() -> None:
             self._ensure_indexes()
             self._upsert(registration, updated_at)
             # Only older ones: of two tokens that race for one device, the one registered last stays.
             self._collection.delete_many(
                 {**document.others_of_device(registration), "updatedAt": {"$lt": updated_at}}
             )
-            if maximum_devices is None:
-                return ()
-            return self._remove_surplus(registration.acs_mri, now, maximum_devices)
+            if maximum_devices is not None:
+                self._remove_surplus(registration.acs_mri, now, maximum_devices, removed)
+
+        try:
+            self._work.run(self._collection, register)
+        except errors.DuplicateKeyError:
+            # Its text quotes the device token.
+            raise DatabaseUnavailableError(
+                f"A unique index of the collection {COLLECTION_NAME} refuses the registration. Drop it: the "
+                "app needs none."
+            ) from None
+        return list(dict.fromkeys(removed))
 
     def devices_of(self, acs_mri: str, now: datetime) -> Sequence[DeviceRegistration]:
         """The unexpired registrations of a user, the newest of each device, sorted by device UUID.
@@ -71,9 +87,9 @@ class DeviceStore:
         Raises:
             DatabaseUnavailableError, ConfigurationError: they cannot be read; that is not "no devices".
         """
-        with self._work():
-            # Expired documents are there until the next sweep, and for ever where there is no TTL index.
-            found = list(self._collection.find({"acsMri": acs_mri, "expiresAt": {"$gt": now}}))
+        # Expired documents are there until the next sweep, and for ever where there is no TTL index.
+        unexpired = {"acsMri": acs_mri, "expiresAt": {"$gt": now}}
+        found = self._work.run(self._collection, lambda: list(self._collection.find(unexpired)))
         oldest_first = sorted((document.read(each) for each in found), key=lambda each: each.age_order)
         newest = {each.registration.device_uuid: each.registration for each in oldest_first}
         return [newest[device_uuid] for device_uuid in sorted(newest)]
@@ -85,10 +101,8 @@ class DeviceStore:
             RegistrationNotFoundError: the user has no such unexpired device.
             DatabaseUnavailableError, ConfigurationError: the outcome is unknown.
         """
-        with self._work():
-            result = self._collection.delete_many(
-                {"acsMri": acs_mri, "deviceUUID": device_uuid, "expiresAt": {"$gt": now}}
-            )
+        wanted = {"acsMri": acs_mri, "deviceUUID": device_uuid, "expiresAt": {"$gt": now}}
+        result = self._work.run(self._collection, lambda: self._collection.delete_many(wanted))
         if result.deleted_count == 0:
             raise RegistrationNotFoundError("The user has no such device, or its registration has expired.")
 
@@ -101,23 +115,43 @@ class DeviceStore:
         Raises:
             DatabaseUnavailableError, ConfigurationError: the outcome is unknown.
         """
-        with self._work():
-            return self._collection.delete_many({"acsMri": acs_mri}).deleted_count
+        wanted = {"acsMri": acs_mri}
+        return self._work.run(self._collection, lambda: self._collection.delete_many(wanted)).deleted_count
 
-    def forget(self, registration: DeviceRegistration) -> None:
-        """Delete a registration whose token is dead, unless another user has registered that token since.
+    def note_gone(self, registration: DeviceRegistration, now: datetime) -> None:
+        """Mark a registration that the hub calls gone; delete it if it has been marked for an hour.
+
+        The hub's word is not taken at once: it says the same for a while when something else is wrong. A
+        token that another user has registered since, or that has been refreshed, is left alone.
 
         Raises:
-            DatabaseUnavailableError, ConfigurationError: it may still be there.
+            DatabaseUnavailableError, ConfigurationError: it may not have been written.
         """
-        with self._work():
-            self._collection.delete_one({"_id": registration.registration_id, "acsMri": registration.acs_mri})
+        own = {"_id": registration.registration_id, "acsMri": registration.acs_mri}
+        if registration.gone_at is None:
+            marked = {"$set": {"goneAt": mongodb.milliseconds(now)}}
+            self._work.run(
+                self._collection,
+                lambda: self._collection.update_one({**own, "goneAt": {"$exists": False}}, marked),
+            )
+        else:
+            dead = {**own, "goneAt": {"$lte": now - GONE_FOR}}
+            self._work.run(self._collection, lambda: self._collection.delete_one(dead))
 
-    def _work(self) -> AbstractContextManager[None]:
-        return mongodb.work(self._collection, self._timeouts)
+    def note_alive(self, registration: DeviceRegistration) -> None:
+        """Remove the mark of a registration whose push the hub has taken.
 
-    def _remove_surplus(self, acs_mri: str, now: datetime, maximum_devices: int) -> Sequence[str]:
-        """Delete the least recently refreshed devices beyond the maximum."""
+        Raises:
+            DatabaseUnavailableError, ConfigurationError: it may not have been written.
+        """
+        named = {"_id": registration.registration_id}
+        self._work.run(
+            self._collection, lambda: self._collection.update_one(named, {"$unset": {"goneAt": ""}})
+        )
+
+    def _remove_surplus(self, acs_mri: str, now: datetime, maximum_devices: int, removed: list[str]) -> None:
+        """Delete the least recently refreshed devices beyond the maximum, and add their UUIDs to
+        `removed`."""
         found = [
             document.read(each)
             for each in self._collection.find({"acsMri": acs_mri, "expiresAt": {"$gt": now}})
@@ -125,12 +159,11 @@ class DeviceStore:
         found.sort(key=lambda each: each.age_order, reverse=True)
         newest_first = list(dict.fromkeys(each.registration.device_uuid for each in found))
         kept = set(newest_first[:maximum_devices])
-        removed = [
+        removed += [
             each.registration.device_uuid
             for each in found
             if each.registration.device_uuid not in kept and self._delete_unchanged(each)
         ]
-        return list(dict.fromkeys(removed))
 
     def _delete_unchanged(self, stored: document.StoredRegistration) -> bool:
         """Delete a document unless it has been refreshed or moved since it was read."""
@@ -146,7 +179,9 @@ class DeviceStore:
         for attempt in range(1, _UPSERT_ATTEMPTS + 1):
             try:
                 self._collection.update_one(
-                    {"_id": registration.registration_id}, {"$set": fields}, upsert=True
+                    {"_id": registration.registration_id},
+                    {"$set": fields, "$unset": {"goneAt": ""}},
+                    upsert=True,
                 )
             except errors.DuplicateKeyError:
                 # Of two first registrations of one token at once, one inserts and the other finds it next
@@ -160,11 +195,5 @@ class DeviceStore:
         """Create the indexes once a process, at the first registration."""
         # No lock: creating an index twice does no harm, waiting behind a database that is down would.
         if not self._indexes_ready:
-            create_indexes(self._collection)
+            mongodb.ensure_indexes(self._collection, INDEXES)
             self._indexes_ready = True
-
-
-def create_indexes(collection: Collection[mongodb.Document]) -> None:
-    """Make the indexes of the registrations, if they are not there."""
-    collection.create_index("acsMri")
-    mongodb.create_ttl_index(collection)

@@ -5,10 +5,15 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
-from common.telemetry import LOGGER_NAME
+from common.clock import Clock
+from common.telemetry import LOGGER_NAME, Metrics, NoMetrics
 from models.device import DeviceRegistration, Platform
+from push.delivery import Delivery, TimeLimits
+from push.grace import Grace
+from push.ledger import Ledger
+from push.trigger import EventTools, IncomingCallHandler
 
 # Far ahead, so that no database's own clock finds a test's documents expired.
 NOW = datetime(2100, 1, 31, 12, 0, 0, tzinfo=UTC)
@@ -94,3 +99,20 @@ def app_log() -> Iterator[AppLog]:
         logger.removeHandler(handler)
         logger.setLevel(level)
         logger.propagate = propagate
+
+
+class NoLedger:
+    """Keeps no notes."""
+
+    def note(self, *_: object) -> None:
+        """Do nothing."""
+
+
+def event_handler(
+    delivery: object, limits: TimeLimits, clock: Clock, metrics: Metrics | None = None
+) -> IncomingCallHandler:
+    """A handler of events over a stand-in for the delivery."""
+    grace = Grace(clock.monotonic)
+    ledger = cast("Ledger", NoLedger())
+    tools = EventTools(cast("Delivery", delivery), ledger, clock, metrics or NoMetrics(), grace)
+    return IncomingCallHandler(tools, limits)

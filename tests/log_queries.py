@@ -4,9 +4,8 @@ import json
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import fields
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 import duckdb
 import duckdb_kql
@@ -18,10 +17,11 @@ from common.telemetry import Metric
 from local.samples import event_grid_event, incoming_call_data
 from models.errors import ServiceError
 from models.push import DeviceResult, Outcome, OutcomeKind
-from push.delivery import Delivery, DeliveryReport, TimeLimits
-from push.trigger import IncomingCallHandler
+from push.delivery import DeliveryReport, TimeLimits
+from push.event_log import EventResult
+from tests.fakes import event_handler
 
-LIMITS = TimeLimits(ring=timedelta(seconds=60), invocation_seconds=20, database_seconds=3)
+LIMITS = TimeLimits(ring_time=timedelta(seconds=60), invocation_seconds=20, database_seconds=3)
 
 Rows = list[dict[str, Any]]
 
@@ -88,8 +88,7 @@ class Log:
 
     def event(self, text: str, end: DeliveryReport | ServiceError) -> None:
         """An event of any kind."""
-        delivery = cast("Delivery", StubDelivery(end))
-        handler = IncomingCallHandler(delivery, LIMITS, SystemClock(), self._metrics)
+        handler = event_handler(StubDelivery(end), LIMITS, SystemClock(), self._metrics)
         with suppress(ServiceError):
             handler.handle(text)
 
@@ -130,13 +129,11 @@ def report(
     """A delivery in which every device came to the same."""
     outcome = Outcome(kind, "the hub says so", status=500, tracking_id="tracking")
     results = {f"{number:064x}": DeviceResult(outcome, attempts, 100) for number in range(devices)}
-    return DeliveryReport(
-        devices=devices, results=results, redeliver=redeliver, first_push_age_ms=first_push_age_ms
-    )
+    settled = {OutcomeKind.ACCEPTED: EventResult.DELIVERED, OutcomeKind.GONE: EventResult.SKIPPED}
+    result = EventResult.INCOMPLETE if redeliver else settled.get(kind, EventResult.GIVEN_UP)
+    return DeliveryReport(result, devices=devices, results=results, first_push_age_ms=first_push_age_ms)
 
 
 def given_up() -> DeliveryReport:
     """A delivery that left a device over for good."""
-    values: dict[str, Any] = {"devices": 1, "results": report(OutcomeKind.TRANSIENT).results, "unfinished": 1}
-    known = {field.name for field in fields(DeliveryReport)}
-    return DeliveryReport(**{name: value for name, value in values.items() if name in known})
+    return report(OutcomeKind.TRANSIENT)

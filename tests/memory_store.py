@@ -8,8 +8,9 @@ from pymongo.collection import Collection
 from common import mongodb
 from registrar.rate import ChangeLimit
 from registrar.store import DeviceStore
+from tests.fakes import FakeClock
 
-TIMEOUTS = mongodb.Timeouts(10.0)
+WORK = mongodb.Work(mongodb.Timeouts(10.0), FakeClock())
 
 
 class FailingCollection:
@@ -33,9 +34,9 @@ def new_collection() -> Collection[mongodb.Document]:
 def device_store(collection: Collection[mongodb.Document] | FailingCollection | None = None) -> DeviceStore:
     """A device store over a collection in memory."""
     found = new_collection() if collection is None else collection
-    return DeviceStore(cast("Collection[mongodb.Document]", found), TIMEOUTS)
+    return DeviceStore(cast("Collection[mongodb.Document]", found), WORK)
 
 
 def no_change_limit() -> ChangeLimit:
     """A limit that is switched off."""
-    return ChangeLimit(new_collection(), TIMEOUTS, 0)
+    return ChangeLimit(new_collection(), WORK, 0)

@@ -9,7 +9,7 @@ from typing import Any
 from doctor.checks.device_summaries import ID_LENGTH
 from doctor.checks.findings import Status
 from models.push import OutcomeKind
-from push.trigger import EventResult
+from push.event_log import EventResult
 
 
 class CallState(StrEnum):

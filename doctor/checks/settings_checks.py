@@ -8,13 +8,11 @@ from doctor.checks.azure import Unanswered
 from doctor.checks.findings import Area, Check
 from models import known_causes
 from models.access import AccessSettings, read_access
-from models.errors import ConfigurationError
 from models.known_causes import (
     cause_of_connection_string,
     is_key_vault_reference,
-    name_on_connection_strings_blade,
 )
-from settings import Settings, setting_names
+from settings import NEEDED_FOR_RINGING, NOT_NEEDED_FOR_RINGING, Settings, setting_names
 
 AREA = Area("settings")
 
@@ -36,11 +34,11 @@ def check_settings(
     references = _references(values, unresolved)
     if references:
         return None, references
-    try:
-        settings = Settings.from_mapping(values)
-    except ConfigurationError as error:
-        return None, [_wrong(bad.field, bad.detail, values) for bad in error.errors]
-    checks = [AREA.passed("complete", "every setting that is needed is there and well formed")]
+    settings = Settings.from_mapping(values)
+    others = [_wrong(bad.field, bad.detail) for bad in settings.mistakes(*NOT_NEEDED_FOR_RINGING)]
+    if needed := settings.mistakes(*NEEDED_FOR_RINGING):
+        return None, [*(_wrong(bad.field, bad.detail) for bad in needed), *others]
+    checks = [AREA.passed("complete", "every setting that ringing needs is there and well formed"), *others]
     return settings, [
         *checks,
         *_connection_string(settings),
@@ -67,22 +65,21 @@ def _reference(name: str, why: Unanswered | None) -> Check:
     return AREA.failed(name, detail, why.remedy, *why.commands)
 
 
-def _wrong(name: str, detail: str, values: Mapping[str, str]) -> Check:
-    arrived_as = name_on_connection_strings_blade(name, {each.lower() for each in values})
-    if arrived_as is not None:
-        cause = known_causes.CONNECTION_STRINGS_BLADE
-        return AREA.failed(name, f"{cause.problem}: {arrived_as}", cause.remedy)
+def _wrong(name: str, detail: str) -> Check:
+    blade = known_causes.CONNECTION_STRINGS_BLADE
+    if detail.startswith(blade.problem):
+        return AREA.failed(name, detail.removesuffix(f" {blade.remedy}"), blade.remedy)
     return AREA.failed(name, detail, f"Set {name}: {_SAMPLE}.")
 
 
 def _connection_string(settings: Settings) -> list[Check]:
-    cause = cause_of_connection_string(settings.mongodb_uri.get_secret_value())
+    cause = cause_of_connection_string(settings.database.connection_string.get_secret_value())
     return [] if cause is None else [AREA.failed("MongoDbConnectionString", cause.problem, cause.remedy)]
 
 
 def _same_hub(settings: Settings) -> Check:
-    named = urlsplit(settings.messages_url).path.rstrip("/").rpartition("/")[0].strip("/")
-    if named.lower() == settings.hub_name.lower():
+    named = urlsplit(settings.hub.messages_url).path.rstrip("/").rpartition("/")[0].strip("/")
+    if named.lower() == settings.hub.name.lower():
         return AREA.passed("one hub", "ANHHubName and the URL for messages name the same hub")
     return AREA.failed(
         "one hub",
@@ -92,8 +89,8 @@ def _same_hub(settings: Settings) -> Check:
 
 
 def _api_version(settings: Settings) -> Check:
-    if settings.hub_api_version in KNOWN_API_VERSIONS:
-        return AREA.passed("ANHHubApiVersion", f"{settings.hub_api_version} is a known version")
+    if settings.hub.api_version in KNOWN_API_VERSIONS:
+        return AREA.passed("ANHHubApiVersion", f"{settings.hub.api_version} is a known version")
     return AREA.unknown(
         "ANHHubApiVersion",
         "no public page names this version; the hub may refuse every push with 400",

@@ -39,7 +39,7 @@ def register(app: typer.Typer) -> None:
         def work() -> Report:
             known = usable_settings(load_settings(SettingsSource(settings, app, resource_group), os.environ))
             with connected(known) as client:
-                records = Records(client, known.database_name)
+                records = Records(client, known.database.name)
                 return CallReport(pasted(name), calls_named(records, pasted(name)), records.content())
 
         run("call", work, as_json=as_json)

@@ -75,7 +75,7 @@ def register(app: typer.Typer) -> None:
             acs_mri = None if user is None else user_mri(user)
             known = usable_settings(load_settings(SettingsSource(settings, app, resource_group), os.environ))
             with connected(known) as client:
-                records = Records(client, known.database_name)
+                records = Records(client, known.database.name)
                 documents = records.recent_calls(begin, acs_mri)
                 listed = [each for each in summaries(records, documents) if result.includes(each)]
                 return CallsReport(listed[:limit], len(listed), records.content())

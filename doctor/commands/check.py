@@ -101,13 +101,13 @@ def run_checks(loaded: AppSettings, *, create_indexes: bool = False) -> Checks:
 def _deployment(loaded: AppSettings, settings: Settings | None) -> Deployment | None:
     if loaded.deployment is None:
         return None
-    namespace = None if settings is None else settings.hub_connection.host.partition(".")[0]
-    name = None if settings is None else settings.hub_name
+    namespace = None if settings is None else settings.hub.connection_string.host.partition(".")[0]
+    name = None if settings is None else settings.hub.name
     return loaded.deployment.ask(namespace, name, datetime.now(UTC))
 
 
 def _hub(settings: Settings) -> list[Check]:
-    timeouts = Timeouts(settings.hub_connect_seconds, settings.hub_read_seconds)
+    timeouts = Timeouts(settings.calls.hub_connect_timeout_seconds, settings.calls.hub_read_timeout_seconds)
     with HubWire(timeouts, time.monotonic) as wire:
         found = HubProbe(settings, wire).ask()
     checks = check_hub(found)
@@ -117,10 +117,10 @@ def _hub(settings: Settings) -> list[Check]:
 
 
 def _database(settings: Settings, *, create_indexes: bool) -> list[Check]:
-    uri = settings.mongodb_uri.get_secret_value()
+    uri = settings.database.connection_string.get_secret_value()
     try:
         with connected(settings) as client:
-            facts = DatabaseProbe(client, settings.database_name, uri).ask(create_indexes=create_indexes)
+            facts = DatabaseProbe(client, settings.database.name, uri).ask(create_indexes=create_indexes)
     except DatabaseTroubleError as error:
         return check_trouble(error.cause, str(error))
     return [*check_database(facts), check_clock("the database's clock", facts.clock_ahead_seconds)]

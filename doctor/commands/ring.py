@@ -54,7 +54,7 @@ def register(app: typer.Typer) -> None:
 
 def _ring(mri: str, values: Mapping[str, str], settings: Settings, *, yes: bool) -> Report:
     with connected(settings) as client:
-        records = Records(client, settings.database_name)
+        records = Records(client, settings.database.name)
         devices = sum(device.is_rung for device in devices_of(records, mri))
         if devices == 0:
             return RingReport(mri, NOTHING_TO_RING, (), devices)

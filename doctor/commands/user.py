@@ -40,7 +40,7 @@ def register(app: typer.Typer) -> None:
             acs_mri = user_mri(mri)
             known = usable_settings(load_settings(SettingsSource(settings, app, resource_group), os.environ))
             with connected(known) as client:
-                records = Records(client, known.database_name)
+                records = Records(client, known.database.name)
                 return UserReport(acs_mri, devices_of(records, acs_mri), records.content())
 
         run("user", work, as_json=as_json)

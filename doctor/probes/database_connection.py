@@ -61,13 +61,11 @@ def connected(settings: Settings) -> Iterator[MongoClient[Document]]:
     """
     with translated(CONNECT_SECONDS):
         try:
-            client = mongo_client(settings)
+            client = mongo_client(settings.database)
         except ConfigurationError:
-            uri = settings.mongodb_uri.get_secret_value()
-            cause = cause_of_connection_string(uri) or known_causes.CONNECTION_STRING
+            uri = settings.database.connection_string.get_secret_value()
+            cause = cause_of_connection_string(uri) or known_causes.CERTIFICATE_FILE
             raise DatabaseTroubleError(cause) from None
-        except OSError:
-            raise DatabaseTroubleError(known_causes.CERTIFICATE_FILE) from None
     with client:
         with translated(CONNECT_SECONDS):
             client.admin.command("ping")

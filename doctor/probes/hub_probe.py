@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from common.clock_watch import ahead_seconds
 from doctor.checks.hub_checks import HubAnswer, HubFindings, HubName
-from models.hub import HubConnection, HubEndpoint
+from models.hub import HubConnectionString, HubEndpoint
 from push.hub.answers import Answer, NoAnswer
 from push.hub.sas import TOKEN_LIFETIME_SECONDS, sas_token
 from push.hub.wire import HubWire, Request
@@ -35,8 +35,8 @@ class HubProbe:
 
     def ask(self) -> HubFindings:
         """Send at most four requests, none of which can ring a phone."""
-        connection, name = self._settings.hub_connection, self._settings.hub_name
-        url = self._settings.messages_url
+        connection, name = self._settings.hub.connection_string, self._settings.hub.name
+        url = self._settings.hub.messages_url
         named = HubName(connection.host.partition(".")[0], name, connection.key_name)
         first = self._send(url, connection, name)
         if isinstance(first, NoAnswer):
@@ -44,11 +44,11 @@ class HubProbe:
         forged = self._send(url, replace(connection, key=uuid.uuid4().hex), name)
         made_up_name = f"doctor-{uuid.uuid4().hex}"
         made_up = self._send(_with_hub(url, made_up_name), connection, made_up_name)
-        second_key = self._settings.hub_connection_secondary
+        second_key = self._settings.secondary_key.connection_string_secondary
         secondary = self._send(url, second_key, name) if second_key else None
         return HubFindings(named, first, forged, made_up, secondary)
 
-    def _send(self, url: str, connection: HubConnection, hub_name: str) -> HubAnswer | NoAnswer:
+    def _send(self, url: str, connection: HubConnectionString, hub_name: str) -> HubAnswer | NoAnswer:
         began = self._now()
         headers = {
             "Authorization": sas_token(connection, hub_name, int(began) + TOKEN_LIFETIME_SECONDS),
@@ -58,7 +58,7 @@ class HubProbe:
             "TrackingId": str(uuid.uuid4()),
         }
         # Without `direct` a push goes to every device of the hub.
-        endpoint = HubEndpoint(url, self._settings.hub_api_version)
+        endpoint = HubEndpoint(url, self._settings.hub.api_version)
         request = Request(endpoint.direct_send_url, headers, b"{}")
         reply = self._wire.exchange(request, self._wire.timeouts.exchange)
         return reply if isinstance(reply, NoAnswer) else _answer(reply, began, self._now())

@@ -53,7 +53,7 @@ var defaults = {
   InvocationTimeoutSeconds: '20'
   HubConnectTimeoutSeconds: '2'
   HubReadTimeoutSeconds: '5'
-  MaximumConcurrentSends: '64'
+  MaxConcurrentSends: '64'
   MongoDbServerSelectionTimeoutSeconds: '2'
   MongoDbOperationTimeoutSeconds: '3'
 }

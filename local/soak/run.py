@@ -36,7 +36,7 @@ def soak(plan: Plan, tell: Callable[[str], None]) -> Report:
         database_port = parse_uri(stack.database.uri)["nodelist"][0][1] or 0
         database = running.enter_context(TcpProxy(database_port))
         workers = [running.enter_context(_worker(stack, hub, database)) for _ in range(plan.workers)]
-        store = DeviceStore(client[DATABASE_NAME][COLLECTION_NAME], mongodb.Timeouts(10))
+        store = DeviceStore(client[DATABASE_NAME][COLLECTION_NAME], mongodb.Work(mongodb.Timeouts(10)))
         for fault in plan.hub_faults():
             stack.hub.add_fault(fault)
         grid = EventGrid(plan, workers, Phones(store, plan.seed).place)

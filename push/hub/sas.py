@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from urllib.parse import quote_plus
 
-from models.hub import HubConnection
+from models.hub import HubConnectionString
 
 TOKEN_LIFETIME_SECONDS = 3_600
 RENEWAL_MARGIN_SECONDS = 600
@@ -24,7 +24,7 @@ def signature(key: str, text: str) -> str:
     return base64.b64encode(digest).decode("ascii")
 
 
-def sas_token(connection: HubConnection, hub_name: str, expires_at: int) -> str:
+def sas_token(connection: HubConnectionString, hub_name: str, expires_at: int) -> str:
     """An `Authorization` header for the hub.
 
     Args:
@@ -41,7 +41,7 @@ def sas_token(connection: HubConnection, hub_name: str, expires_at: int) -> str:
 class SasTokenSource:
     """Hands out one token until shortly before it expires. Safe to share between threads."""
 
-    def __init__(self, connection: HubConnection, hub_name: str, clock: Callable[[], float]) -> None:
+    def __init__(self, connection: HubConnectionString, hub_name: str, clock: Callable[[], float]) -> None:
         """`clock` tells Unix time in seconds."""
         self._connection = connection
         self._hub_name = hub_name

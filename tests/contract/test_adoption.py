@@ -47,12 +47,12 @@ def collection(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture
 def store(collection: Collection[mongodb.Document]) -> DeviceStore:
-    return DeviceStore(collection, mongodb.Timeouts(10.0))
+    return DeviceStore(collection, mongodb.Work(mongodb.Timeouts(10.0)))
 
 
 @pytest.fixture
 def adoptions(collection: Collection[mongodb.Document]) -> AdoptionStore:
-    return AdoptionStore(collection, mongodb.Timeouts(10.0))
+    return AdoptionStore(collection, mongodb.Work(mongodb.Timeouts(10.0)))
 
 
 def tokens(store: DeviceStore, user: str = ALICE) -> list[str]:
@@ -158,8 +158,8 @@ class TestRaces:
     def test_side_by_side(self, client: MongoClient[mongodb.Document]) -> None:
         """Adoptions race with apps: each token ends with the app's user, each device with the app's token."""
         collection = client["calling"][next(_names)]
-        store = DeviceStore(collection, mongodb.Timeouts(20.0))
-        adoptions = AdoptionStore(collection, mongodb.Timeouts(20.0))
+        store = DeviceStore(collection, mongodb.Work(mongodb.Timeouts(20.0)))
+        adoptions = AdoptionStore(collection, mongodb.Work(mongodb.Timeouts(20.0)))
         numbers = range(40)
 
         def adopt_moved(number: int) -> None:

@@ -20,7 +20,7 @@ from registrar.rate import ChangeLimit
 from tests.fakes import ALICE, BOB
 
 MINUTE = datetime(2100, 1, 31, 12, 0, 0, tzinfo=UTC)
-TIMEOUTS = mongodb.Timeouts(10.0)
+WORK = mongodb.Work(mongodb.Timeouts(10.0))
 
 _names = (f"rates-{number}" for number in count())
 
@@ -58,17 +58,17 @@ def allowed(limit: ChangeLimit, user: str, now: datetime) -> bool:
 class TestLimit:
     def test_exactly(self, collection: Collection[mongodb.Document]) -> None:
         """So many and no more, however often it is tried."""
-        limit = ChangeLimit(collection, TIMEOUTS, 3)
+        limit = ChangeLimit(collection, WORK, 3)
         assert [allowed(limit, ALICE, MINUTE) for _ in range(6)] == [True] * 3 + [False] * 3
 
     def test_one(self, collection: Collection[mongodb.Document]) -> None:
         """The smallest limit lets one through."""
-        limit = ChangeLimit(collection, TIMEOUTS, 1)
+        limit = ChangeLimit(collection, WORK, 1)
         assert [allowed(limit, ALICE, MINUTE) for _ in range(2)] == [True, False]
 
     def test_other_user(self, collection: Collection[mongodb.Document]) -> None:
         """Nobody pays for another user's changes."""
-        limit = ChangeLimit(collection, TIMEOUTS, 1)
+        limit = ChangeLimit(collection, WORK, 1)
         assert allowed(limit, ALICE, MINUTE)
         assert not allowed(limit, ALICE, MINUTE)
         assert allowed(limit, BOB, MINUTE)
@@ -76,7 +76,7 @@ class TestLimit:
     @pytest.mark.parametrize(("second", "wait"), [(0, 60), (1, 59), (59, 1)])
     def test_next_minute(self, collection: Collection[mongodb.Document], second: int, wait: int) -> None:
         """The answer says when the next minute begins, and then it goes on."""
-        limit, now = ChangeLimit(collection, TIMEOUTS, 1), MINUTE + timedelta(seconds=second)
+        limit, now = ChangeLimit(collection, WORK, 1), MINUTE + timedelta(seconds=second)
         assert allowed(limit, ALICE, now)
         with pytest.raises(TooManyChangesError) as caught:
             limit.count_change(ALICE, now)
@@ -87,13 +87,13 @@ class TestLimit:
 
     def test_across_instances(self, collection: Collection[mongodb.Document]) -> None:
         """Two instances count together."""
-        one, two = (ChangeLimit(collection, TIMEOUTS, 3) for _ in range(2))
+        one, two = (ChangeLimit(collection, WORK, 3) for _ in range(2))
         assert [allowed(limit, ALICE, MINUTE) for limit in (one, two, one, two)] == [True] * 3 + [False]
 
     def test_document(self, collection: Collection[mongodb.Document]) -> None:
         """What is kept names nobody, ends by itself, and not before its minute does."""
         now = MINUTE + timedelta(seconds=59.5)
-        ChangeLimit(collection, TIMEOUTS, 3).count_change(ALICE, now)
+        ChangeLimit(collection, WORK, 3).count_change(ALICE, now)
         (document,) = collection.find()
         assert set(document) == {"_id", "count", "expiresAt"}
         assert ALICE not in str(document)
@@ -102,14 +102,14 @@ class TestLimit:
 
     def test_switched_off(self, collection: Collection[mongodb.Document]) -> None:
         """0 means no limit; nothing is counted."""
-        limit = ChangeLimit(collection, TIMEOUTS, 0)
+        limit = ChangeLimit(collection, WORK, 0)
         assert all(allowed(limit, ALICE, MINUTE) for _ in range(100))
         assert list(collection.find()) == []
 
     def test_database_away(self) -> None:
         """What cannot be counted is not let through."""
         with MongoClient[mongodb.Document]("127.0.0.1", 1, serverSelectionTimeoutMS=100) as nowhere:
-            limit = ChangeLimit(nowhere["calling"]["rates"], mongodb.Timeouts(1.0), 3)
+            limit = ChangeLimit(nowhere["calling"]["rates"], mongodb.Work(mongodb.Timeouts(1.0)), 3)
             with pytest.raises(DatabaseUnavailableError):
                 limit.count_change(ALICE, MINUTE)
 
@@ -120,7 +120,7 @@ class TestRaces:
         self, client: MongoClient[mongodb.Document], wire: Collection[mongodb.Document], per_minute: int
     ) -> None:
         """Of threads that all are the first of their minute, exactly as many as allowed come through."""
-        limits = [ChangeLimit(client["calling"][wire.name], TIMEOUTS, per_minute) for _ in range(4)]
+        limits = [ChangeLimit(client["calling"][wire.name], WORK, per_minute) for _ in range(4)]
         for minute in range(5):
             now = MINUTE + timedelta(minutes=minute)
 
@@ -138,7 +138,7 @@ class TestRaces:
         class Overtaken:
             """Another instance comes first, once."""
 
-            name = wire.name
+            name, database = wire.name, wire.database
             overtaken = False
 
             def create_index(self, *_: object, **__: object) -> None:
@@ -153,5 +153,5 @@ class TestRaces:
                     raise errors.DuplicateKeyError("E11000")
                 wire.update_one(below_limit, change, upsert=upsert)
 
-        limit = ChangeLimit(cast("Collection[mongodb.Document]", Overtaken()), TIMEOUTS, 2)
+        limit = ChangeLimit(cast("Collection[mongodb.Document]", Overtaken()), WORK, 2)
         assert [allowed(limit, ALICE, MINUTE) for _ in range(2)] == [True, False]

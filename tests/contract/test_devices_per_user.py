@@ -17,7 +17,7 @@ from registrar.store import DeviceStore
 from tests.fakes import ALICE, BOB, NOW, registration
 
 SECOND = timedelta(seconds=1)
-TIMEOUTS = mongodb.Timeouts(10.0)
+WORK = mongodb.Work(mongodb.Timeouts(10.0))
 
 _names = (f"devices-{number}" for number in count())
 
@@ -38,8 +38,8 @@ def store(request: pytest.FixtureRequest) -> DeviceStore:
     """An empty store."""
     if request.param == "mongomock":
         mocked: object = mongomock.MongoClient()["calling"]["devices"]
-        return DeviceStore(cast("Collection[mongodb.Document]", mocked), TIMEOUTS)
-    return DeviceStore(request.getfixturevalue("wire"), TIMEOUTS)
+        return DeviceStore(cast("Collection[mongodb.Document]", mocked), WORK)
+    return DeviceStore(request.getfixturevalue("wire"), WORK)
 
 
 def add(
@@ -106,7 +106,7 @@ class TestMaximum:
 
     def test_newcomers_at_once(self, wire: Collection[mongodb.Document]) -> None:
         """However many register at once, the maximum stays, it is the newest ones, and each loss is told."""
-        store = DeviceStore(wire, TIMEOUTS)
+        store = DeviceStore(wire, WORK)
         for n in range(5):
             add(store, f"old-{n}", NOW + n * SECOND, maximum=5)
 
@@ -124,14 +124,14 @@ class TestMaximum:
 
     def test_same_moment(self, wire: Collection[mongodb.Document]) -> None:
         """Devices of the very same millisecond do not push each other out altogether."""
-        store = DeviceStore(wire, TIMEOUTS)
+        store = DeviceStore(wire, WORK)
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda n: add(store, f"d-{n}", NOW, maximum=3), range(16)))
         assert len(names(store)) == 3
 
     def test_refreshed_meanwhile(self, wire: Collection[mongodb.Document]) -> None:
         """A device that is refreshed just as it would give way stays, and is not said to be gone."""
-        store = DeviceStore(wire, TIMEOUTS)
+        store = DeviceStore(wire, WORK)
         add(store, "a", NOW)
 
         class RefreshedInBetween:
@@ -144,7 +144,7 @@ class TestMaximum:
                 add(store, "a", NOW + 10 * SECOND)
                 return wire.delete_one(*arguments)
 
-        slow = DeviceStore(cast("Collection[mongodb.Document]", RefreshedInBetween()), TIMEOUTS)
+        slow = DeviceStore(cast("Collection[mongodb.Document]", RefreshedInBetween()), WORK)
         assert add(slow, "b", NOW + SECOND, maximum=1) == []
         assert "a" in names(store)
 
@@ -161,7 +161,7 @@ class TestDeleteAll:
 
     def test_expired_ones_too(self, wire: Collection[mongodb.Document]) -> None:
         """Nothing of a revoked identity stays, expired or not."""
-        store = DeviceStore(wire, TIMEOUTS)
+        store = DeviceStore(wire, WORK)
         add(store, "a", NOW, expires_at=NOW - timedelta(days=1))
         assert store.delete_all(ALICE) == 1
         assert wire.find_one() is None

@@ -14,7 +14,7 @@ import pytest
 from common.clock_watch import ClockWatch
 from local.hub.running_hub import RunningHub
 from models.device import Platform
-from models.hub import HubConnection, HubEndpoint
+from models.hub import HubConnectionString, HubEndpoint
 from models.push import Outcome, OutcomeKind, Push, PushNotificationInfo, Unanswered
 from push.hub.client import HubClient
 from push.hub.payload import build_push
@@ -24,7 +24,7 @@ from tests.contract.conftest import MakeWire
 from tests.fakes import NOW, FakeClock, app_log
 from tests.scripted_hub import PATIENCE, ScriptedHub
 
-CONNECTION = HubConnection("contoso.servicebus.windows.net", "Send", "do-not-quote-this-key=")
+CONNECTION = HubConnectionString("contoso.servicebus.windows.net", "Send", "do-not-quote-this-key=")
 DEVICE_TOKEN = "do-not-quote-this-device-token"
 PUSH = Push(
     "apple", "application/json;charset=utf-8", (("apns-push-type", "voip"),), b'{"aps":{},"data":"\xc3\xbc"}'
@@ -385,7 +385,7 @@ class TestSimulator:
     """Against the simulator, which knows what Notification Hubs refuses and shares no code with the app."""
 
     @staticmethod
-    def send(running: RunningHub, connection: HubConnection, push: Push) -> Outcome:
+    def send(running: RunningHub, connection: HubConnectionString, push: Push) -> Outcome:
         tokens = [SasTokenSource(connection, running.hub_name, time.time)]
         endpoint = HubEndpoint(running.messages_url, "2020-06")
         with HubWire(Timeouts(PATIENCE, PATIENCE), time.monotonic) as wire:
@@ -399,7 +399,7 @@ class TestSimulator:
         info = PushNotificationInfo("H4sIAAAA", "call-1", "8:acs:a", "8:acs:b", display_name)
         push = build_push(platform, info, NOW, NOW + timedelta(seconds=30))
         with RunningHub() as running:
-            outcome = self.send(running, HubConnection.parse(running.connection_string), push)
+            outcome = self.send(running, HubConnectionString.parse(running.connection_string), push)
             (received,) = running.simulator.pushes()
             (attempt,) = running.simulator.attempts()
         assert (outcome.kind, outcome.status, attempt.reason) == (ACCEPTED, 201, None)

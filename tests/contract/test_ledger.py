@@ -14,7 +14,16 @@ from common import mongodb
 from local.database import EmbeddedDatabase
 from models.errors import ConfigurationError, DatabaseUnavailableError
 from models.push import DeviceResult, Outcome, OutcomeKind
-from push.ledger import REMEMBERED_FOR, EventKey, Finished, Held, Lease, Ledger
+from push.ledger import (
+    REMEMBERED_FOR,
+    EventKey,
+    Finished,
+    HeldElsewhere,
+    Lease,
+    Ledger,
+    LedgerEntry,
+    Note,
+)
 from tests.fakes import NOW, app_log
 
 # mongomock still asks for the time in the deprecated way.
@@ -26,7 +35,7 @@ PHONE, TABLET = "a" * 64, "b" * 64
 
 
 def result(kind: OutcomeKind = OutcomeKind.ACCEPTED) -> DeviceResult:
-    return DeviceResult(Outcome(kind, "a reason", status=201, tracking_id="tracking"), 2, 1_500)
+    return DeviceResult(Outcome(kind, "a reason", status=201, tracking_id="tracking"), 2, 1_500, 1, "key")
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +48,13 @@ def database() -> Iterator[EmbeddedDatabase]:
 @pytest.fixture
 def wire(database: EmbeddedDatabase) -> Iterator[Collection[mongodb.Document]]:
     """An empty collection on a real server."""
-    with MongoClient[mongodb.Document](database.uri, serverSelectionTimeoutMS=2_000) as client:
+    with MongoClient[mongodb.Document](
+        database.uri,
+        serverSelectionTimeoutMS=2_000,
+        retryWrites=False,
+        retryReads=False,
+        serverMonitoringMode="poll",
+    ) as client:
         collection = client["calling"]["ledger"]
         collection.drop()
         yield collection
@@ -58,7 +73,7 @@ def ledger(collection: Collection[mongodb.Document]) -> Ledger:
     """Over that collection."""
     # In memory there is no server to be looked for.
     search = None if isinstance(collection, mongomock.Collection) else 2.0
-    return Ledger(collection, mongodb.Timeouts(3.0, search), LEASE)
+    return Ledger(collection, mongodb.Work(mongodb.Timeouts(3.0, search)), LEASE)
 
 
 def claimed(ledger: Ledger, holder: str = "me", after: float = 0.0, key: EventKey = KEY) -> Lease:
@@ -71,20 +86,20 @@ def claimed(ledger: Ledger, holder: str = "me", after: float = 0.0, key: EventKe
 class TestClaim:
     def test_a_new_event(self, ledger: Ledger) -> None:
         """Whoever comes first has the lease, from now on, with nothing settled."""
-        assert claimed(ledger) == Lease(KEY, "me", NOW + LEASE, NOW, frozenset())
+        assert claimed(ledger) == Lease(KEY, "me", NOW + LEASE, NOW)
 
     def test_a_held_event(self, ledger: Ledger) -> None:
         """Until the lease ends everybody else hears that it is held, and since when it is known."""
         claimed(ledger)
         for seconds in (0, 8.999):
-            assert ledger.claim(KEY, "you", NOW + timedelta(seconds=seconds)) == Held(NOW)
+            assert ledger.claim(KEY, "you", NOW + timedelta(seconds=seconds)) == HeldElsewhere(NOW)
 
     def test_an_expired_lease(self, ledger: Ledger) -> None:
         """Whoever comes after its end takes it over, once."""
         claimed(ledger)
         taken = claimed(ledger, "you", after=9)
         assert (taken.holder, taken.until, taken.first_seen) == ("you", NOW + 2 * LEASE, NOW)
-        assert isinstance(ledger.claim(KEY, "they", NOW + LEASE), Held)
+        assert isinstance(ledger.claim(KEY, "they", NOW + LEASE), HeldElsewhere)
 
     def test_a_finished_event(self, ledger: Ledger) -> None:
         """It stays finished, lease or no lease."""
@@ -101,10 +116,26 @@ class TestClaim:
         assert settled == {name * 64 for name, kind in kinds.items() if kind in done}
 
     def test_events_are_told_apart(self, ledger: Ledger) -> None:
-        """By source and id together."""
+        """By source, id and call together: ids have been seen to repeat across calls."""
         claimed(ledger)
+        claimed(ledger, "you", key=EventKey(KEY.source, KEY.event_id, "call-2"))
         claimed(ledger, "you", key=EventKey(KEY.source, "event-2", "call-1"))
         claimed(ledger, "they", key=EventKey("/subscriptions/2", KEY.event_id, None))
+
+    def test_sources_have_no_case(self, ledger: Ledger) -> None:
+        """A source is a resource id: its letter case does not make another event, nor does the call id's."""
+        claimed(ledger)
+        same = EventKey(KEY.source.upper(), KEY.event_id, "CALL-1")
+        assert isinstance(ledger.claim(same, "you", NOW), HeldElsewhere)
+
+    def test_own_claim(self, ledger: Ledger) -> None:
+        """The answer to a claim may be lost: the same holder's next claim is granted, and settled devices
+        stay."""
+        lease = claimed(ledger)
+        ledger.record(lease, {PHONE: result()}, NOW)
+        again = claimed(ledger, after=1)
+        assert (again.holder, again.first_seen) == ("me", NOW)
+        assert again.settled == {PHONE}
 
     def test_a_document_deleted_by_hand(
         self, ledger: Ledger, collection: Collection[mongodb.Document]
@@ -121,14 +152,14 @@ class TestHolding:
         lease = ledger.renew(claimed(ledger), NOW + timedelta(seconds=8))
         assert lease is not None
         assert lease.until == NOW + timedelta(seconds=17)
-        assert isinstance(ledger.claim(KEY, "you", NOW + timedelta(seconds=16.9)), Held)
+        assert isinstance(ledger.claim(KEY, "you", NOW + timedelta(seconds=16.9)), HeldElsewhere)
 
     def test_recording(self, ledger: Ledger) -> None:
         """Results are written and the lease made longer in one go."""
         lease = ledger.record(claimed(ledger), {PHONE: result()}, NOW + timedelta(seconds=8))
         assert lease is not None
         assert lease.until == NOW + timedelta(seconds=17)
-        assert isinstance(ledger.claim(KEY, "you", NOW + timedelta(seconds=16)), Held)
+        assert isinstance(ledger.claim(KEY, "you", NOW + timedelta(seconds=16)), HeldElsewhere)
         assert claimed(ledger, "you", after=17).settled == {PHONE}
 
     def test_after_a_takeover(self, ledger: Ledger) -> None:
@@ -139,7 +170,7 @@ class TestHolding:
         assert ledger.renew(old, later) is None
         assert ledger.record(old, {PHONE: result()}, later) is None
         ledger.release(old, {TABLET: result()}, later)
-        assert isinstance(ledger.claim(KEY, "they", new.until - timedelta(seconds=1)), Held)
+        assert isinstance(ledger.claim(KEY, "they", new.until - timedelta(seconds=1)), HeldElsewhere)
 
     def test_what_rang_is_written_after_a_takeover(self, ledger: Ledger) -> None:
         """A ring is a ring, whoever has the lease by now."""
@@ -186,9 +217,20 @@ class TestDocument:
                     "trackingId": "tracking",
                     "attempts": 2,
                     "ageMs": 1_500,
+                    "unanswered": 1,
+                    "device": "key",
                 }
             },
         }
+
+    def test_of_the_version_before(self, ledger: Ledger, collection: Collection[mongodb.Document]) -> None:
+        """An entry without the newer fields is read, and what it settled stays settled."""
+        ledger.release(claimed(ledger), {PHONE: result()}, NOW)
+        newer = {f"devices.{PHONE}.unanswered": "", f"devices.{PHONE}.device": ""}
+        collection.update_one({"_id": KEY.document_id}, {"$unset": newer})
+        assert claimed(ledger, "you").settled == {PHONE}
+        entry = LedgerEntry.read(collection.find_one({"_id": KEY.document_id}) or {})
+        assert (entry.devices[PHONE].unanswered, entry.devices[PHONE].device_key) == (0, None)
 
     def test_expiry(self, ledger: Ledger, collection: Collection[mongodb.Document]) -> None:
         """An index has the database forget it after a day; it is made with the first event's end."""
@@ -198,10 +240,51 @@ class TestDocument:
         assert collection.index_information()["expiresAt_1"]["expireAfterSeconds"] == 0
 
 
+class TestNote:
+    NOTE = Note("missed", NOW, late_seconds=3.5)
+
+    def test_kept(self, ledger: Ledger, collection: Collection[mongodb.Document]) -> None:
+        """A note names the call, says what became of it, and expires with the ledger."""
+        ledger.note(KEY, self.NOTE)
+        (document,) = collection.find()
+        entry = LedgerEntry.read(document)
+        assert (document["_id"], entry.event_id, entry.call_id) == (KEY.document_id, "event-1", "call-1")
+        assert entry.note == self.NOTE
+        assert document["expiresAt"] == (NOW + REMEMBERED_FOR).replace(tzinfo=None)
+        assert {"callId_1", "expiresAt_1"} <= set(collection.index_information())
+
+    def test_hinders_no_redelivery(self, ledger: Ledger) -> None:
+        """An event of which nothing but a note is known is handled as if it were new."""
+        ledger.note(KEY, self.NOTE)
+        assert claimed(ledger).settled == frozenset()
+
+    def test_leaves_a_lease_alone(self, ledger: Ledger, collection: Collection[mongodb.Document]) -> None:
+        """A note on an event that is being rung changes nothing about that."""
+        claimed(ledger)
+        before = collection.find_one()
+        ledger.note(KEY, self.NOTE)
+        after = collection.find_one() or {}
+        assert {name: value for name, value in after.items() if name != "note"} == before
+        assert isinstance(ledger.claim(KEY, "other", NOW), HeldElsewhere)
+
+    def test_never_fails(self, wire: Collection[mongodb.Document]) -> None:
+        """Where the database refuses, the call goes on without a note."""
+        ledger = Ledger(wire, mongodb.Work(mongodb.Timeouts(3.0)), LEASE)
+        admin = wire.database.client.admin
+        data = {"failCommands": ["update"], "errorCode": 13}
+        admin.command({"configureFailPoint": "failCommand", "mode": "alwaysOn", "data": data})
+        try:
+            with app_log() as log:
+                ledger.note(KEY, self.NOTE)
+        finally:
+            admin.command({"configureFailPoint": "failCommand", "mode": "off"})
+        assert len(log.events("call_not_noted")) == 1
+
+
 class TestOverTheWire:
     def test_sixteen_claims(self, wire: Collection[mongodb.Document]) -> None:
         """Of claims that race for a new or an expired lease exactly one is granted."""
-        ledger = Ledger(wire, mongodb.Timeouts(3.0), LEASE)
+        ledger = Ledger(wire, mongodb.Work(mongodb.Timeouts(3.0)), LEASE)
         for round_number in range(5):
             now = NOW + round_number * LEASE
 
@@ -213,7 +296,7 @@ class TestOverTheWire:
 
     def test_results_of_many_writers(self, wire: Collection[mongodb.Document]) -> None:
         """Holders that write at once, the old and the new, overwrite nothing of each other's."""
-        ledger = Ledger(wire, mongodb.Timeouts(3.0), LEASE)
+        ledger = Ledger(wire, mongodb.Work(mongodb.Timeouts(3.0)), LEASE)
         lease = claimed(ledger)
         ids = [f"{number:064x}" for number in range(16)]
         with ThreadPoolExecutor(16) as pool:
@@ -221,23 +304,47 @@ class TestOverTheWire:
         assert claimed(ledger, "you", after=9).settled == set(ids)
 
     @pytest.mark.parametrize(
+        "data",
+        [{"errorCode": code} for code in (13, 18, 8000, 189, 10107, 112, 8)] + [{"closeConnection": True}],
+    )
+    @pytest.mark.parametrize("command", ["insert", "find", "update"])
+    def test_one_failure(
+        self, wire: Collection[mongodb.Document], command: str, data: dict[str, object]
+    ) -> None:
+        """A fault of one moment is tried again at once, whatever it is, although the driver repeats
+        nothing."""
+        ledger = Ledger(wire, mongodb.Work(mongodb.Timeouts(3.0)), LEASE)
+        if command != "insert":
+            claimed(ledger)
+        admin = wire.database.client.admin
+        order = {"failCommands": [command], **data}
+        admin.command({"configureFailPoint": "failCommand", "mode": {"times": 1}, "data": order})
+        taken = claimed(ledger, "you", after=9)
+        assert taken.holder == "you"
+        ledger.finish(taken, {PHONE: result()})
+        assert ledger.claim(KEY, "they", NOW) == Finished()
+
+    @pytest.mark.parametrize(
         ("code", "error"),
         [(13, ConfigurationError), (18, ConfigurationError), (8, DatabaseUnavailableError)],
     )
     def test_errors(self, wire: Collection[mongodb.Document], code: int, error: type[Exception]) -> None:
         """A server that refuses us is misconfiguration, any other error an unavailable database."""
-        ledger = Ledger(wire, mongodb.Timeouts(3.0), LEASE)
+        ledger = Ledger(wire, mongodb.Work(mongodb.Timeouts(3.0)), LEASE)
         admin = wire.database.client.admin
         data = {"failCommands": ["insert"], "errorCode": code}
-        admin.command({"configureFailPoint": "failCommand", "mode": {"times": 1}, "data": data})
-        with pytest.raises(error) as raised:
-            ledger.claim(KEY, "me", NOW)
+        admin.command({"configureFailPoint": "failCommand", "mode": "alwaysOn", "data": data})
+        try:
+            with pytest.raises(error) as raised:
+                ledger.claim(KEY, "me", NOW)
+        finally:
+            admin.command({"configureFailPoint": "failCommand", "mode": "off"})
         assert raised.value.__cause__ is None
         assert KEY.event_id not in str(raised.value)
 
     def test_a_database_without_ttl_indexes(self, wire: Collection[mongodb.Document]) -> None:
         """It is said loudly, once; events are dealt with all the same."""
-        ledger = Ledger(wire, mongodb.Timeouts(3.0), LEASE)
+        ledger = Ledger(wire, mongodb.Work(mongodb.Timeouts(3.0)), LEASE)
         admin = wire.database.client.admin
         data = {"failCommands": ["createIndexes"], "errorCode": 67}
         # The first index is a plain one, which every database takes.

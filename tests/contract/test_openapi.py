@@ -26,7 +26,7 @@ from models.device import UserQuery as UserOnly
 from models.identity import MAXIMUM_TTL_SECONDS, MINIMUM_TTL_SECONDS, OWNER_PREFIXES, Identity
 from registrar.access import Access, Caller, KeyAccess, Right
 from registrar.routes import Limits, Registrar, registrar_blueprint
-from settings import Settings
+from settings import RegistrarSettings
 from tests.fakes import ALICE, FakeClock
 from tests.memory_store import device_store, no_change_limit
 
@@ -139,11 +139,11 @@ class TestRequests:
 
     def test_limits(self) -> None:
         """Lengths, life times, platforms and the body size are the code's defaults."""
-        limits, defaults = FieldLimits(), Settings.model_fields
+        limits, defaults = FieldLimits(), RegistrarSettings.model_fields
         for name, field, setting in (
-            ("AcsMri", limits.acs_mri, "maximum_mri_length"),
-            ("DeviceUUID", limits.device_uuid, "maximum_device_uuid_length"),
-            ("DeviceToken", limits.device_token, "maximum_device_token_length"),
+            ("AcsMri", limits.acs_mri, "max_mri_length"),
+            ("DeviceUUID", limits.device_uuid, "max_device_uuid_length"),
+            ("DeviceToken", limits.device_token, "max_device_token_length"),
         ):
             assert schema(name)["maxLength"] == field == defaults[setting].default
         life = schema("AddDeviceTokenRequest")["properties"]["ttlSeconds"]
@@ -151,7 +151,7 @@ class TestRequests:
         assert schema("DeviceInfo")["properties"]["platform"]["enum"] == list(PLATFORM_NAMES)
         assert schema("Platform")["enum"] == [platform.value for platform in Platform]
         too_large = document()["components"]["responses"]["TooLarge"]["description"]
-        assert f"{defaults['maximum_body_bytes'].default:,}" in too_large
+        assert f"{defaults['max_body_bytes'].default:,}" in too_large
 
     @pytest.mark.parametrize(
         "mri",
@@ -193,7 +193,7 @@ class TestAnswers:
             if issubclass(kind, errors.ServiceError) and kind.http_status != 500
         ]
         properties = schema("Problem")["properties"]
-        assert properties["code"]["enum"] == sorted(kind.code for kind in heard)
+        assert properties["code"]["enum"] == sorted({kind.code for kind in heard})
         assert properties["status"]["enum"] == sorted({kind.http_status for kind in heard})
 
     def test_problem_document(self) -> None:

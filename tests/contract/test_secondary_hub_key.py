@@ -8,7 +8,7 @@ import pytest
 from common.clock_watch import ClockWatch
 from local.hub.faults import Fault
 from local.hub.running_hub import RunningHub
-from models.hub import HubConnection, HubEndpoint
+from models.hub import HubConnectionString, HubEndpoint
 from models.push import Outcome, OutcomeKind, Push
 from push.hub.answers import Answer
 from push.hub.client import HubClient
@@ -34,11 +34,11 @@ def hub() -> Iterator[RunningHub]:
 
 def send(hub: RunningHub, first: str, second: str | None) -> Outcome:
     """Send one push with these keys; `right` stands for the hub's own."""
-    real = HubConnection.parse(hub.connection_string)
+    real = HubConnectionString.parse(hub.connection_string)
 
     def tokens(key: str) -> SasTokenSource:
         return SasTokenSource(
-            HubConnection(real.host, real.key_name, real.key if key == "right" else key),
+            HubConnectionString(real.host, real.key_name, real.key if key == "right" else key),
             hub.hub_name,
             time.time,
         )
@@ -102,7 +102,7 @@ class TestSecondary:
     def test_both_tries_fit_into_one(self, hub: RunningHub) -> None:
         """The second try gets what the first has left of the time for one."""
         clock = FakeClock()
-        real = HubConnection.parse(hub.connection_string)
+        real = HubConnectionString.parse(hub.connection_string)
         seen: list[tuple[float, bool]] = []
 
         class Slow(HubWire):

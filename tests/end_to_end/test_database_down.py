@@ -23,6 +23,10 @@ from tests.end_to_end.hosts import another_host, new_user, register_phones
 REGISTRAR_SECONDS = 10.0
 """How soon the registrar has to answer."""
 EVENT_SECONDS = 10.0
+
+IMPATIENT = {"InvocationTimeoutSeconds": "8"}
+"""An event waits for the database until shortly before the end of its invocation."""
+
 """How soon an event has to fail: Event Grid waits 30 s."""
 
 
@@ -44,7 +48,7 @@ def own_log() -> HostLog:
 def host(stack: Stack, database: EmbeddedDatabase, own_log: HostLog) -> Iterator[Host]:
     """A host over that database, whose connection string names no time-out."""
     assert "timeout" not in database.uri.lower()
-    with another_host(stack, own_log, {}, database=database) as running:
+    with another_host(stack, own_log, IMPATIENT, database=database) as running:
         yield running
 
 
@@ -151,7 +155,7 @@ def test_down_and_back(
 def test_down_from_the_start(stack: Stack, database: EmbeddedDatabase) -> None:
     """A host that has never seen its database answers 503 in time, and works once the database is there."""
     log, user, phone = HostLog(), new_user(), phones()[0]
-    with another_host(stack, log, {}, database=database) as early:
+    with another_host(stack, log, IMPATIENT, database=database) as early:
         with frozen(database):
             check_registrar(early, user, phone)
             check_events(stack, early, log, user)

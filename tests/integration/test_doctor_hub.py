@@ -43,7 +43,7 @@ def settings_for(url: str, connection: str = FULL, name: str = "calls", **more: 
 
 def checks(settings: Settings) -> Mapping[str, Check]:
     """What the doctor says of the hub, by name."""
-    timeouts = Timeouts(settings.hub_connect_seconds, settings.hub_read_seconds)
+    timeouts = Timeouts(settings.calls.hub_connect_timeout_seconds, settings.calls.hub_read_timeout_seconds)
     with HubWire(timeouts, time.monotonic) as wire:
         found = HubProbe(settings, wire).ask()
     made = check_hub(found)

@@ -54,7 +54,7 @@ class Sample:
 
     @property
     def store(self) -> DeviceStore:
-        return DeviceStore(self.database["DeviceRegistrations"], mongodb.Timeouts(10.0))
+        return DeviceStore(self.database["DeviceRegistrations"], mongodb.Work(mongodb.Timeouts(10.0)))
 
     def user(self, mri: str, *infos: Mapping[str, Any]) -> None:
         """What the sample stores of a user."""

@@ -86,7 +86,7 @@ class TestLine:
         for phone in phones:
             workers.hub.add_fault(Fault(kind="status", status=401, device_handle=phone.device_token))
         event, mark = call_to(user), host_log.mark()
-        assert workers.host.deliver(event).status_code == 202
+        assert workers.host.deliver(event).status_code == 500
         host_log.entry(mark, event="incoming_call")
         text = "\n".join(host_log.lines(mark))
         data = event["data"]

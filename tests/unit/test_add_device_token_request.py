@@ -217,7 +217,7 @@ class TestBad:
     def test_answer(self) -> None:
         """It is the sender's fault, and trying again does not help."""
         error = refused(b"")
-        assert (error.http_status, error.code, error.redeliver) == (400, "invalid_request", False)
+        assert (error.http_status, error.code) == (400, "invalid_request")
 
 
 ODD = st.recursive(

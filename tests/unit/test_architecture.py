@@ -24,7 +24,7 @@ INSTALLED = {
     "opentelemetry": "opentelemetry-sdk",
     "pydantic": "pydantic",
     "pydantic_core": "pydantic",
-    "pydantic_settings": "pydantic-settings",
+    "dns": "dnspython",
     "pymongo": "pymongo",
     "bson": "pymongo",
     "requests": "requests",
@@ -77,8 +77,7 @@ class TestImports:
 PROBE = """
 import os, sys
 sys.dont_write_bytecode = True
-import azure.functions, certifi, pycurl, pydantic, pydantic_settings, pymongo, requests
-from pydantic_settings import BaseSettings
+import azure.functions, certifi, pycurl, pydantic, pymongo, requests
 modules, names = sys.argv[1].split(","), set(sys.argv[2].split(","))
 
 class Guarded(dict):

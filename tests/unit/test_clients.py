@@ -19,5 +19,5 @@ def test_idle_database_connections(option: str) -> None:
             "DbName": "calling",
         }
     )
-    with mongo_client(settings) as client:
+    with mongo_client(settings.database) as client:
         assert client.options.pool_options.max_idle_time_seconds == 60

@@ -3,18 +3,20 @@
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from models.push import DeviceResult, Outcome, OutcomeKind, Push, Unanswered
-from push.fan_out import FanOut, FanOutTools, Ring
+from push.fan_out import DeviceSend, FanOut, FanOutTools
+from push.lease_keeper import LeaseKeeper
 from tests.fakes import FakeClock, app_log, registration
 
 ACCEPTED = Outcome(OutcomeKind.ACCEPTED, "queued", status=201)
 REJECTED = Outcome(OutcomeKind.REJECTED, "malformed", status=400)
 TRANSIENT = Outcome(OutcomeKind.TRANSIENT, "a passing fault", status=503)
-UNANSWERED = Outcome(OutcomeKind.TRANSIENT, "no answer", unanswered=Unanswered.TIMEOUT)
+SILENT = Outcome(OutcomeKind.TRANSIENT, "no answer", unanswered=Unanswered.TIMEOUT)
+LOST = Outcome(OutcomeKind.TRANSIENT, "connection lost", unanswered=Unanswered.LOST)
 LONGEST_SEND = 7.0
 DEADLINE = 17.0
 NEARLY_ONE = 0.999
@@ -38,14 +40,12 @@ class Script:
         self.seconds = 0.0
         self.sent: dict[str, list[float]] = defaultdict(list)
         self.time_left: list[float] = []
-        self.pushes: list[Push] = []
         self.fresh: list[bool] = []
+        self.pushes: list[Push] = []
         self._clock = clock
         self._answers = {token: list(outcomes) for token, outcomes in answers.items()}
 
-    def send(
-        self, push: Push, device_token: str, time_left: float, *, fresh_connection: bool = False
-    ) -> Outcome:
+    def send(self, push: Push, device_token: str, time_left: float, *, fresh_connection: bool) -> Outcome:
         """The next answer for the device."""
         self.fresh.append(fresh_connection)
         self.sent[device_token].append(self._clock.monotonic())
@@ -59,8 +59,8 @@ class Script:
         return answer
 
 
-class Held:
-    """A hold that is kept until `lost`, and remembers what it is told; `log` has notes and saves in order."""
+class Keeper:
+    """Keeps a lease until `lost`, and remembers what it is told; `log` has notes and saves in order."""
 
     def __init__(self, clock: FakeClock, lease: float = 1000.0) -> None:
         self.lost = False
@@ -69,18 +69,13 @@ class Held:
         self.results: dict[str, DeviceResult] = {}
         self.renewals = 0
         self._clock = clock
-        self._send_by = clock.monotonic() + lease
+        self.send_until = clock.monotonic() + lease
 
-    @property
-    def send_by(self) -> float:
-        """As the real one's."""
-        return self._send_by
-
-    def renew_for_a_send(self) -> bool:
-        """Renewed if it is time."""
-        if not self.lost and self._clock.monotonic() > self._send_by:
+    def prepare_send(self) -> bool:
+        """Renewed once it is over."""
+        if not self.lost and self._clock.monotonic() >= self.send_until:
             self.renewals += 1
-            self._send_by = self._clock.monotonic() + self.lease
+            self.send_until = self._clock.monotonic() + self.lease
         return not self.lost
 
     def note(self, registration_id: str, result: DeviceResult) -> None:
@@ -99,8 +94,8 @@ class Bench:
     def __init__(self, **answers: Sequence[Outcome | Exception]) -> None:
         self.clock = FakeClock()
         self.sender = Script(self.clock, answers)
-        self.hold = Held(self.clock)
-        self.rings = [Ring(registration(device_token=token), self._push) for token in answers]
+        self.keeper = Keeper(self.clock)
+        self.sends = [DeviceSend(registration(device_token=token), self._push) for token in answers]
         self.pool: Executor = AtOnce()
         self.built = 0
 
@@ -108,15 +103,14 @@ class Bench:
         self.built += 1
         return Push("apple", "application/json", (), str(self.clock.monotonic()).encode())
 
-    def run(self, deadline: float = DEADLINE) -> list[Ring]:
-        """The rings as they are in the end."""
+    def run(self, deadline: float = DEADLINE) -> None:
+        """Send until it is over."""
         tools = FanOutTools(self.sender, self.pool, self.clock, lambda: NEARLY_ONE)
-        FanOut(tools, self.hold, deadline, lambda: 42).run(self.rings)
-        return self.rings
+        FanOut(tools, cast("LeaseKeeper", self.keeper), deadline, lambda: 42).run(self.sends)
 
     def outcomes(self) -> list[Outcome | None]:
         """The last of each device."""
-        return [ring.outcome for ring in self.rings]
+        return [send.outcome for send in self.sends]
 
 
 def test_each_device_once() -> None:
@@ -125,14 +119,15 @@ def test_each_device_once() -> None:
     bench.run()
     assert bench.outcomes() == [ACCEPTED, REJECTED, ACCEPTED]
     assert {token: len(times) for token, times in bench.sender.sent.items()} == {"a": 1, "b": 1, "c": 1}
-    assert set(bench.hold.results.values()) == {DeviceResult(ACCEPTED, 1, 42), DeviceResult(REJECTED, 1, 42)}
+    found = {(result.outcome, result.attempts, result.age_ms) for result in bench.keeper.results.values()}
+    assert found == {(ACCEPTED, 1, 42), (REJECTED, 1, 42)}
 
 
-def test_nobody() -> None:
-    """A fan-out to no device ends at once and asks nothing of the hold."""
+def test_no_device() -> None:
+    """A fan-out to no device ends at once and writes nothing."""
     bench = Bench()
     bench.run()
-    assert bench.hold.log == []
+    assert bench.keeper.log == []
 
 
 def test_back_off() -> None:
@@ -141,7 +136,7 @@ def test_back_off() -> None:
     bench.run()
     pauses = [0.2 * NEARLY_ONE, 0.4 * NEARLY_ONE, 0.8 * NEARLY_ONE]
     assert bench.sender.sent["a"] == pytest.approx([0, pauses[0], sum(pauses[:2]), sum(pauses)])
-    assert bench.rings[0].attempts == 4
+    assert bench.sends[0].tries.number == 4
 
 
 def test_each_try_has_a_push_of_its_own() -> None:
@@ -157,7 +152,7 @@ def test_results_are_written_before_any_wait() -> None:
     """What has been accepted is saved before the wait for the next try of another device."""
     bench = Bench(a=[ACCEPTED], b=[TRANSIENT, ACCEPTED])
     bench.run()
-    assert bench.hold.log == ["note", "save", "note"]
+    assert bench.keeper.log == ["note", "save", "note"]
     assert bench.sender.sent["b"][1] > 0
 
 
@@ -165,16 +160,46 @@ def test_nothing_is_noted_of_a_device_that_is_still_tried() -> None:
     """A transient outcome is noted when it is the last one, not before."""
     bench = Bench(a=[TRANSIENT, REJECTED])
     bench.run()
-    assert list(bench.hold.results.values()) == [DeviceResult(REJECTED, 2, 42)]
+    assert [(result.outcome, result.attempts) for result in bench.keeper.results.values()] == [(REJECTED, 2)]
 
 
-def test_one_more_try_after_no_answer() -> None:
-    """A phone that may have rung is tried once more, whatever that brings."""
-    for last in (UNANSWERED, TRANSIENT):
-        bench = Bench(a=[TRANSIENT, UNANSWERED, last])
-        bench.run()
-        assert bench.rings[0].attempts == 3
-        assert bench.outcomes() == [last]
+def test_a_silent_hub() -> None:
+    """Tries without an answer are spread over the invocation: at once, then with a pause."""
+    bench = Bench(a=[SILENT])
+    bench.sender.seconds = 5.0
+    bench.run()
+    assert bench.sender.sent["a"] == [0.0, 5.0, 12.0]
+
+
+def test_a_try_that_may_have_rung_is_written_down_before_the_next() -> None:
+    """It counts in later deliveries of the event even if this process dies while it waits."""
+    bench = Bench(a=[SILENT, ACCEPTED])
+    bench.run()
+    assert bench.keeper.log == ["note", "save", "note"]
+    (result,) = bench.keeper.results.values()
+    assert (result.outcome, result.unanswered) == (ACCEPTED, 1)
+
+
+def test_lost_connections() -> None:
+    """A push whose connection was lost twice is not sent again in this delivery."""
+    bench = Bench(a=[LOST])
+    bench.run()
+    assert len(bench.sender.sent["a"]) == 2
+
+
+def test_a_try_after_a_failure_goes_over_a_new_connection() -> None:
+    """The first try may use a kept connection, the others may not."""
+    bench = Bench(a=[TRANSIENT, SILENT, ACCEPTED])
+    bench.run()
+    assert bench.sender.fresh == [False, True, True]
+
+
+def test_a_send_is_bounded_by_the_lease() -> None:
+    """A send gets what is left of the lease where that is less than the time to the deadline."""
+    bench = Bench(a=[ACCEPTED])
+    bench.keeper = Keeper(bench.clock, lease=3.0)
+    bench.run()
+    assert bench.sender.time_left == [3.0]
 
 
 def test_a_try_after_a_failure_takes_a_new_connection() -> None:
@@ -206,46 +231,51 @@ def test_the_deadline_ends_the_tries() -> None:
     bench = Bench(a=[TRANSIENT])
     bench.run()
     assert max(bench.sender.sent["a"]) < DEADLINE
-    assert list(bench.hold.results.values()) == [DeviceResult(TRANSIENT, len(bench.sender.sent["a"]), 42)]
+    (result,) = bench.keeper.results.values()
+    assert (result.outcome, result.attempts) == (TRANSIENT, len(bench.sender.sent["a"]))
 
 
 def test_the_lease_is_renewed_for_a_send() -> None:
-    """A try that would outlast the lease renews it first."""
+    """A try that is due after the end of the lease renews it first."""
     bench = Bench(a=[TRANSIENT, TRANSIENT, TRANSIENT, ACCEPTED])
-    bench.hold = Held(bench.clock, lease=0.3)
+    bench.keeper = Keeper(bench.clock, lease=0.3)
     bench.run()
     assert bench.outcomes() == [ACCEPTED]
-    assert bench.hold.renewals == 2
+    assert bench.keeper.renewals == 2
 
 
-def test_whoever_has_lost_the_lease_sends_nothing() -> None:
+def test_nothing_is_sent_after_the_lease_was_lost() -> None:
     """Neither a first try nor another one."""
     bench = Bench(a=[ACCEPTED])
-    bench.hold.lost = True
+    bench.keeper.lost = True
     bench.run()
     assert bench.outcomes() == [None]
     bench = Bench(a=[TRANSIENT, ACCEPTED], b=[ACCEPTED])
-    original = bench.hold.save
+    original = bench.keeper.save
 
     def save_and_lose() -> None:
         original()
-        bench.hold.lost = True
+        bench.keeper.lost = True
 
-    bench.hold.save = save_and_lose  # type: ignore[method-assign]
+    bench.keeper.save = save_and_lose  # type: ignore[method-assign]
     bench.run()
     assert bench.outcomes() == [TRANSIENT, ACCEPTED]
     assert len(bench.sender.sent["a"]) == 1
 
 
-def test_a_bug_is_one_devices_trouble() -> None:
-    """A send that raises counts as a passing fault of its device, once more tried; the others ring."""
+def test_an_exception_stays_with_its_device() -> None:
+    """A send that raises counts as a passing fault of its device and is tried again; the others ring."""
     bench = Bench(a=[ValueError("token-1")], b=[ACCEPTED])
     with app_log() as log:
         bench.run()
     first, second = bench.outcomes()
     assert second == ACCEPTED
     assert first is not None
-    assert (first.kind, first.code, bench.rings[0].attempts) == (OutcomeKind.TRANSIENT, "internal_error", 2)
+    assert (first.kind, first.code, bench.sends[0].tries.number) == (
+        OutcomeKind.TRANSIENT,
+        "internal_error",
+        2,
+    )
     assert "token-1" not in log.text
 
 
@@ -266,13 +296,13 @@ class Jammed(Executor):
 
 
 def test_a_send_that_had_to_queue_renews_the_lease() -> None:
-    """What comes to its turn when it would outlast the lease goes back, and is sent under a new one."""
+    """A send whose turn in the pool comes after the end of the lease is sent under a new one."""
     bench = Bench(a=[ACCEPTED], b=[ACCEPTED])
-    bench.hold = Held(bench.clock, lease=1.0)
+    bench.keeper = Keeper(bench.clock, lease=1.0)
     bench.pool = Jammed(bench.clock, late=1.5)
     bench.run()
     assert bench.outcomes() == [ACCEPTED, ACCEPTED]
-    assert bench.hold.renewals >= 1
+    assert bench.keeper.renewals >= 1
     assert [len(times) for times in bench.sender.sent.values()] == [1, 1]
 
 

@@ -6,25 +6,24 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 
 import bson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from common.telemetry import NoMetrics
 from local.samples import call_context_cp, cloud_event, event_grid_event, incoming_call_data
 from models.call import IncomingCall
 from models.device import Platform
 from models.errors import InvalidEventError, PushTooLargeError
 from models.push import PushNotificationInfo
 from push.call_context import call_context
-from push.delivery import Delivery, DeliveryReport, TimeLimits
+from push.delivery import DeliveryReport, TimeLimits
+from push.event_log import EventResult
 from push.hub.payload import build_push
 from push.ledger import EventKey
-from push.trigger import IncomingCallHandler
-from tests.fakes import NOW, FakeClock, app_log
+from tests.fakes import NOW, FakeClock, app_log, event_handler
 
 LIMITS = TimeLimits(timedelta(seconds=60), 20, 3)
 NAME, SECRET = "do-not-log-this-name", "do-not-log-this-context"
@@ -95,7 +94,7 @@ class Rings:
                 json.loads(build_push(platform, info, NOW, NOW + timedelta(seconds=60)).body)
             except PushTooLargeError:
                 continue
-        return DeliveryReport()
+        return DeliveryReport(EventResult.DELIVERED)
 
 
 class Tally:
@@ -104,7 +103,7 @@ class Tally:
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.rings = Rings()
-        self.handler = IncomingCallHandler(cast("Delivery", self.rings), LIMITS, FakeClock(), NoMetrics())
+        self.handler = event_handler(self.rings, LIMITS, FakeClock())
 
     def try_event(self, text: str) -> None:
         """Handle one event; anything but an answer of ours fails the test."""

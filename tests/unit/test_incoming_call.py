@@ -88,6 +88,7 @@ class TestBothSchemas:
         assert found.event_source.endswith("/Microsoft.Communication/x")
         assert found.event_time == WHEN
         assert (found.callee.mri, found.callee.kind) == (ALICE, IdentityKind.ACS_USER)
+        assert found.recipient_id == DATA["to"]["rawId"]
         assert found.caller_mri == BOB
         assert found.caller_display_name == "Zoë 📱"
         assert found.correlation_id == DATA["correlationId"]
@@ -163,6 +164,12 @@ class TestEnvelope:
             assert "data" in refused(event.replace('"data": {', f'"data": {data}, "x": {{'))
             assert "data" in refused(event.replace('"data": {', '"x": {'))
 
+    @pytest.mark.parametrize("name", ["id", "topic", "eventType"])
+    def test_long_names(self, name: str) -> None:
+        """An id, a source or a type over 1 kB is refused: it would be stored and logged whole."""
+        parse_event(event_grid(**{name: "ü" * 512}))
+        assert "malformed" in refused(event_grid(**{name: "ü" * 512 + "x"}))
+
     def test_missing_source(self) -> None:
         """An event without a topic or source still rings."""
         assert parse(event_grid(topic=MISSING)).event_source == ""
@@ -217,9 +224,9 @@ class TestTime:
         ],
     )
     def test_malformed(self, value: object) -> None:
-        """A time that is none is refused, and not quoted."""
-        assert "time" in refused(event_grid(eventTime=value))
-        assert "time" in refused(cloud_event(time=value))
+        """A time that cannot be read counts as missing: the phone has to ring."""
+        assert parse(event_grid(eventTime=value)).event_time is None
+        assert parse(cloud_event(time=value)).event_time is None
 
 
 class TestEnd:
@@ -243,6 +250,9 @@ class TestEnd:
         assert self.ends_at(WHEN + timedelta(hours=1), WHEN) == WHEN + self.RING
 
 
+EXTENSION_USER = {"userId": "user", "tenantId": "tenant", "resourceId": "resource", "cloud": "public"}
+
+
 class TestCallee:
     @pytest.mark.parametrize(
         ("party", "mri"),
@@ -261,6 +271,9 @@ class TestCallee:
             ({"microsoftTeamsUser": {"userId": "t", "cloud": "gcch"}}, "8:gcch:t"),
             ({"microsoftTeamsUser": {"userId": "t", "isAnonymous": True}}, "8:teamsvisitor:t"),
             ({"phoneNumber": {"value": "+14255550123"}}, "4:+14255550123"),
+            ({"teamsExtensionUser": EXTENSION_USER}, "8:acs:resource_tenant_user"),
+            ({"teamsExtensionUser": {**EXTENSION_USER, "cloud": "dod"}}, "8:dod-acs:resource_tenant_user"),
+            ({"teamsExtensionUser": {**EXTENSION_USER, "cloud": "GCCH"}}, "8:gcch-acs:resource_tenant_user"),
         ],
     )
     def test_found(self, party: dict[str, Any], mri: str) -> None:
@@ -283,6 +296,9 @@ class TestCallee:
             {"microsoftTeamsUser": {"userId": ""}},
             {"microsoftTeamsUser": {"userId": MARKER, "cloud": "moon"}},
             {"microsoftTeamsApp": {"appId": MARKER}},
+            {"teamsExtensionUser": {**EXTENSION_USER, "cloud": "moon"}},
+            {"teamsExtensionUser": {**EXTENSION_USER, "tenantId": None}},
+            {"teamsExtensionUser": MARKER},
         ],
     )
     def test_nobody(self, party: object) -> None:

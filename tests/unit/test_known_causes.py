@@ -44,7 +44,7 @@ class TestTexts:
         assert not cause.problem[0].isupper() or cause.problem.startswith("MongoDB")
         assert not cause.problem.endswith(".")
         assert cause.remedy.endswith(".")
-        assert cause.problem in str(cause) or cause.problem.capitalize() in str(cause)
+        assert cause.problem in str(cause) or cause.problem[1:] in str(cause)
 
     def test_complete(self) -> None:
         """Every cause of the module is in the list from which the documents are checked."""

@@ -1,4 +1,4 @@
-"""One invocation's hold on an event, over a ledger in memory and a clock that stands still."""
+"""One invocation's lease on an event, over a ledger in memory and a clock that stands still."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -8,24 +8,28 @@ import pytest
 
 from models.errors import ConfigurationError, DatabaseUnavailableError
 from models.push import DeviceResult, Outcome, OutcomeKind
-from push.lease_keeper import CLOCKS_AGREE_WITHIN_SECONDS, LeaseKeeper
+from push.lease_keeper import CLOCKS_AGREE_WITHIN_SECONDS, SHORTEST_SEND_SECONDS, LeaseKeeper
 from push.ledger import EventKey, Lease, Ledger
 from tests.fakes import FakeClock, app_log
 
 LEASE = timedelta(seconds=9)
 LONGEST_SEND = 7.0
-WINDOW = LEASE.total_seconds() - LONGEST_SEND - CLOCKS_AGREE_WITHIN_SECONDS
+INVOCATION = 20.0
+USABLE = LEASE.total_seconds() - CLOCKS_AGREE_WITHIN_SECONDS
+"""Seconds of a lease in which a send may run."""
 RESULT = DeviceResult(Outcome(OutcomeKind.ACCEPTED, "queued"), 1, 10)
 ERRORS = [DatabaseUnavailableError("it is down"), ConfigurationError("it refuses")]
 
 
 class Book:
-    """A ledger for one event: `taken` once somebody else has it, `error` raised by every method."""
+    """A ledger for one event: `taken` once another invocation has it, `error` raised by every method."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: FakeClock) -> None:
         self.taken = False
         self.error: Exception | None = None
+        self.seconds = 0.0
         self.calls: list[str] = []
+        self._clock = clock
         self.results: dict[str, DeviceResult] = {}
 
     def renew(self, lease: Lease, now: datetime) -> Lease | None:
@@ -50,11 +54,12 @@ class Book:
 
     def _granted(self, call: str, lease: Lease, now: datetime) -> Lease | None:
         self.calls.append(call)
+        self._clock.sleep(self.seconds)
         if self.error is not None:
             raise self.error
         if self.taken:
             return None
-        return Lease(lease.key, lease.holder, now + LEASE, lease.first_seen, lease.settled)
+        return Lease(lease.key, lease.holder, now + LEASE, lease.first_seen, lease.devices)
 
 
 @pytest.fixture
@@ -64,59 +69,84 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def book() -> Book:
-    """Nobody else has the event."""
-    return Book()
+def book(clock: FakeClock) -> Book:
+    """No other invocation has the event."""
+    return Book(clock)
 
 
 @pytest.fixture
 def keeper(clock: FakeClock, book: Book) -> LeaseKeeper:
     """A lease that was granted this moment."""
     now = clock.now()
-    lease = Lease(EventKey("source", "id", "call"), "me", now + LEASE, now, frozenset())
-    return LeaseKeeper(cast("Ledger", book), lease, clock, LONGEST_SEND)
+    lease = Lease(EventKey("source", "id", "call"), "me", now + LEASE, now)
+    return LeaseKeeper(cast("Ledger", book), lease, clock, LONGEST_SEND, INVOCATION)
 
 
 class TestRenewing:
+    def test_not_before_the_first_send(self, keeper: LeaseKeeper, book: Book, clock: FakeClock) -> None:
+        """With a slow database little of the lease may be left: the send is bounded by it, not refused."""
+        clock.sleep(USABLE - 2 * SHORTEST_SEND_SECONDS)
+        assert keeper.prepare_send()
+        assert book.calls == []
+        assert keeper.send_until == pytest.approx(USABLE)
+
+    def test_before_a_later_send(self, keeper: LeaseKeeper, book: Book, clock: FakeClock) -> None:
+        """A send that may take longer than what is left renews the lease, once a send has been made."""
+        assert keeper.prepare_send()
+        clock.sleep(USABLE - LONGEST_SEND + 0.01)
+        assert keeper.prepare_send()
+        assert book.calls == ["renew"]
+        assert keeper.send_until == pytest.approx(clock.monotonic() + USABLE)
+
     def test_not_while_a_send_fits(self, keeper: LeaseKeeper, book: Book, clock: FakeClock) -> None:
         """A send that ends within the lease costs no round trip."""
-        clock.sleep(WINDOW)
-        assert keeper.renew_for_a_send()
+        assert keeper.prepare_send()
+        clock.sleep(USABLE - LONGEST_SEND)
+        assert keeper.prepare_send()
         assert book.calls == []
 
-    def test_before_a_send_that_would_not_fit(
-        self, keeper: LeaseKeeper, book: Book, clock: FakeClock
-    ) -> None:
-        """One that could outlast the lease, by whoever's clock, renews it first."""
-        clock.sleep(WINDOW + 0.01)
-        assert keeper.renew_for_a_send()
+    def test_after_its_end(self, keeper: LeaseKeeper, book: Book, clock: FakeClock) -> None:
+        """With next to nothing left the lease is renewed, send or no send."""
+        clock.sleep(USABLE)
+        assert keeper.prepare_send()
         assert book.calls == ["renew"]
-        assert keeper.send_by == pytest.approx(clock.monotonic() + WINDOW)
 
-    def test_a_send_ends_before_anybody_may_take_over(self, keeper: LeaseKeeper, clock: FakeClock) -> None:
-        """The latest start leaves room for the longest send and for clocks that differ."""
-        ends = keeper.send_by + LONGEST_SEND + CLOCKS_AGREE_WITHIN_SECONDS
-        assert ends <= clock.monotonic() + LEASE.total_seconds()
+    def test_a_slow_renewal(self, keeper: LeaseKeeper, book: Book, clock: FakeClock) -> None:
+        """A renewal that takes 3 s leaves time for a send, and no second renewal follows it."""
+        book.seconds = 3.0
+        clock.sleep(USABLE)
+        assert keeper.prepare_send()
+        assert keeper.send_until - clock.monotonic() == pytest.approx(USABLE - 3.0)
+        assert book.calls == ["renew"]
 
     def test_taken_over(self, keeper: LeaseKeeper, book: Book, clock: FakeClock) -> None:
-        """Once somebody else has the event nothing may be sent, for good."""
-        clock.sleep(WINDOW + 1)
+        """Once another invocation has the event nothing may be sent, for good."""
+        clock.sleep(USABLE + 1)
         book.taken = True
-        assert not keeper.renew_for_a_send()
+        with app_log() as log:
+            assert not keeper.prepare_send()
         assert keeper.lost
+        assert len(log.events("lease_lost")) == 1
         book.taken = False
-        assert not keeper.renew_for_a_send()
+        assert not keeper.prepare_send()
         assert book.calls == ["renew"]
 
     @pytest.mark.parametrize("error", ERRORS)
-    def test_not_known(self, keeper: LeaseKeeper, book: Book, clock: FakeClock, error: Exception) -> None:
-        """If nobody can tell who has the event nothing may be sent."""
-        clock.sleep(WINDOW + 1)
+    def test_a_renewal_that_fails(
+        self, keeper: LeaseKeeper, book: Book, clock: FakeClock, error: Exception
+    ) -> None:
+        """What is left of the lease is used; after its end nothing may be sent until a renewal succeeds."""
+        keeper.prepare_send()
+        clock.sleep(USABLE - 1)
         book.error = error
         with app_log() as log:
-            assert not keeper.renew_for_a_send()
-        assert keeper.lost
-        assert len(log.events("lease_not_renewed")) == 1
+            assert keeper.prepare_send()
+            clock.sleep(1)
+            assert not keeper.prepare_send()
+        assert len(log.events("lease_not_renewed")) == 2
+        assert not keeper.lost
+        book.error = None
+        assert keeper.prepare_send()
 
 
 class TestWriting:
@@ -133,7 +163,7 @@ class TestWriting:
         keeper.save()
         assert book.calls == ["record"]
         assert book.results == {"device": RESULT}
-        assert keeper.send_by == pytest.approx(1 + WINDOW)
+        assert keeper.send_until == pytest.approx(1 + USABLE)
 
     def test_a_failed_save_is_made_up_for(self, keeper: LeaseKeeper, book: Book) -> None:
         """What could not be written is written the next time; the lease is not lost by it."""
@@ -154,7 +184,7 @@ class TestWriting:
             keeper.save()
         assert keeper.lost
         assert book.results == {"device": RESULT}
-        assert not keeper.renew_for_a_send()
+        assert not keeper.prepare_send()
 
     @pytest.mark.parametrize("end", ["finish", "release"])
     def test_the_last_write(self, keeper: LeaseKeeper, book: Book, end: str) -> None:
@@ -178,10 +208,10 @@ class TestWriting:
         self, keeper: LeaseKeeper, book: Book, clock: FakeClock
     ) -> None:
         """It is written at the end, so that the event's next holder leaves the device alone."""
-        clock.sleep(WINDOW + 1)
+        clock.sleep(USABLE + 1)
         book.taken = True
         with app_log():
-            keeper.renew_for_a_send()
+            keeper.prepare_send()
         keeper.note("device", RESULT)
         keeper.save()
         assert book.results == {}

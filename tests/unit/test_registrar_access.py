@@ -15,7 +15,7 @@ from registrar.access import Access, Caller, KeyAccess, Right
 from registrar.rate import ChangeLimit
 from registrar.routes import Limits, Registrar, answer
 from tests.fakes import ALICE, BOB, NOW, FakeClock, app_log, registration
-from tests.memory_store import TIMEOUTS, FailingCollection, device_store, new_collection
+from tests.memory_store import WORK, FailingCollection, device_store, new_collection
 
 TOKEN = "do-not-quote-this-device-token"
 
@@ -44,7 +44,7 @@ class Counted(ChangeLimit):
     """A limit on changes that remembers whose were counted."""
 
     def __init__(self, limit: int = 1_000) -> None:
-        super().__init__(new_collection(), TIMEOUTS, limit)
+        super().__init__(new_collection(), WORK, limit)
         self.users: list[str] = []
         self._limit = limit
 

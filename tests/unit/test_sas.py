@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.hub import HubConnection
+from models.hub import HubConnectionString
 from push.hub.sas import SasTokenSource, sas_token, signature
 from tests.fakes import FakeClock
 
@@ -22,7 +22,7 @@ PARTS = (
     "SharedAccessKeyName=Send Only",
     f"SharedAccessKey={KEY}",
 )
-CONNECTION = HubConnection("contoso-ns.servicebus.windows.net", "Send Only", KEY)
+CONNECTION = HubConnectionString("contoso-ns.servicebus.windows.net", "Send Only", KEY)
 
 
 class TestSignature:
@@ -57,7 +57,7 @@ class TestToken:
     @given(st.text(min_size=1), st.text(min_size=1), st.integers(min_value=0, max_value=2**40))
     def test_what_is_sent_was_signed(self, key_name: str, key: str, expiry: int) -> None:
         """Whatever the names and keys, the token is ASCII and its signature fits the text that it sends."""
-        token = sas_token(HubConnection("h.test", key_name, key), "hub", expiry)
+        token = sas_token(HubConnectionString("h.test", key_name, key), "hub", expiry)
         scheme, _, rest = token.partition(" ")
         fields = dict(part.split("=") for part in rest.split("&"))
         assert (scheme, list(fields)) == ("SharedAccessSignature", ["sr", "sig", "se", "skn"])
@@ -133,7 +133,7 @@ class TestConnectionString:
     @pytest.mark.parametrize("parts", list(permutations(PARTS)))
     def test_any_order(self, parts: tuple[str, ...]) -> None:
         """The parts may come in any order."""
-        assert HubConnection.parse(";".join(parts)) == CONNECTION
+        assert HubConnectionString.parse(";".join(parts)) == CONNECTION
 
     @pytest.mark.parametrize(
         "text",
@@ -151,13 +151,13 @@ class TestConnectionString:
     )
     def test_accepted_forms(self, text: str) -> None:
         """Spaces, empty parts, an entity path and names in another case are tolerated."""
-        assert HubConnection.parse(text) == CONNECTION
+        assert HubConnectionString.parse(text) == CONNECTION
 
     @pytest.mark.parametrize("key", ["a", "a=", "a==", "=a", "a=b=c==", "a+/b=", "EntityPath=x"])
     def test_key_with_equals_signs(self, key: str) -> None:
         """A part is split at its first equals sign only."""
         text = ";".join([*PARTS[:2], f"SharedAccessKey={key}"])
-        assert HubConnection.parse(text).key == key
+        assert HubConnectionString.parse(text).key == key
 
     @pytest.mark.parametrize(
         ("text", "named"),
@@ -181,7 +181,7 @@ class TestConnectionString:
     def test_malformed(self, text: str, named: list[str]) -> None:
         """What is missing or malformed is named; the key is quoted nowhere."""
         with pytest.raises(ValueError, match=", ".join(named)) as caught:
-            HubConnection.parse(text)
+            HubConnectionString.parse(text)
         assert "do/not" not in str(caught.value)
         assert "do-not" not in str(caught.value)
 

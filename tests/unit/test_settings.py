@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from models.errors import ConfigurationError
-from settings import Settings, setting_names
+from settings import Settings, setting_names, settings_error
 
 ROOT = Path(__file__).parents[2]
 SECRET = "do-not-quote"
@@ -31,26 +31,42 @@ def without(*names: str) -> dict[str, str]:
     return {name: value for name, value in NEEDED.items() if name not in names}
 
 
+SECTIONS = ("hub", "secondary_key", "database", "calls", "registrar", "metrics")
+
+
 def refused(values: dict[str, str]) -> dict[str, str]:
-    """What is said of each bad setting, after a look for secrets at all that can be shown."""
-    with pytest.raises(ConfigurationError) as caught:
-        Settings.from_mapping(values)
-    error = caught.value
+    """What is said of each bad setting, after a search for secrets in all that can be shown."""
+    read = Settings.from_mapping(values)
+    mistakes = read.mistakes(*SECTIONS)
+    assert mistakes
+    error = settings_error(mistakes)
+    for section in SECTIONS:
+        try:
+            getattr(read, section)
+        except ConfigurationError as raised:
+            error_of_section = raised
+            shown = "".join([str(raised), repr(raised), *traceback.format_exception(error_of_section)])
+            assert SECRET not in shown
     shown = "".join([str(error), repr(error), repr(error.errors), *traceback.format_exception(error)])
     assert SECRET not in shown
-    assert all(f"{bad.field}: {bad.detail}" in str(error) for bad in error.errors)
-    assert not error.redeliver
+    assert all(f"{bad.field}: {bad.detail.removesuffix('.')}" in str(error) for bad in error.errors)
     return {bad.field: bad.detail for bad in error.errors}
+
+
+def read_all(read: Settings) -> list[object]:
+    """Every section."""
+    return [getattr(read, section) for section in SECTIONS]
 
 
 class TestNames:
     def test_of_the_sample(self) -> None:
         """The names of Microsoft's C# sample work."""
         read = settings(ANHHubUrl=f"https://{HOST}/Ring/messages/", ANHHubApiVersion="2015-01")
-        assert (read.hub_connection.host, read.hub_connection.key) == (HOST, f"{SECRET}=")
-        assert (read.hub_name, read.hub_api_version, read.database_name) == ("Ring", "2015-01", "calling")
-        assert read.messages_url == f"https://{HOST}/Ring/messages/"
-        assert read.mongodb_uri.get_secret_value() == NEEDED["MongoDbConnectionString"]
+        assert (read.hub.connection_string.host, read.hub.connection_string.key) == (HOST, f"{SECRET}=")
+        assert (read.hub.name, read.hub.api_version, read.database.name) == ("Ring", "2015-01", "calling")
+        assert read.hub.messages_url == f"https://{HOST}/Ring/messages/"
+        uri = read.database.connection_string.get_secret_value()
+        assert uri == NEEDED["MongoDbConnectionString"]
 
     def test_of_the_tutorial(self) -> None:
         """So do those of its tutorial."""
@@ -61,25 +77,40 @@ class TestNames:
             "ANH_Hub_URL": f"https://{HOST}/Other/messages",
             "ANH_Hub_Api_Version": "2015-01",
         }
-        read = Settings.from_mapping(values)
-        assert (read.hub_connection, read.hub_name) == (settings().hub_connection, "Ring")
-        assert (read.messages_url, read.hub_api_version) == (f"https://{HOST}/Other/messages/", "2015-01")
+        hub = Settings.from_mapping(values).hub
+        assert (hub.connection_string, hub.name) == (settings().hub.connection_string, "Ring")
+        assert (hub.messages_url, hub.api_version) == (f"https://{HOST}/Other/messages/", "2015-01")
+
+    def test_in_any_case(self) -> None:
+        """Azure's app settings keep the letter case in which they were typed."""
+        values = {name.upper(): value for name, value in NEEDED.items()}
+        assert read_all(Settings.from_mapping(values)) == read_all(settings())
+
+    def test_renamed(self) -> None:
+        """A setting's earlier name is still read, and it is told which name to use; the new one wins."""
+        old = settings(MaximumConcurrentSends="7")
+        assert (old.calls.max_concurrent_sends, old.renamed) == (
+            7,
+            {"MaximumConcurrentSends": "MaxConcurrentSends"},
+        )
+        both = settings(MaximumConcurrentSends="7", MaxConcurrentSends="8")
+        assert (both.calls.max_concurrent_sends, both.renamed) == (8, {})
 
     def test_sample_wins(self) -> None:
         """Where both are there, the sample's name counts; where it is empty, the other."""
-        assert settings(ANH_Hub_Name="Other").hub_name == "Ring"
-        assert settings(ANHHubName="", ANH_Hub_Name="Other").hub_name == "Other"
+        assert settings(ANH_Hub_Name="Other").hub.name == "Ring"
+        assert settings(ANHHubName="", ANH_Hub_Name="Other").hub.name == "Other"
 
     def test_only_the_mapping_counts(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """What is set in the process's environment does not matter."""
         monkeypatch.setitem(os.environ, "ANHHubName", "FromTheEnvironment")
         monkeypatch.setitem(os.environ, "CallRingSeconds", "7")
-        assert (settings().hub_name, settings().call_ring_seconds) == ("Ring", 60)
+        assert (settings().hub.name, settings().calls.call_ring_seconds) == ("Ring", 60)
         assert "ANHHubName" in refused(without("ANHHubName"))
 
     def test_strangers(self) -> None:
         """Other variables of the environment are ignored."""
-        assert settings(PATH="/bin", AzureWebJobsStorage="x").hub_name == "Ring"
+        assert settings(PATH="/bin", AzureWebJobsStorage="x").hub.name == "Ring"
 
 
 class TestMissing:
@@ -96,7 +127,7 @@ class TestMissing:
     def test_empty_optional(self) -> None:
         """An optional setting that is empty has its default."""
         names = [name for name in setting_names() if name not in NEEDED]
-        assert settings(**dict.fromkeys(names, "")) == settings()
+        assert read_all(settings(**dict.fromkeys(names, ""))) == read_all(settings())
 
     def test_together_with_malformed(self) -> None:
         """What is missing and what is malformed stand in the same error."""
@@ -142,8 +173,8 @@ class TestMalformed:
             ("HubConnectTimeoutSeconds", "31"),
             ("HubReadTimeoutSeconds", "-1"),
             ("HubReadTimeoutSeconds", "31"),
-            ("MaximumConcurrentSends", "0"),
-            ("MaximumConcurrentSends", "513"),
+            ("MaxConcurrentSends", "0"),
+            ("MaxConcurrentSends", "513"),
             ("MongoDbServerSelectionTimeoutSeconds", "0"),
             ("MongoDbServerSelectionTimeoutSeconds", "31"),
             ("MongoDbOperationTimeoutSeconds", "0"),
@@ -164,7 +195,7 @@ class TestMalformed:
 class TestHubUrl:
     def test_derived(self) -> None:
         """Without a URL it follows from the connection string and the hub's name."""
-        assert settings().messages_url == f"https://{HOST}/Ring/messages/"
+        assert settings().hub.messages_url == f"https://{HOST}/Ring/messages/"
 
     @pytest.mark.parametrize(
         ("url", "messages_url"),
@@ -182,7 +213,7 @@ class TestHubUrl:
     )
     def test_accepted(self, url: str, messages_url: str | None) -> None:
         """The connection string's own host over https, or loopback over http as well."""
-        assert settings(ANHHubUrl=url).messages_url == (messages_url or url)
+        assert settings(ANHHubUrl=url).hub.messages_url == (messages_url or url)
 
     @pytest.mark.parametrize(
         "url",
@@ -232,33 +263,91 @@ class TestHubUrl:
         assert list(refused({**NEEDED, "ANHHubUrl": url})) == ["ANHHubUrl"]
 
 
+class TestContradictions:
+    def test_a_lease_longer_than_a_ring(self) -> None:
+        """No other instance could take over in time; the arithmetic is told."""
+        found = refused({**NEEDED, "CallRingSeconds": "9"})
+        assert list(found) == ["CallRingSeconds"]
+        assert "2 + 5 = 7 s" in found["CallRingSeconds"]
+        assert settings(CallRingSeconds="9.1").calls.lease_seconds == 9
+
+    def test_a_send_longer_than_an_invocation(self) -> None:
+        """A single send would not fit."""
+        found = refused({**NEEDED, "HubReadTimeoutSeconds": "5", "InvocationTimeoutSeconds": "6"})
+        assert list(found) == ["InvocationTimeoutSeconds"]
+
+
+class TestSections:
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("RegistrationsPerMinute", "many"),
+            ("MaxDevicesPerUser", "-1"),
+            ("ANHHubConnectionStringSecondary", SECRET),
+            ("ANHHubConnectionStringSecondary", CONNECTION.replace("contoso", "other")),
+        ],
+    )
+    def test_ringing_needs_no_other(self, name: str, value: str) -> None:
+        """A mistake in what ringing does not need is told, and ringing can read all that it needs."""
+        assert list(refused({**NEEDED, name: value})) == [name]
+        settings(**{name: value}).check_ringing()
+
+    def test_registrar_needs_no_hub(self) -> None:
+        """Devices can be registered while the hub's settings are wrong."""
+        read = Settings.from_mapping(without("ANHHubConnectionString", "ANHHubName"))
+        read.check_registrar()
+        with pytest.raises(ConfigurationError) as caught:
+            read.check_ringing()
+        assert {bad.field for bad in caught.value.errors} == {"ANHHubConnectionString", "ANHHubName"}
+
+
+class TestKnownCauses:
+    @pytest.mark.parametrize("name", ["ANHHubConnectionString", "MongoDbConnectionString", "DbName"])
+    def test_unresolved_key_vault_reference(self, name: str) -> None:
+        """It is called that, instead of malformed."""
+        reference = "@Microsoft.KeyVault(SecretUri=https://contoso.vault.azure.net/secrets/do-not-quote/)"
+        found = refused({**NEEDED, name: reference})
+        assert list(found) == [name]
+        assert "Key Vault reference is unresolved" in found[name]
+
+    def test_entered_as_a_connection_string(self) -> None:
+        """Azure renames what is entered there; the error says where the value was found."""
+        values = without("MongoDbConnectionString")
+        values["CUSTOMCONNSTR_MongoDbConnectionString"] = NEEDED["MongoDbConnectionString"]
+        found = refused(values)
+        assert "Connection strings" in found["MongoDbConnectionString"]
+
+
 class TestValues:
     def test_defaults(self) -> None:
         """What the four needed settings leave open."""
         read = settings()
-        assert (read.hub_url, read.hub_api_version) == (None, "2020-06")
-        assert (read.default_ttl_seconds, read.call_ring_seconds, read.invocation_seconds) == (86_400, 60, 20)
-        assert (read.hub_connect_seconds, read.hub_read_seconds) == (2, 5)
-        assert read.maximum_concurrent_sends == 64
-        assert (read.mongodb_server_selection_seconds, read.mongodb_operation_seconds) == (2, 3)
-        assert read.application_insights is None
+        assert (read.hub.url, read.hub.api_version) == (None, "2020-06")
+        assert (read.calls.call_ring_seconds, read.calls.invocation_timeout_seconds) == (60, 20)
+        assert (read.calls.hub_connect_timeout_seconds, read.calls.hub_read_timeout_seconds) == (2, 5)
+        assert read.calls.max_concurrent_sends == 64
+        database = read.database
+        assert (database.server_selection_timeout_seconds, database.operation_timeout_seconds) == (2, 3)
+        assert read.registrar.default_ttl_seconds == 86_400
+        assert read.metrics.application_insights is None
 
     def test_pasted_blanks(self) -> None:
         """Blanks and line breaks around a value, as pasting leaves them, do not count."""
         padded = {name: f" {value}\n" for name, value in NEEDED.items()}
-        assert Settings.from_mapping(padded) == settings()
+        assert read_all(Settings.from_mapping(padded)) == read_all(settings())
 
     def test_secrets_are_masked(self) -> None:
         """The settings can be written down."""
         read = settings(APPLICATIONINSIGHTS_CONNECTION_STRING=f"InstrumentationKey={SECRET}")
-        assert SECRET not in repr(read) + str(read)
-        assert read.application_insights is not None
-        assert SECRET in read.application_insights.get_secret_value()
+        shown = [text for each in (read, *read_all(read)) for text in (repr(each), str(each))]
+        assert SECRET not in "".join(shown)
+        assert read.metrics.application_insights is not None
+        assert SECRET in read.metrics.application_insights.get_secret_value()
 
     def test_frozen(self) -> None:
         """They do not change once they are read."""
         with pytest.raises(ValidationError):
-            settings().hub_name = "Other"  # type: ignore[misc]
+            settings().hub.name = "Other"  # type: ignore[misc]
 
 
 class TestSampleFile:
@@ -291,4 +380,4 @@ class TestSampleFile:
         assert all(isinstance(value, str) for value in values.values())
         read = Settings.from_mapping(values)
         needed = {name: values[name] for name in NEEDED}
-        assert read == Settings.from_mapping(needed)
+        assert read_all(read) == read_all(Settings.from_mapping(needed))

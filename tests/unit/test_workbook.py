@@ -8,6 +8,7 @@ import pytest
 from models.errors import ConfigurationError, DatabaseUnavailableError, InvalidEventError
 from models.push import OutcomeKind
 from push.delivery import DeliveryReport
+from push.event_log import EventResult
 from tests.log_queries import Log, Rows, given_up, report
 from tools.bicep_file import BicepFile
 
@@ -56,9 +57,9 @@ class TestCalls:
         """Calls are counted once, by what they came to in the end."""
         log.call(report(OutcomeKind.ACCEPTED))
         log.call(given_up())
-        log.call(DeliveryReport(devices=1, missed=True))
+        log.call(DeliveryReport(EventResult.MISSED, devices=1))
         log.call(DatabaseUnavailableError("It does not answer."))
-        log.call(DeliveryReport())
+        log.call(DeliveryReport(EventResult.SKIPPED, "the callee has no registered device"))
         log.call(report(OutcomeKind.TRANSIENT, redeliver=True), event_id="again", minutes_ago=0.5)
         log.call(report(OutcomeKind.ACCEPTED), event_id="again")
         totals = {kind: sum(row[kind] for row in rows(log, "calls")) for kind in ("rung", "missed", "failed")}
@@ -68,7 +69,7 @@ class TestCalls:
         """Percentiles of the time from the event to the first push; calls without a push are left out."""
         for ms in range(100, 200):
             log.call(report(OutcomeKind.ACCEPTED, first_push_age_ms=ms), minutes_ago=60)
-        log.call(DeliveryReport(devices=1, missed=True), minutes_ago=60)
+        log.call(DeliveryReport(EventResult.MISSED, devices=1), minutes_ago=60)
         (row,) = rows(log, "time-to-first-push")
         assert row["p50"] == pytest.approx(150, abs=2)
         assert row["p95"] == pytest.approx(195, abs=2)
@@ -135,7 +136,7 @@ class TestFailedCalls:
             (DatabaseUnavailableError("It does not answer."), "failed-events"),
             (InvalidEventError("It is not JSON."), "failed-events"),
             (ConfigurationError("DbName: is missing"), "misconfiguration"),
-            (DeliveryReport(devices=1, missed=True), "missed-calls"),
+            (DeliveryReport(EventResult.MISSED, devices=1), "missed-calls"),
             (given_up(), "failed-pushes"),
         ],
     )

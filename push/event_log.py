@@ -1,0 +1,157 @@
+"""What is said of one event: its log line, its metrics, its note in the ledger."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from enum import StrEnum
+
+from common import telemetry
+from common.telemetry import Metric, Metrics
+from models.push import DeviceResult, OutcomeKind
+from push.ledger import Note
+
+
+class EventResult(StrEnum):
+    """What became of an event."""
+
+    DELIVERED = "delivered"
+    """The hub has taken the push of at least one device, in this delivery or an earlier one."""
+    INCOMPLETE = "incomplete"
+    """Some devices are left over; the event is raised, so that Event Grid delivers it again."""
+    GIVEN_UP = "given_up"
+    """No device rang, and a redelivery would not change that in time."""
+    MISSED = "missed"
+    """The call had stopped ringing before anything could be sent."""
+    DUPLICATE = "duplicate"
+    """Another delivery has handled the event, or is handling it and it is too late to take over."""
+    SKIPPED = "skipped"
+    """There is no device to ring; `reason` says why."""
+    FAILED = "failed"
+    """An error; `code` and `detail` say which."""
+
+
+_LEVELS = {
+    EventResult.DELIVERED: logging.INFO,
+    EventResult.INCOMPLETE: logging.WARNING,
+    EventResult.GIVEN_UP: logging.ERROR,
+    EventResult.MISSED: logging.WARNING,
+    EventResult.DUPLICATE: logging.INFO,
+    EventResult.SKIPPED: logging.INFO,
+    EventResult.FAILED: logging.ERROR,
+}
+
+_NOTED = frozenset(
+    {
+        EventResult.INCOMPLETE,
+        EventResult.GIVEN_UP,
+        EventResult.MISSED,
+        EventResult.SKIPPED,
+        EventResult.FAILED,
+    }
+)
+"""Results that the devices in the ledger alone do not explain."""
+
+MOST_TROUBLES = 20
+"""Devices that one line describes: a line over 16 kB breaks the queries of the alerts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A device whose push the hub has not taken."""
+
+    device: str
+    """The first 16 digits of its registration id."""
+    outcome: str
+    reason: str
+    code: str | None
+    status: int | None
+    tracking_id: str | None
+    attempts: int
+
+    @classmethod
+    def of(cls, registration_id: str, result: DeviceResult) -> "Trouble":
+        """What is logged of a device's result."""
+        outcome = result.outcome
+        return cls(
+            device=registration_id[:16],
+            outcome=outcome.kind.value,
+            reason=outcome.reason,
+            code=outcome.code,
+            status=outcome.status,
+            tracking_id=outcome.tracking_id,
+            attempts=result.attempts,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventLine:
+    """The line `incoming_call`; its fields are those of the line, and None is left out."""
+
+    result: EventResult
+    event_id: str | None = None
+    call_id: str | None = None
+    callee: str | None = None
+    """Fingerprint of the callee's MRI."""
+    event_type: str | None = None
+    """Where it is not the one that this app handles."""
+    reason: str | None = None
+    code: str | None = None
+    """Of an error."""
+    detail: str | None = None
+    """Of an error."""
+    late_seconds: float | None = None
+    """By how much the call was over when the event arrived."""
+    devices: int | None = None
+    """How many the callee has."""
+    accepted: int | None = None
+    """Pushes that the hub has taken in this delivery."""
+    already_settled: int | None = None
+    """Devices that earlier deliveries have dealt with."""
+    retried: int | None = None
+    """Sends that were repetitions."""
+    gone: int | None = None
+    """Devices that the hub calls gone."""
+    failed: int | None = None
+    """Devices that have not been rung and are not gone."""
+    age_at_first_push_ms: int | None = None
+    troubles: Sequence[Trouble] = ()
+    total_ms: float = 0.0
+
+    def write(self) -> None:
+        """Write the log line."""
+        level = _LEVELS[self.result]
+        if self.result is EventResult.DELIVERED and self.failed:
+            level = logging.WARNING
+        values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "troubles"}
+        if self.troubles:
+            values["troubles"] = [asdict(trouble) for trouble in self.troubles[:MOST_TROUBLES]]
+        telemetry.log(level, "incoming_call", **values)
+
+    def measure(self, metrics: Metrics, outcomes: Sequence[OutcomeKind]) -> None:
+        """Record the metrics of the event and of its pushes."""
+        if self.code:
+            metrics.record(Metric.EVENTS, result=self.result.value, code=self.code)
+        else:
+            metrics.record(Metric.EVENTS, result=self.result.value)
+        metrics.record(Metric.DELIVERY_DURATION, self.total_ms)
+        for kind in outcomes:
+            metrics.record(Metric.PUSHES, outcome=kind.value)
+        if self.retried:
+            metrics.record(Metric.RETRIES, self.retried)
+        if self.age_at_first_push_ms is not None:
+            metrics.record(Metric.FIRST_PUSH_AGE, self.age_at_first_push_ms)
+
+    def note(self, now: datetime) -> Note | None:
+        """What an operator who looks the call up has to know; None where the devices' outcomes say it all."""
+        if self.result not in _NOTED:
+            return None
+        return Note(
+            result=self.result.value,
+            at=now,
+            reason=self.reason or self.detail,
+            code=self.code,
+            late_seconds=self.late_seconds,
+            devices=self.devices,
+            failed=self.failed,
+        )
