@@ -69,8 +69,8 @@ bench: $(BENCH_STAMP) ## how fast it is, beside floor, reference way and public 
 bench-long: $(BENCH_STAMP) ## the same with 50,000 events for the memory and 1,000,000 registrations
 	@$(BIN)/python -m bench --sizes long
 
-soak: $(STAMP) ## 10,000 calls with faults and duplicates over two workers; about three minutes on two cores
-	@$(BIN)/python -m local.soak
+soak: $(STAMP) ## 10,000 calls with duplicates and faults of hub, network and database; a few minutes on two cores
+	@$(BIN)/python -m local.soak $(ARGS)
 
 check: $(STAMP) $(POLICY_STAMP) ## format, lint, import rules, types, what is deployed, security
 	@echo "Format"; $(BIN)/ruff format --check $(CODE)

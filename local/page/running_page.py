@@ -47,7 +47,10 @@ class RunningPage:
         try:
             self._port = self._server.start()
         except OSError as error:
-            raise PageError(f"The page cannot listen on port {self._port}: {error.strerror}") from None
+            raise PageError(
+                f"The page cannot listen on port {self._port}: {error.strerror}. "
+                "Take another port (--page-port), or 0 for a free one."
+            ) from None
         return self
 
     def __exit__(
