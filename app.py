@@ -11,7 +11,6 @@ from functools import cached_property
 from typing import Self
 
 from pymongo import MongoClient
-from pymongo import errors as mongo_errors
 from pymongo.collection import Collection
 
 from common import mongodb, telemetry
@@ -19,11 +18,11 @@ from common.clock import Clock, SystemClock
 from common.clock_watch import ClockWatch
 from common.telemetry import Metrics, NoMetrics
 from health.readiness import Part, Readiness
-from models import known_causes
 from models.access import AccessSettings, read_access
 from models.device import FieldLimits
 from models.errors import ConfigurationError
 from models.hub import HubConnectionString, HubEndpoint
+from models.known_causes import Cause
 from push import ledger
 from push.delivery import Delivery, ServiceWatch, TimeLimits
 from push.fan_out import FanOutTools, Sender
@@ -31,7 +30,7 @@ from push.gone import GoneWatch
 from push.grace import Grace
 from push.hub.client import HubClient
 from push.hub.sas import SasTokenSource
-from push.hub.wire import MAX_IDLE_SECONDS, HubWire, Timeouts
+from push.hub.wire import HubWire, Timeouts
 from push.ledger import Ledger
 from push.trigger import EventTools, IncomingCallHandler
 from registrar import rate, store
@@ -43,8 +42,6 @@ from settings import NOT_NEEDED_FOR_RINGING, DatabaseSettings, Settings, setting
 
 PROBE_SECONDS = 1.5
 """For the readiness of the hub: a name look-up, a TLS handshake and a short answer."""
-
-_KEPT_MILLISECONDS = int(MAX_IDLE_SECONDS * 1_000)
 
 MongoClientMaker = Callable[[DatabaseSettings], MongoClient[mongodb.Document]]
 
@@ -307,32 +304,13 @@ class App:
 
 
 def mongo_client(settings: DatabaseSettings) -> MongoClient[mongodb.Document]:
-    """A client whose every wait is bounded: pymongo's own default is 30 s, all the time that Event Grid has.
-
-    It opens no connection and looks up no name before it is used.
+    """The client that the settings ask for.
 
     Raises:
         ConfigurationError: the connection string cannot be used; it is not quoted.
     """
-    uri = settings.connection_string.get_secret_value()
-    operation = int(settings.operation_timeout_seconds * 1_000)
-    try:
-        return MongoClient(
-            uri,
-            connect=False,
-            serverSelectionTimeoutMS=int(settings.server_selection_timeout_seconds * 1_000),
-            # Not less than an operation may take: a slow network must not be given up while there is time.
-            connectTimeoutMS=operation,
-            timeoutMS=operation,
-            # Azure's network silently drops connections that have been idle for four minutes.
-            maxIdleTimeMS=_KEPT_MILLISECONDS,
-            # In Azure Functions this is the driver's default. It finds a new primary at once after a failure,
-            # where a stream of the server's changes may take until the next heartbeat.
-            serverMonitoringMode="poll",
-            appname="acs-call-push",
-        )
-    except OSError:
-        raise mongodb.error_of(known_causes.CERTIFICATE_FILE) from None
-    except (mongo_errors.PyMongoError, ValueError, TypeError):
-        cause = known_causes.cause_of_connection_string(uri) or known_causes.CONNECTION_STRING
-        raise mongodb.error_of(cause) from None
+    timeouts = mongodb.Timeouts(settings.operation_timeout_seconds, settings.server_selection_timeout_seconds)
+    client = mongodb.make_client(settings.connection_string.get_secret_value(), timeouts)
+    if isinstance(client, Cause):
+        raise mongodb.error_of(client)
+    return client

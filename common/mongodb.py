@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -60,10 +60,26 @@ class Timeouts:
 class Failure:
     """A failure of the driver or the server, in this app's terms."""
 
-    error: ServiceError
-    fault: Fault
+    cause: Cause
+    code: int | None = None
+    """Of the server, where it refused a command for a cause that has no text of its own."""
     wait_seconds: float | None = None
     """How long the server asks to wait before the next try."""
+
+    @property
+    def fault(self) -> Fault:
+        """How long it lasts."""
+        return self.cause.fault
+
+    @property
+    def problem(self) -> str:
+        """What is wrong, with the code where that says more."""
+        return self.cause.problem if self.code is None else f"{self.cause.problem} (code {self.code})"
+
+    @property
+    def error(self) -> ServiceError:
+        """As this app's error."""
+        return error_of(replace(self.cause, problem=self.problem))
 
 
 class Work:
@@ -187,38 +203,82 @@ def read_nothing(collection: Collection[Document]) -> None:
         collection.find_one({"_id": "health"}, {"_id": 1})
 
 
+def make_client(
+    uri: str, timeouts: Timeouts, *, name: str = "acs-call-push"
+) -> MongoClient[Document] | Cause:
+    """A client whose every wait is bounded, or why the connection string cannot be used.
+
+    pymongo's own default is 30 s, all the time that Event Grid has. The client opens no connection and looks
+    up no name before it is used.
+
+    Args:
+        uri: the connection string.
+        timeouts: how long an operation and the search for a server may take.
+        name: by which the server's log knows the client.
+    """
+    operation = int(timeouts.operation_seconds * 1_000)
+    selection = timeouts.server_selection_seconds
+    try:
+        return MongoClient(
+            uri,
+            connect=False,
+            serverSelectionTimeoutMS=operation if selection is None else int(selection * 1_000),
+            # Not less than an operation may take: a slow network must not be given up while there is time.
+            connectTimeoutMS=operation,
+            timeoutMS=operation,
+            maxIdleTimeMS=_MOST_IDLE_MILLISECONDS,
+            # In Azure Functions this is the driver's default. It finds a new primary at once after a failure,
+            # where a stream of the server's changes may take until the next heartbeat.
+            serverMonitoringMode="poll",
+            appname=name,
+        )
+    except OSError:
+        return known_causes.CERTIFICATE_FILE
+    except (errors.PyMongoError, ValueError, TypeError):
+        return known_causes.cause_of_connection_string(uri) or known_causes.CONNECTION_STRING
+
+
+_MOST_IDLE_MILLISECONDS = 60_000
+"""Azure's network silently drops connections that have been idle for four minutes."""
+
+
 def failure_of(error: errors.PyMongoError | OSError) -> Failure:
     """What an error of pymongo stands for."""
     match error:
         case OSError():
             # pymongo reads the files of TLS options when it opens a mongodb+srv:// client.
-            return _failed(known_causes.CERTIFICATE_FILE)
+            return Failure(known_causes.CERTIFICATE_FILE)
         case errors.OperationFailure():
             return _refusal(error)
         case errors.ConfigurationError():
-            return _unusable(error)
+            return Failure(_cause_of_configuration(error))
+        case _ if any(sign in str(error).lower() for sign in _FAILED_LOOK_UPS):
+            return Failure(known_causes.NAME_NOT_FOUND)
         case _:
-            return _failed(known_causes.UNREACHABLE)
+            return Failure(known_causes.UNREACHABLE)
+
+
+_FAILED_LOOK_UPS = (
+    "name or service not known", "name resolution", "nodename nor servname", "getaddrinfo failed",
+)  # fmt: skip
+"""How Linux, macOS and Windows say that a host name is not known."""
 
 
 def _refusal(error: errors.OperationFailure) -> Failure:
     details = error.details or {}
-    cause = known_causes.cause_of_code(error.code, str(details.get("errmsg", "")))
-    if cause is not None:
-        return _failed(cause, _seconds_to_wait(details))
-    return Failure(
-        DatabaseUnavailableError(f"MongoDB failed to carry out a command (code {error.code})."), Fault.PASSING
-    )
+    message = str(details.get("errmsg", ""))
+    cause = known_causes.cause_of_code(error.code, message) or known_causes.COMMAND_REFUSED
+    return Failure(cause, error.code, _seconds_to_wait(details, message))
 
 
-def _unusable(error: errors.ConfigurationError) -> Failure:
+def _cause_of_configuration(error: errors.ConfigurationError) -> Cause:
     # pymongo raises this one class for a server that is too old, for a failed look-up of SRV and TXT records,
     # and for a connection string that is wrong.
     if too_old := known_causes.cause_of_old_server(str(error)):
-        return _failed(too_old)
+        return too_old
     if _is_failed_look_up(error.__cause__):
-        return _failed(known_causes.NAME_NOT_FOUND)
-    return _failed(known_causes.CONNECTION_STRING)
+        return known_causes.NAME_NOT_FOUND
+    return known_causes.CONNECTION_STRING
 
 
 def _is_failed_look_up(cause: BaseException | None) -> bool:
@@ -233,17 +293,16 @@ def error_of(cause: Cause) -> ServiceError:
     return _ERRORS[cause.fault](str(cause))
 
 
-def _failed(cause: Cause, wait_seconds: float | None = None) -> Failure:
-    return Failure(error_of(cause), cause.fault, wait_seconds)
-
-
 _RETRY_AFTER_MS = re.compile(r"RetryAfterMs=(\d+)")
 
 
-def _seconds_to_wait(details: Mapping[str, Any]) -> float | None:
-    """Azure Cosmos DB for MongoDB (RU) writes `RetryAfterMs=12` into the message of code 16500."""
-    found = _RETRY_AFTER_MS.search(str(details.get("errmsg", "")))
-    return int(found.group(1)) / 1_000 if found else None
+def _seconds_to_wait(details: Mapping[str, Any], message: str) -> float | None:
+    """Azure Cosmos DB for MongoDB (RU) says with code 16500 how long to wait, as `RetryAfterMs`."""
+    milliseconds = details.get("RetryAfterMs")
+    if not isinstance(milliseconds, int | float):
+        found = _RETRY_AFTER_MS.search(message)
+        milliseconds = int(found.group(1)) if found else None
+    return None if milliseconds is None else milliseconds / 1_000
 
 
 def ensure_indexes(collection: Collection[Document], needed: Iterable[NeededIndex]) -> None:

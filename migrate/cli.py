@@ -16,7 +16,6 @@ from typing import Annotated
 
 import typer
 from pymongo import MongoClient
-from pymongo import errors as mongo_errors
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -32,10 +31,9 @@ from migrate.report import Report
 from migrate.sample_collection import SampleCollection
 from migrate.sample_documents import COLLECTION_NAME as SOURCE_COLLECTION
 from migrate.sample_documents import Rules
-from models import known_causes
 from models.errors import ConfigurationError, ServiceError
 from models.identity import MAXIMUM_TTL_SECONDS, MINIMUM_TTL_SECONDS
-from models.known_causes import cause_of_connection_string
+from models.known_causes import Cause
 from registrar.store import COLLECTION_NAME as TARGET_COLLECTION
 
 DONE, BROKE_OFF, WRONG_USE, DONE_WITH_LOSSES, INTERRUPTED = 0, 1, 2, 3, 130
@@ -125,21 +123,9 @@ class _Databases:
         return Mover(adopt, earlier, pool, self._patience, rules)
 
     def _client(self, uri: str, name: str) -> MongoClient[mongodb.Document]:
-        milliseconds = int(_TIMEOUT_SECONDS * 1_000)
-        try:
-            client: MongoClient[mongodb.Document] = MongoClient(
-                uri,
-                serverSelectionTimeoutMS=milliseconds,
-                connectTimeoutMS=milliseconds,
-                socketTimeoutMS=3 * milliseconds,
-                appname="acs-call-push-migrate",
-            )
-        except OSError:
-            raise ConfigurationError(str(known_causes.CERTIFICATE_FILE.of(name))) from None
-        except (mongo_errors.PyMongoError, ValueError, TypeError):
-            # What pymongo raises quotes the URI.
-            cause = cause_of_connection_string(uri) or known_causes.CONNECTION_STRING
-            raise ConfigurationError(str(cause.of(name))) from None
+        client = mongodb.make_client(uri, mongodb.Timeouts(_TIMEOUT_SECONDS), name="call-push-migrate")
+        if isinstance(client, Cause):
+            raise mongodb.error_of(client.of(name))
         self._open_clients.callback(client.close)
         return client
 

@@ -1,19 +1,17 @@
 """Reads the sample's collection, to its end, over a database that fails or throttles now and then."""
 
-import re
 from collections.abc import Iterator
 
 from pymongo import errors
 from pymongo.collection import Collection
 
+from common import mongodb
 from common.mongodb import Document
 from migrate.patience import Patience
-from models import known_causes
 from models.errors import ConfigurationError, DatabaseUnavailableError
-from models.known_causes import Fault, cause_of_code, cause_of_old_server
+from models.known_causes import Fault
 
 _BATCH = 500
-_RETRY_AFTER_MS = re.compile(r"RetryAfterMs=(\d+)")
 
 
 class SampleCollection:
@@ -42,11 +40,14 @@ class SampleCollection:
                     failures = 0
                     yield document
             except errors.PyMongoError as error:
-                seconds = _seconds_to_wait(error)
+                failure = mongodb.failure_of(error)
+                message = f"The source cannot be read: {failure.problem}. {failure.cause.remedy}"
+                if failure.fault is not Fault.PASSING:
+                    raise ConfigurationError(message) from None
                 # A server that has never answered is more likely misspelled than away.
                 never_answered = read == 0 and not isinstance(error, errors.OperationFailure)
-                if never_answered or not self._patience.wait(failures, seconds):
-                    raise DatabaseUnavailableError(_unavailable(error)) from None
+                if never_answered or not self._patience.wait(failures, failure.wait_seconds):
+                    raise DatabaseUnavailableError(message) from None
                 failures += 1
             else:
                 return
@@ -67,30 +68,3 @@ class SampleCollection:
             f"{text} That database has: {found}. The server has the databases: "
             f"{', '.join(map(ascii, databases)) or 'none'}. Set --source-database and --source-collection."
         )
-
-
-def _seconds_to_wait(error: errors.PyMongoError) -> float | None:
-    """How long the server asks to wait; None if it does not say.
-
-    Raises:
-        ConfigurationError: waiting does not help.
-    """
-    if isinstance(error, errors.OperationFailure):
-        message = str((error.details or {}).get("errmsg", ""))
-        cause = cause_of_code(error.code, message)
-        if cause is not None and cause.fault is not Fault.PASSING:
-            raise ConfigurationError(f"The source cannot be read: {cause.problem}. {cause.remedy}") from None
-        told = (error.details or {}).get("RetryAfterMs")
-        found = _RETRY_AFTER_MS.search(message)
-        milliseconds = told if isinstance(told, int | float) else int(found.group(1)) if found else None
-        return None if milliseconds is None else milliseconds / 1_000
-    if cause := cause_of_old_server(str(error)):
-        raise ConfigurationError(f"The source cannot be read: {cause.problem}. {cause.remedy}") from None
-    return None
-
-
-def _unavailable(error: errors.PyMongoError) -> str:
-    cause = known_causes.UNREACHABLE
-    if isinstance(error, errors.OperationFailure):
-        cause = cause_of_code(error.code) or known_causes.COMMAND_REFUSED
-    return f"The source cannot be read: {cause.problem} ({type(error).__name__}). {cause.remedy}"

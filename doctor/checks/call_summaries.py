@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from doctor.checks.device_summaries import ID_LENGTH
 from doctor.checks.findings import Status
-from models.push import OutcomeKind
 from push.event_log import EventResult
+from push.ledger import DeviceRecord, LedgerEntry, Note
 
 
 class CallState(StrEnum):
@@ -44,11 +44,8 @@ class DeviceOutcome:
     attempts: int
     age_ms: int
     """Age of the call when the outcome was known, in milliseconds."""
-
-    @property
-    def accepted(self) -> bool:
-        """Whether the hub took its push."""
-        return self.outcome == OutcomeKind.ACCEPTED.value
+    accepted: bool
+    """The hub took its push."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +101,7 @@ def summarize_call(
         now: the current time, UTC.
     """
     try:
-        return _summary(document, registrations, now)
+        entry = LedgerEntry.read(document)
     except (KeyError, TypeError, AttributeError, ValueError):
         return CallSummary(
             event_id=str(document.get("eventId", "?")),
@@ -114,41 +111,34 @@ def summarize_call(
             detail="this version of the doctor cannot read what the ledger says of it",
             remedy=_REMEDIES[CallState.UNREADABLE],
         )
-
-
-def _summary(
-    document: Mapping[str, Any], registrations: Mapping[str, Mapping[str, Any]], now: datetime
-) -> CallSummary:
     devices = tuple(
-        _device(registration_id, result, registrations.get(registration_id, {}))
-        for registration_id, result in sorted(document["devices"].items())
+        _device(registration_id, record, registrations.get(registration_id, {}))
+        for registration_id, record in sorted(entry.devices.items())
     )
-    note = document.get("note") or {}
-    state = _state(document, devices, note.get("result"), now)
+    state = _state(entry, devices, now)
     return CallSummary(
-        event_id=document["eventId"],
-        call_id=document["callId"],
-        first_seen=_utc(document["firstSeenAt"]),
+        event_id=entry.event_id,
+        call_id=entry.call_id,
+        first_seen=entry.first_seen,
         state=state,
-        detail=_detail(state, devices, note),
+        detail=_detail(state, devices, entry.note),
         remedy=_REMEDIES[state],
         devices=devices,
     )
 
 
-def _device(
-    registration_id: str, result: Mapping[str, Any], registration: Mapping[str, Any]
-) -> DeviceOutcome:
+def _device(registration_id: str, record: DeviceRecord, registration: Mapping[str, Any]) -> DeviceOutcome:
     return DeviceOutcome(
         device=registration_id[:ID_LENGTH],
         device_uuid=registration.get("deviceUUID"),
         platform=registration.get("platform"),
-        outcome=result["outcome"],
-        reason=result["reason"],
-        status=result["status"],
-        tracking_id=result["trackingId"],
-        attempts=result["attempts"],
-        age_ms=result["ageMs"],
+        outcome=record.outcome,
+        reason=record.reason,
+        status=record.status,
+        tracking_id=record.tracking_id,
+        attempts=record.attempts,
+        age_ms=record.age_ms,
+        accepted=record.is_accepted,
     )
 
 
@@ -159,15 +149,14 @@ _NOTED_STATES = {
 }
 
 
-def _state(
-    document: Mapping[str, Any], devices: tuple[DeviceOutcome, ...], noted: str | None, now: datetime
-) -> CallState:
-    if not document["finished"] and _utc(document["leaseUntil"]) > now:
+def _state(entry: LedgerEntry, devices: tuple[DeviceOutcome, ...], now: datetime) -> CallState:
+    noted = None if entry.note is None else entry.note.result
+    if not entry.finished and entry.lease_until > now:
         return CallState.IN_PROGRESS
     # A note may be older than what finished the event; then it counts only where no device has an outcome.
-    if noted in _NOTED_STATES and not (document["finished"] and devices):
+    if noted in _NOTED_STATES and not (entry.finished and devices):
         return _NOTED_STATES[noted]
-    if not document["finished"]:
+    if not entry.finished:
         return CallState.UNFINISHED
     accepted = sum(device.accepted for device in devices)
     if accepted == 0:
@@ -176,22 +165,18 @@ def _state(
     return CallState.RUNG if complete else CallState.RUNG_IN_PART
 
 
-def _detail(state: CallState, devices: tuple[DeviceOutcome, ...], note: Mapping[str, Any]) -> str:
+def _detail(state: CallState, devices: tuple[DeviceOutcome, ...], note: Note | None) -> str:
     match state:
         case CallState.MISSED:
-            late = note.get("lateSeconds")
+            late = None if note is None else note.late_seconds
             by = "" if late is None else f", {late:.0f} s before the event arrived"
             return f"the call had stopped ringing before anything could be sent{by}"
         case CallState.SKIPPED | CallState.FAILED:
-            return str(note.get("reason", "no reason was noted"))
+            return (note.reason if note else None) or "no reason was noted"
         case CallState.IN_PROGRESS:
             return "an instance is ringing its devices now"
         case CallState.NOT_RUNG if not devices:
             return "nothing was sent, and no reason was noted; most likely the user had no registered device"
     accepted = sum(device.accepted for device in devices)
-    known = max(len(devices), note.get("devices", 0))
+    known = max(len(devices), (note.devices if note else None) or 0)
     return f"the hub accepted the pushes to {accepted} of {known} device{'' if known == 1 else 's'}"
-
-
-def _utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=moment.tzinfo or UTC)

@@ -10,7 +10,7 @@ from typing import Any
 from common.telemetry import fingerprint
 from doctor.checks.findings import Status
 from models.device import Platform
-from models.push import OutcomeKind
+from push.ledger import LedgerEntry
 
 ID_LENGTH = 16
 """Of a registration id, as the app's log lines show it."""
@@ -46,11 +46,8 @@ class LastPush:
     reason: str
     at: datetime
     """When its call was first seen."""
-
-    @property
-    def accepted(self) -> bool:
-        """Whether the hub took it."""
-        return self.outcome == OutcomeKind.ACCEPTED.value
+    accepted: bool
+    """The hub took it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +81,13 @@ class DeviceSummary:
 def last_push(call: Mapping[str, Any], registration_id: str) -> LastPush | None:
     """What a document of the ledger says of the push to a device; None if nothing that can be read."""
     try:
-        result = call["devices"][registration_id]
-        return LastPush(str(result["outcome"]), str(result["reason"]), _utc(call["firstSeenAt"]))
-    except (KeyError, TypeError, AttributeError):
+        entry = LedgerEntry.read(call)
+    except (KeyError, TypeError, AttributeError, ValueError):
         return None
+    record = entry.devices.get(registration_id)
+    if record is None:
+        return None
+    return LastPush(record.outcome, record.reason, entry.first_seen, record.is_accepted)
 
 
 def summarize_devices(

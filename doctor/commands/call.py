@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from common.mongodb import Document
 from doctor.call_output import call_as_json, show_call
 from doctor.checks.call_summaries import CallSummary, summarize_call
 from doctor.checks.database_content import EMPTY_REMEDY, DatabaseContent
@@ -15,7 +16,7 @@ from doctor.checks.findings import ExitCode, exit_code
 from doctor.checks.identifiers import pasted
 from doctor.options import AppOption, GroupOption, JsonOption, SettingsOption
 from doctor.probes.app_settings import SettingsSource, load_settings
-from doctor.probes.database_connection import Document, connected
+from doctor.probes.database_connection import connected
 from doctor.probes.records import Records
 from doctor.report import Report, run
 from doctor.terminal import Terminal

@@ -15,19 +15,17 @@ from typing import Any
 from pymongo import MongoClient, errors
 from pymongo.collection import Collection
 
+from common.mongodb import Document, failure_of
 from doctor.checks.database_checks import CollectionFacts, DatabaseFacts, Refusal
-from doctor.probes.database_connection import DatabaseTroubleError, Document, refused, translated
+from doctor.probes.database_connection import DatabaseTroubleError, translated
 from doctor.probes.records import Records
 from models.device import Platform
 from models.indexes import ExistingIndex, IndexState, NeededIndex, index_state
 from push import ledger
 from registrar import rate, store
 
-_EXPIRY = NeededIndex("expiresAt", expires=True)
 NEEDED_INDEXES: Mapping[str, Sequence[NeededIndex]] = {
-    store.COLLECTION_NAME: (_EXPIRY, NeededIndex("acsMri")),
-    ledger.COLLECTION_NAME: (_EXPIRY, NeededIndex("callId")),
-    rate.COLLECTION_NAME: (_EXPIRY,),
+    module.COLLECTION_NAME: module.INDEXES for module in (store, ledger, rate)
 }
 ROUND_TRIPS = 5
 SWEPT_AFTER = timedelta(minutes=15)
@@ -166,8 +164,8 @@ def _create_indexes(collection: Collection[Document], needed: Sequence[NeededInd
         try:
             collection.create_index(index.field, **options)
         except errors.OperationFailure as error:
-            trouble = refused(error)
-            refusals[index.field] = Refusal(trouble.cause, trouble.code)
+            failure = failure_of(error)
+            refusals[index.field] = Refusal(failure.cause, failure.code)
     return refusals
 
 

@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 
 from pymongo import MongoClient
 
+from common.mongodb import Document
 from doctor.checks.database_content import DatabaseContent
 from doctor.checks.device_summaries import LastPush, last_push
-from doctor.probes.database_connection import Document, translated
+from doctor.probes.database_connection import translated
 from push import ledger
 from registrar import store
 

@@ -87,7 +87,8 @@ def checked(answer: Answer, *secrets: str) -> Answer:
     """The answer, once it is certain that it gives nothing away."""
     for secret in (*KEYS, *secrets):
         assert secret not in answer.out + answer.err
-    assert "SharedAccess" not in answer.out + answer.err
+    assert "SharedAccessKey=" not in answer.out + answer.err
+    assert "SharedAccessSignature sr=" not in answer.out + answer.err
     assert "mongodb://" not in answer.out + answer.err
     assert "Traceback" not in answer.err
     return answer

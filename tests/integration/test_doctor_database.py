@@ -10,13 +10,14 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
+from common.mongodb import failure_of
 from doctor.checks.clock_checks import check_clock
 from doctor.checks.database_checks import check_database
 from doctor.checks.findings import Check, Status
 from doctor.commands.check import Checks, run_checks
 from doctor.probes import database_connection
 from doctor.probes.app_settings import AppSettings
-from doctor.probes.database_connection import DatabaseTroubleError, refused
+from doctor.probes.database_connection import DatabaseTroubleError
 from doctor.probes.database_probe import DatabaseProbe, is_cosmos_ru_host
 from local.database import EmbeddedDatabase
 from local.hub.config import DEVELOPMENT_HUB
@@ -278,7 +279,7 @@ class TestTrouble:
     def test_full_atlas_tier(self) -> None:
         """Atlas' code for refused credentials is a full database where the server says so."""
         details = {"errmsg": "you are over your space quota, using 513 MB of 512 MB"}
-        trouble = refused(OperationFailure("", 8000, details))
+        trouble = DatabaseTroubleError(failure_of(OperationFailure("", 8000, details)))
         assert "is full" in str(trouble)
         assert "513" not in str(trouble)
 

@@ -88,7 +88,7 @@ class TestCall:
 
     def test_unreadable(self) -> None:
         """A document of another version is shown as such, and no reason to stop."""
-        broken: list[dict[str, Any]] = [{"devices": None}, {"devices": {"d": {}}}, {"firstSeenAt": "today"}]
+        broken: list[dict[str, Any]] = [{"devices": None}, {"devices": {"d": None}}, {"firstSeenAt": "today"}]
         for changes in broken:
             summary = summarize_call(document(**changes), {}, NOW)
             assert (summary.state, summary.status) == (CallState.UNREADABLE, Status.CANNOT_TELL)
@@ -140,7 +140,7 @@ class TestUser:
         assert device.state is DeviceState.EXPIRED
 
     @pytest.mark.parametrize(
-        "call", [document(devices=None), document(devices={"x": {}}), document(firstSeenAt=None), {}]
+        "call", [document(devices=None), document(devices={"x": None}), document(firstSeenAt=None), {}]
     )
     def test_unreadable_call(self, call: dict[str, Any]) -> None:
         """A document of the ledger that cannot be read says nothing of a device."""

@@ -99,6 +99,13 @@ class TestOperators:
             name for name in loaded if name.partition(".")[0] in {"local", "tests", "bench", "tools"}
         } == set()
 
+    def test_no_functions_host(self) -> None:
+        """The commands start without the library of the Functions host; only `ring` loads the app."""
+        loaded = modules_imported_by("doctor.cli", "migrate.cli")
+        assert {
+            name for name in loaded if name.partition(".")[0] in {"azure", "app", "function_app"}
+        } == set()
+
     def test_commands(self) -> None:
         """The commands that `pyproject.toml` names exist."""
         project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
