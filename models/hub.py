@@ -3,11 +3,13 @@
 Format: Notification Hubs and Service Bus connection strings, `Endpoint=sb://…;SharedAccessKeyName=…;…`.
 """
 
+import re
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from urllib.parse import quote, urlsplit
 
 _SCHEME = "sb"
+_HOST_NAME = re.compile(r"[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +47,22 @@ class HubConnectionString:
         return f"https://{self.host}/{hub_name}/messages/"
 
 
+def _is_host(text: str) -> bool:
+    if _HOST_NAME.fullmatch(text):
+        return True
+    try:
+        return bool(ip_address(text))
+    except ValueError:
+        return False
+
+
 def _host(endpoint: str) -> str:
     try:
         parts = urlsplit(endpoint)
         host = parts.hostname
     except ValueError:
         host = None
-    if host is None or parts.scheme.lower() != _SCHEME:
+    if host is None or parts.scheme.lower() != _SCHEME or not _is_host(host):
         raise ValueError("has an Endpoint that is not sb://<namespace>.servicebus.windows.net/")
     return host
 

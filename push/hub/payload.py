@@ -1,7 +1,7 @@
 """One call and one platform → the push: body and headers (pure).
 
-What the keys are called: the Calling SDK's `PushNotificationInfo` as the C# sample fills it. What the hub
-wants: Notification Hubs REST, "Direct Send" and the platforms' native notification pages.
+Keys of the body: the Calling SDK's `PushNotificationInfo`, as the C# sample fills it. Headers: Notification
+Hubs REST, "Direct Send" and the platforms' native notification pages.
 """
 
 import unicodedata
@@ -21,25 +21,19 @@ JSON_CONTENT_TYPE = "application/json;charset=utf-8"
 RAW_CONTENT_TYPE = "application/octet-stream"
 
 MAXIMUM_BODY_BYTES = {Platform.APPLE: 4_096, Platform.FCM_V1: 4_096, Platform.WINDOWS: 5_120}
-"""Notification Hubs takes 4 kB for APNs (5 kB would need APNs itself) and FCM, 5 kB for WNS raw."""
+"""Bytes of the whole body. Notification Hubs takes 4 kB for APNs, which itself takes 5 kB."""
 
 _ELLIPSIS = "…"
-_ZERO_WIDTH_JOINER = "\u200d"
-_FLAG_LETTERS = range(0x1F1E6, 0x1F200)
-"""Regional indicators: two of them make one flag."""
-_FLAG_ALPHABET = "".join(map(chr, _FLAG_LETTERS))
-_EXTENDERS = (range(0x1F3FB, 0x1F400), range(0xE0020, 0xE0080), range(0x1160, 0x1200))
-"""Skin tones, the tags of a region's flag, and the later letters of a decomposed Hangul syllable."""
 
 
 def build_push(platform: Platform, info: PushNotificationInfo, now: datetime, ends_at: datetime) -> Push:
-    """The push that wakes a device of `platform`.
+    """The push that rings a device of `platform`.
 
     Args:
         platform: decides body, headers and limit.
-        info: what the phone is told; its display name is shortened where the body would be too large.
+        info: the call; its display name is shortened if the body would be too large.
         now: the current time, UTC.
-        ends_at: when the call stops ringing; no push outlives it.
+        ends_at: when the call stops ringing, and the push expires.
 
     Raises:
         PushTooLargeError: the body exceeds the platform's limit even without a display name.
@@ -60,7 +54,7 @@ def build_push(platform: Platform, info: PushNotificationInfo, now: datetime, en
 
 
 def _apple_headers(ends_at: datetime) -> tuple[tuple[str, str], ...]:
-    # The expiry is sent the .NET SDK's way and the REST page's way: which one counts is documented nowhere.
+    # The expiry is sent as the .NET SDK and as the REST page has it: which of them counts is not documented.
     # There is no apns-topic: it follows from the hub's Bundle ID, and setting it breaks token authentication.
     return (
         ("apns-push-type", "voip"),
@@ -72,20 +66,20 @@ def _apple_headers(ends_at: datetime) -> tuple[tuple[str, str], ...]:
 
 
 def _data(info: PushNotificationInfo) -> dict[str, str]:
-    """The strings of the push; what is not known is left out, never null."""
+    """The strings of the push. Values that the event does not have are left out, never sent as null."""
     values = {
         "cp": info.call_context,
         "callId": info.call_id,
         "recipientId": info.recipient_id,
         "callerId": info.caller_id,
         "displayName": info.display_name,
-        "videoCall": "false",  # the event does not say
+        "videoCall": "false",  # the event does not tell
     }
     return {key: value for key, value in values.items() if value}
 
 
 def _native_body(info: PushNotificationInfo) -> bytes:
-    # The hub rejects an apple body without `aps`; Windows apps read the same JSON.
+    # The hub rejects a body for Apple without `aps`; Windows apps read the same JSON.
     return to_json({"aps": {}, "data": {"eventId": INCOMING_CALL_EVENT_ID, **_data(info)}})
 
 
@@ -109,28 +103,18 @@ def _fitting(
         raise PushTooLargeError(
             f"The push takes {len(shortest)} bytes without a display name; the limit is {limit} bytes."
         )
+    # Binary search for the longest prefix that fits: encoding decides, since JSON escapes some characters.
     low, high = 0, len(name)
     while low < high:
         middle = (low + high + 1) // 2
         shortened = encode(replace(info, display_name=name[:middle] + _ELLIPSIS))
         low, high = (middle, high) if len(shortened) <= limit else (low, middle - 1)
-    kept = _whole_characters(name, low)
+    kept = _prefix(name, low)
     return encode(replace(info, display_name=kept + _ELLIPSIS)) if kept else shortest
 
 
-def _whole_characters(name: str, length: int) -> str:
-    """The longest prefix of at most `length` code points that tears no accent or emoji apart."""
-    while 0 < length < len(name) and _tears(name, length):
+def _prefix(name: str, length: int) -> str:
+    """The longest prefix of at most `length` code points that ends before no combining mark."""
+    while 0 < length < len(name) and unicodedata.category(name[length]).startswith("M"):
         length -= 1
     return name[:length].rstrip()
-
-
-def _tears(name: str, position: int) -> bool:
-    """True if a cut at `position` would go through what a reader takes for one character (UAX #29)."""
-    before, after = name[position - 1], name[position]
-    if _ZERO_WIDTH_JOINER in {before, after} or unicodedata.category(after) in {"Mn", "Me", "Mc"}:
-        return True
-    if ord(after) in _FLAG_LETTERS:
-        kept = name[:position]
-        return (len(kept) - len(kept.rstrip(_FLAG_ALPHABET))) % 2 == 1
-    return any(ord(after) in extenders for extenders in _EXTENDERS)

@@ -1,7 +1,7 @@
-"""SAS tokens: the signature that lets a sender in, and one token kept for many sends.
+"""SAS tokens: signing them, and keeping one for many sends.
 
-Format: "Generate a Shared Access Signature token" of the Notification Hubs documentation. The very `sr`
-that was signed is sent, so either case of its percent-encoding is right.
+Format: "Generate a Shared Access Signature token" of the Notification Hubs documentation. The token
+holds `sr` exactly as it was signed, so either case of its percent-encoding is right.
 """
 
 import base64
@@ -15,7 +15,7 @@ from models.hub import HubConnectionString
 
 TOKEN_LIFETIME_SECONDS = 3_600
 RENEWAL_MARGIN_SECONDS = 600
-"""A token is replaced this long before it expires, so that a fast clock and a slow hub do no harm."""
+"""A token is replaced this long before it expires, since clocks differ and the hub may be slow."""
 
 
 def signature(key: str, text: str) -> str:
@@ -28,8 +28,8 @@ def sas_token(connection: HubConnectionString, hub_name: str, expires_at: int) -
     """An `Authorization` header for the hub.
 
     Args:
-        connection: whose key signs.
-        hub_name: the hub that the token is made out to, with everything below it.
+        connection: has the key.
+        hub_name: the token is valid for this hub and everything below it.
         expires_at: Unix time in seconds.
     """
     resource = quote_plus(connection.audience(hub_name))
@@ -39,7 +39,7 @@ def sas_token(connection: HubConnectionString, hub_name: str, expires_at: int) -
 
 
 class SasTokenSource:
-    """Hands out one token until shortly before it expires. Safe to share between threads."""
+    """Keeps one token until shortly before it expires. Safe to share between threads."""
 
     def __init__(self, connection: HubConnectionString, hub_name: str, clock: Callable[[], float]) -> None:
         """`clock` tells Unix time in seconds."""
@@ -54,7 +54,7 @@ class SasTokenSource:
         """The current token; the same one for many sends."""
         with self._lock:
             now = self._clock()
-            # A clock that was set back makes a kept token outlive its renewal, so that renews it too.
+            # If the clock was set back, the kept token would be used beyond its renewal: it is renewed, too.
             if not self._renew_at - TOKEN_LIFETIME_SECONDS <= now < self._renew_at:
                 expires_at = int(now) + TOKEN_LIFETIME_SECONDS
                 self._token = sas_token(self._connection, self._hub_name, expires_at)

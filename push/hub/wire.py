@@ -102,7 +102,7 @@ class HubWire:
             return NoAnswer.NO_TIME
         connection = kept or _Connection(self._monotonic)
         reply = connection.exchange(request, header_lines, min(seconds, self.timeouts.connect), seconds)
-        if not connection.is_broken and _is_healthy(reply):
+        if _is_healthy(reply):
             self._keep(connection)
             return reply
         connection.close()
@@ -175,13 +175,12 @@ def _is_healthy(reply: Answer | NoAnswer) -> bool:
 class _Connection:
     """A libcurl handle with one connection at most, for one thread at a time.
 
-    After a failure libcurl may keep a state that spoils the next exchange (curl/curl#18206), so a broken
-    connection is closed together with its handle.
+    After a failure libcurl may keep a state that spoils the next exchange (curl/curl#18206), so the handle is
+    closed with its connection.
     """
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self.opened_at = self.used_at = monotonic()
-        self.is_broken = False
         self._reply = _Reply(monotonic)
         self._handle = _new_handle(self._reply)
 
@@ -196,7 +195,7 @@ class _Connection:
     def exchange(
         self, request: Request, header_lines: Sequence[str], connect_seconds: float, seconds: float
     ) -> Answer | NoAnswer:
-        """Send once; afterwards `is_broken` tells whether the connection can carry another request."""
+        """Send once. If the body of the answer breaks off, libcurl closes the connection itself."""
         handle, reply, body = self._handle, self._reply, request.body or b""
         handle.setopt(pycurl.URL, request.url)
         handle.setopt(pycurl.HTTPHEADER, header_lines)
@@ -211,11 +210,9 @@ class _Connection:
             handle.setopt(pycurl.POSTFIELDSIZE, len(body))
         reply.expect(body)
         code = _perform(handle)
-        self.is_broken = code != pycurl.E_OK
         status: int = handle.getinfo(pycurl.RESPONSE_CODE)
         if reply.has_headers and status >= 200:
             return Answer(status, reply.headers(), bytes(reply.body))
-        self.is_broken = True
         return _no_answer(handle, code, len(body))
 
     def close(self) -> None:
@@ -302,7 +299,6 @@ def _trust(handle: pycurl.Curl, environment: Mapping[str, str]) -> None:
     named = (environment.get(variable) for variable in _CA_VARIABLES)
     path = next(filter(None, named), None) or certifi.where()
     if Path(path).is_dir():
-        handle.unsetopt(pycurl.CAINFO)
         handle.setopt(pycurl.CAPATH, path)
         handle.setopt(pycurl.PROXY_CAPATH, path)
     else:

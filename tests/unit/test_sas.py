@@ -1,4 +1,4 @@
-"""Connection strings, signatures and tokens."""
+"""Connection strings, signatures and SAS tokens."""
 
 import base64
 import hashlib
@@ -56,7 +56,7 @@ class TestToken:
 
     @given(st.text(min_size=1), st.text(min_size=1), st.integers(min_value=0, max_value=2**40))
     def test_what_is_sent_was_signed(self, key_name: str, key: str, expiry: int) -> None:
-        """Whatever the names and keys, the token is ASCII and its signature fits the text that it sends."""
+        """For all names and keys, the token is ASCII and its signature fits the text that it sends."""
         token = sas_token(HubConnectionString("h.test", key_name, key), "hub", expiry)
         scheme, _, rest = token.partition(" ")
         fields = dict(part.split("=") for part in rest.split("&"))
@@ -94,7 +94,7 @@ class TestTokenSource:
 
     @pytest.mark.parametrize("back", [3_600, 86_400, 10 * 365 * 86_400])
     def test_clock_set_back(self, back: int) -> None:
-        """A clock that is set back far gets a token of its own, rather than one that outlives its renewal."""
+        """A clock that is set back far gets a new token: the kept one would be used beyond its renewal."""
         clock = FakeClock()
         source = SasTokenSource(CONNECTION, "ring", clock.unix)
         source.token()
@@ -102,7 +102,7 @@ class TestTokenSource:
         assert self.expiry(source.token()) == int(clock.unix()) + 3_600
 
     def test_clock_set_back_a_little(self) -> None:
-        """A clock that is put right by seconds keeps its token."""
+        """A clock that is corrected by seconds keeps its token."""
         clock = FakeClock()
         source = SasTokenSource(CONNECTION, "ring", clock.unix)
         token = source.token()
@@ -110,7 +110,7 @@ class TestTokenSource:
         assert source.token() == token
 
     def test_shared_between_threads(self) -> None:
-        """Threads that ask at once get the same token, and while one makes it the other waits."""
+        """Threads that ask at the same time get the same token; while one makes it, the other waits."""
         first_is_inside, second_is_inside = threading.Event(), threading.Event()
         both_inside: list[bool] = []
 
@@ -176,21 +176,26 @@ class TestConnectionString:
             (";".join(["Endpoint=sb://", *PARTS[1:]]), ["Endpoint"]),
             (";".join([f"Endpoint={KEY}", *PARTS[1:]]), ["Endpoint"]),
             (";".join(["Endpoint=sb://[do-not-quote", *PARTS[1:]]), ["Endpoint"]),
+            (";".join(["Endpoint=sb://do-not-quote..servicebus.windows.net/", *PARTS[1:]]), ["Endpoint"]),
+            (";".join(["Endpoint=sb://.do-not-quote/", *PARTS[1:]]), ["Endpoint"]),
+            (";".join(["Endpoint=sb://do-not-quote" + "x" * 60, *PARTS[1:]]), ["Endpoint"]),
+            (";".join(["Endpoint=sb://do not-quote/", *PARTS[1:]]), ["Endpoint"]),
+            (";".join(["Endpoint=sb://<do-not-quote>.servicebus.windows.net/", *PARTS[1:]]), ["Endpoint"]),
         ],
     )
     def test_malformed(self, text: str, named: list[str]) -> None:
-        """What is missing or malformed is named; the key is quoted nowhere."""
+        """All missing or malformed parts are named; nothing of the text is quoted."""
         with pytest.raises(ValueError, match=", ".join(named)) as caught:
             HubConnectionString.parse(text)
         assert "do/not" not in str(caught.value)
         assert "do-not" not in str(caught.value)
 
     def test_repr_hides_the_key(self) -> None:
-        """A connection can be written down."""
+        """The key is not in the representation."""
         assert KEY not in repr(CONNECTION)
         assert "Send Only" in repr(CONNECTION)
 
-    def test_what_follows_from_it(self) -> None:
+    def test_audience_and_url(self) -> None:
         """The audience is in lower case; the URL keeps the hub's name as it is."""
         assert CONNECTION.audience("Ring") == "https://contoso-ns.servicebus.windows.net/ring"
         assert CONNECTION.messages_url("Ring") == "https://contoso-ns.servicebus.windows.net/Ring/messages/"
