@@ -8,11 +8,9 @@ from doctor.checks.azure import Unanswered
 from doctor.checks.findings import Area, Check
 from models import known_causes
 from models.access import AccessSettings, read_access
-from models.known_causes import (
-    cause_of_connection_string,
-    is_key_vault_reference,
-)
-from settings import NEEDED_FOR_RINGING, NOT_NEEDED_FOR_RINGING, Settings, setting_names
+from models.errors import FieldError
+from models.known_causes import cause_of_connection_string
+from settings import NEEDED_FOR_RINGING, NOT_NEEDED_FOR_RINGING, Settings
 
 AREA = Area("settings")
 
@@ -31,13 +29,10 @@ def check_settings(
         values: the settings by name.
         unresolved: why a Key Vault reference among them could not be resolved.
     """
-    references = _references(values, unresolved)
-    if references:
-        return None, references
     settings = Settings.from_mapping(values)
-    others = [_wrong(bad.field, bad.detail) for bad in settings.mistakes(*NOT_NEEDED_FOR_RINGING)]
+    others = [_wrong(bad, unresolved) for bad in settings.mistakes(*NOT_NEEDED_FOR_RINGING)]
     if needed := settings.mistakes(*NEEDED_FOR_RINGING):
-        return None, [*(_wrong(bad.field, bad.detail) for bad in needed), *others]
+        return None, [*(_wrong(bad, unresolved) for bad in needed), *others]
     checks = [AREA.passed("complete", "every setting that ringing needs is there and well formed"), *others]
     return settings, [
         *checks,
@@ -48,27 +43,15 @@ def check_settings(
     ]
 
 
-def _references(values: Mapping[str, str], unresolved: Mapping[str, Unanswered]) -> list[Check]:
-    ours = {name.lower() for name in setting_names()}
-    return [
-        _reference(name, unresolved.get(name))
-        for name, value in values.items()
-        if name.lower() in ours and is_key_vault_reference(value)
-    ]
-
-
-def _reference(name: str, why: Unanswered | None) -> Check:
-    if why is None:
-        cause = known_causes.KEY_VAULT_REFERENCE
-        return AREA.failed(name, cause.problem, cause.remedy)
-    detail = f"it is a Key Vault reference that cannot be resolved from here: {why.detail}"
-    return AREA.failed(name, detail, why.remedy, *why.commands)
-
-
-def _wrong(name: str, detail: str) -> Check:
-    blade = known_causes.CONNECTION_STRINGS_BLADE
-    if detail.startswith(blade.problem):
-        return AREA.failed(name, detail.removesuffix(f" {blade.remedy}"), blade.remedy)
+def _wrong(mistake: FieldError, unresolved: Mapping[str, Unanswered]) -> Check:
+    name, detail = mistake.field, mistake.detail
+    why = next((each for setting, each in unresolved.items() if setting.lower() == name.lower()), None)
+    if why is not None:
+        detail = f"it is a Key Vault reference that cannot be resolved from here: {why.detail}"
+        return AREA.failed(name, detail, why.remedy, *why.commands)
+    for cause in (known_causes.KEY_VAULT_REFERENCE, known_causes.CONNECTION_STRINGS_BLADE):
+        if detail.startswith(cause.problem):
+            return AREA.failed(name, detail.removesuffix(f" {cause.remedy}").removesuffix("."), cause.remedy)
     return AREA.failed(name, detail, f"Set {name}: {_SAMPLE}.")
 
 

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from doctor.checks.deployment_checks import check_deployment
 from doctor.checks.findings import Check, Status
+from doctor.checks.settings_checks import check_settings
 from doctor.cli import app
 from doctor.commands.check import CheckReport, run_checks
 from doctor.probes import database_connection
@@ -110,6 +111,16 @@ class TestSettings:
             f"az keyvault secret show --id {uri} --query value --output tsv"
             in failed["ANHHubConnectionString"].commands
         )
+
+    def test_reference_that_ringing_does_not_need(self, azure: FakeAzure) -> None:
+        """A secondary key that cannot be read is shown, and the rest is looked at."""
+        uri = f"@Microsoft.KeyVault(SecretUri={VAULT}secrets/spare-key)"
+        azure.settings = {**SETTINGS, "ANHHubConnectionStringSecondary": uri}
+        azure.change("keyvault secret show spare-key", VAULT_FORBIDDEN)
+        settings, checks = check_settings(load().values, load().unresolved)
+        assert settings is not None
+        failed = {check.name: check for check in checks if check.status is Status.FAIL}
+        assert "may not read" in failed["ANHHubConnectionStringSecondary"].detail
 
     @pytest.mark.parametrize(
         "source", [{"group": None}, {"app": None}, {"file": "local.settings.json"}], ids=str
