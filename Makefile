@@ -7,6 +7,8 @@ STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
 POLICY := .venv-policy
 POLICY_STAMP := $(POLICY)/.installed
+CLIENTS := .venv-clients
+CLIENTS_STAMP := $(CLIENTS)/.installed
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --progress-bar off
 # checkov takes options, skips and keys from the environment and from the home folder too. It gets neither, so that
 # only the project decides. It asks nobody, neither for policies nor for a newer version of itself, and fails for a
@@ -18,7 +20,7 @@ DEPLOYED := function_app.py app.py settings.py common models registrar push heal
 CODE := $(DEPLOYED) local doctor migrate tools infra/scripts bench tests
 KQL := tools/kql
 
-.PHONY: help demo run picture test test-unit test-contract test-integration test-end-to-end soak bench bench-long check check-kql format lock lock-policy clean
+.PHONY: help demo run picture test test-unit test-contract test-integration test-end-to-end soak bench bench-long check check-kql format lock lock-policy lock-clients clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -41,6 +43,15 @@ $(POLICY_STAMP): requirements/policy.txt requirements/constraints-policy.txt .py
 	@$(POLICY)/bin/python $(PIP_INSTALL) -r requirements/policy.txt
 	@touch $@
 
+# What a test generates clients from docs/openapi.yaml with, and runs them.
+$(CLIENTS_STAMP): requirements/clients.txt requirements/constraints-clients.txt tests/clients/package-lock.json .python-version
+	@$(call new_venv,$(CLIENTS))
+	@echo "Installing the pinned generators of clients ..."
+	@$(CLIENTS)/bin/python $(PIP_INSTALL) -r requirements/clients.txt
+	@if command -v npm >/dev/null; then npm ci --prefix tests/clients --no-audit --no-fund --loglevel error; \
+	else echo "npm is not installed: the client for TypeScript is left out"; fi
+	@touch $@
+
 demo: $(STAMP) ## the whole way from a registration to a ring, on this machine
 	@$(BIN)/python -m local.demo
 
@@ -50,8 +61,10 @@ run: $(STAMP) ## the stack on port 7071 and a page on 7072; options: make run AR
 picture: $(STAMP) ## a new picture of the page for the README; needs Chromium
 	@$(BIN)/python -m local.page.picture docs/images/see-it-ring.png
 
-test: $(STAMP) ## all tests, three files at a time: most of them wait for something
+test: $(STAMP) $(CLIENTS_STAMP) ## all tests, three files at a time: most of them wait for something
 	@$(BIN)/python -m pytest -n 3 --dist loadfile
+
+test-end-to-end: $(CLIENTS_STAMP)
 
 test-unit test-contract test-integration test-end-to-end: $(STAMP)
 	@$(BIN)/python -m pytest tests/$(subst -,_,$(patsubst test-%,%,$@))
@@ -113,6 +126,14 @@ lock-policy: ## find anew what checkov pulls in, and pin it in requirements/cons
 	   $(POLICY)/bin/python -m pip freeze --disable-pip-version-check; } > requirements/constraints-policy.txt
 	@touch $(POLICY_STAMP)
 
+lock-clients: ## find anew what openapi-python-client pulls in, and pin it in requirements/constraints-clients.txt
+	@$(call new_venv,$(CLIENTS))
+	@grep -v '^-c ' requirements/clients.txt > $(CLIENTS)/unpinned.txt
+	@$(CLIENTS)/bin/python $(PIP_INSTALL) -r $(CLIENTS)/unpinned.txt
+	@{ echo "# Exact versions of everything that requirements/clients.txt pulls in."; \
+	   echo "# Made by 'make lock-clients'; not edited by hand."; \
+	   $(CLIENTS)/bin/python -m pip freeze --disable-pip-version-check; } > requirements/constraints-clients.txt
+
 clean: ## remove what the commands above made
-	rm -rf $(VENV) $(POLICY) bench/node/node_modules $(KQL)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(POLICY) $(CLIENTS) tests/clients/node_modules bench/node/node_modules $(KQL)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

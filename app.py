@@ -19,10 +19,10 @@ from common.clock_watch import ClockWatch
 from common.telemetry import Metrics, NoMetrics
 from health.readiness import Part, Readiness
 from models.access import AccessSettings, read_access
-from models.device import FieldLimits
 from models.errors import ConfigurationError
 from models.hub import HubConnectionString, HubEndpoint
 from models.known_causes import Cause
+from models.requests import FieldLimits
 from push import ledger
 from push.delivery import Delivery, ServiceWatch, TimeLimits
 from push.fan_out import FanOutTools, Sender

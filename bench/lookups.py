@@ -21,7 +21,9 @@ from bench.experiment import Bench, BenchError, MeasuredApp
 from bench.population import Crowd, write_registrations
 from bench.remote import Remote
 from bench.samples import Sample
-from models.device import DeviceRegistration, Platform
+from models.device import DeviceRegistration
+from models.identity import Identity
+from models.platform import Platform
 from registrar.store import COLLECTION_NAME, DeviceStore
 
 EXPERIMENT = "lookups"
@@ -110,7 +112,7 @@ def _timed(work: Callable[[], None]) -> float:
 
 
 def _look_up(store: DeviceStore, user: str, found: list[DeviceRegistration]) -> None:
-    devices = store.devices_of(user, datetime.now(UTC))
+    devices = store.devices_of(Identity.parse(user), datetime.now(UTC))
     if len(devices) != 1 or devices[0].platform is not Platform.APPLE:
         raise BenchError(f"{len(devices)} devices where one was registered")
     found.extend(devices)

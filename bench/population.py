@@ -14,8 +14,10 @@ from pymongo.collection import Collection
 from bench.reference import COLLECTION_NAME as REFERENCE_COLLECTION
 from bench.worker import Event
 from local.samples import event_grid_event, incoming_call_data
-from models.device import DeviceRegistration, Platform
-from registrar import store
+from models.device import DeviceRegistration
+from models.identity import Identity
+from models.platform import Platform
+from registrar import document, store
 
 Document = dict[str, Any]
 _BATCH = 1_000
@@ -41,7 +43,11 @@ class Crowd:
                 name = f"{self.name} {user} {device}"
                 token = hashlib.sha256(name.encode()).hexdigest()
                 yield DeviceRegistration(
-                    self.mri(user), str(_uuid(name)).upper(), token, Platform.APPLE, expires_at
+                    Identity.parse(self.mri(user)),
+                    str(_uuid(name)).upper(),
+                    token,
+                    Platform.APPLE,
+                    expires_at,
                 )
 
     def calls(self, count: int) -> list[Event]:
@@ -66,19 +72,9 @@ def write_registrations(
     collection.create_index("acsMri")
     now = datetime.now(UTC)
     for batch in batched(registrations, _BATCH):  # noqa: B911 - the last one is shorter
-        collection.insert_many([_document(registration, now) for registration in batch], ordered=False)
-
-
-def _document(registration: DeviceRegistration, now: datetime) -> Document:
-    return {
-        "_id": registration.registration_id,
-        "acsMri": registration.acs_mri,
-        "deviceUUID": registration.device_uuid,
-        "deviceToken": registration.device_token,
-        "platform": registration.platform.value,
-        "expiresAt": registration.expires_at,
-        "updatedAt": now,
-    }
+        collection.insert_many(
+            [{"_id": one.registration_id, **document.fields_of(one, now)} for one in batch], ordered=False
+        )
 
 
 def _sample_documents(crowd: Crowd) -> list[Document]:

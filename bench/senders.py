@@ -14,7 +14,7 @@ from app import App
 from bench.remote import Stopwatch, Usage
 from local.hub.config import DEVELOPMENT_HUB
 from local.samples import CALLEE, CALLER, call_context_cp
-from models.device import Platform
+from models.platform import Platform
 from models.push import OutcomeKind, PushNotificationInfo
 from push.hub.payload import build_push
 

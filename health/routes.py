@@ -36,12 +36,12 @@ def health_blueprint(readiness: Callable[[], Readiness]) -> func.Blueprint:
     blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
 
     @blueprint.function_name("HealthLive")
-    @blueprint.route(route="health/live", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+    @blueprint.route(route="health/live", methods=["GET", "HEAD"], auth_level=func.AuthLevel.ANONYMOUS)
     def health_live(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 - the binding's signature
         return live()
 
     @blueprint.function_name("HealthReady")
-    @blueprint.route(route="health/ready", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+    @blueprint.route(route="health/ready", methods=["GET", "HEAD"], auth_level=func.AuthLevel.ANONYMOUS)
     def health_ready(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001
         return ready(readiness())
 

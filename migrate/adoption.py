@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 from enum import Enum
+from typing import Any
 
 from pymongo import errors
 from pymongo.collection import Collection
@@ -44,11 +45,15 @@ class AdoptionStore:
             DatabaseUnavailableError, ConfigurationError: the outcome is unknown; adopting again does no harm.
         """
         as_of = mongodb.milliseconds(now) - _BEFORE_ANY_REGISTRATION
+        newer = {"updatedAt": {"$gt": as_of}}
 
         def adopt() -> Adoption:
             self._ensure_indexes()
+            if self._collection.find_one({**_of_token(registration), **newer}, {"_id": 1}):
+                return Adoption.REGISTERED_SINCE
             try:
-                # A newer document does not match, so the upsert tries to insert and meets its `_id`.
+                # A document written since that look-up does not match, so the upsert tries to insert and
+                # meets its `_id`.
                 self._collection.update_one(
                     {"_id": registration.registration_id, "updatedAt": {"$lte": as_of}},
                     {"$set": document.fields_of(registration, as_of)},
@@ -60,7 +65,7 @@ class AdoptionStore:
             self._collection.delete_many({**others, "updatedAt": {"$lt": as_of}})
             # Looked up after the insert: an app that registers the device after this look-up deletes what was
             # inserted before it.
-            if self._collection.find_one({**others, "updatedAt": {"$gt": as_of}}, {"_id": 1}) is None:
+            if self._collection.find_one({**others, **newer}, {"_id": 1}) is None:
                 return Adoption.TAKEN_OVER
             self._collection.delete_one(
                 {"_id": registration.registration_id, "acsMri": registration.acs_mri, "updatedAt": as_of}
@@ -78,7 +83,7 @@ class AdoptionStore:
         newer = {"updatedAt": {"$gt": mongodb.milliseconds(now) - _BEFORE_ANY_REGISTRATION}}
 
         def foresee() -> Adoption:
-            if self._collection.find_one({"_id": registration.registration_id, **newer}, {"_id": 1}):
+            if self._collection.find_one({**_of_token(registration), **newer}, {"_id": 1}):
                 return Adoption.REGISTERED_SINCE
             if self._collection.find_one({**document.others_of_device(registration), **newer}, {"_id": 1}):
                 return Adoption.DEVICE_REGISTERED_SINCE
@@ -90,3 +95,8 @@ class AdoptionStore:
         if not self._indexes_ready:
             mongodb.ensure_indexes(self._collection, INDEXES)
             self._indexes_ready = True
+
+
+def _of_token(registration: DeviceRegistration) -> dict[str, Any]:
+    """A filter for the token's documents, the one of an earlier release among them."""
+    return {"_id": {"$in": sorted({registration.registration_id, *registration.former_ids})}}

@@ -14,8 +14,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from common.telemetry import fingerprint
-from models.device import AddDeviceTokenRequest, DeviceRegistration, FieldLimits
+from models.device import DeviceRegistration
 from models.identity import Identity
+from models.requests import AddDeviceTokenRequest, FieldLimits, Mistake
 
 COLLECTION_NAME = "DeviceTokensColl"
 
@@ -156,7 +157,7 @@ def _parse(user: str, entry: object, rules: Rules, now: datetime) -> DeviceRegis
         # The first one is the user's, where that is wrong too.
         return _reason(details[0]["loc"], details[0]["type"])
     return DeviceRegistration(
-        acs_mri=request.acs_mri,
+        owner=request.owner,
         device_uuid=request.device.device_uuid,
         device_token=request.device.device_token,
         platform=request.device.platform,
@@ -164,11 +165,11 @@ def _parse(user: str, entry: object, rules: Rules, now: datetime) -> DeviceRegis
     )
 
 
-_EMPTY = frozenset({"missing", "string_too_short", "string_type"})
+_EMPTY = frozenset({"missing", Mistake.EMPTY, Mistake.NOT_TEXT})
 
 
 def _reason(location: Sequence[str | int], kind: str) -> Reason:
-    if kind == "too_long":
+    if kind == Mistake.TOO_LONG:
         return Reason.TOO_LONG
     match location[-1]:
         case "acsMri":

@@ -1,18 +1,35 @@
-"""From what a caller sent to a validated value, or to one error that names every bad field."""
+"""From what a caller sent to a typed value, or to one error that lists every bad field."""
 
+import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
-from models.device import FieldLimits
 from models.errors import FieldError, InvalidRequestError
+from models.requests import FieldLimits, Mistake
 
 WHOLE_BODY = "body"
-"""The field name for what is wrong with the body as a whole."""
+"""The name that stands for the body as a whole."""
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+_OURS = frozenset(Mistake)
+_MESSAGES = {
+    "missing": "is missing",
+    "json_invalid": "must be JSON in UTF-8",
+    "model_type": "must be a JSON object",
+}
+"""Instead of pydantic's own messages, by their type."""
+
+_SHOWN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
+_SIMILARITY = 0.7
+"""Above that of any two names that the requests know."""
 
 
 def field_path(location: tuple[str | int, ...]) -> str:
-    """The path of a field as its sender wrote it, such as `deviceInfos[0].platform`."""
+    """The path of a field, such as `deviceInfos[0].platform`."""
     path = ""
     for step in location:
         path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else step
@@ -20,9 +37,27 @@ def field_path(location: tuple[str | int, ...]) -> str:
 
 
 def field_errors(error: ValidationError) -> list[FieldError]:
-    """Every bad field of `error`, without the values that were sent."""
-    details = error.errors(include_url=False, include_context=False, include_input=False)
-    return [FieldError(field_path(detail["loc"]), detail["msg"]) for detail in details]
+    """Every bad field of `error`; the messages are ours and quote no value."""
+    details = error.errors(include_url=False)
+    return [FieldError(field_path(detail["loc"]), _message(detail)) for detail in details]
+
+
+def _message(detail: ErrorDetails) -> str:
+    if detail["type"] in _OURS:
+        return detail["msg"]
+    message = _MESSAGES.get(detail["type"], "is not valid")
+    if detail["type"] == "missing" and (similar := _similar_name(str(detail["loc"][-1]), detail["input"])):
+        return f"{message}; you sent {similar}"
+    return message
+
+
+def _similar_name(name: str, sent: object) -> str | None:
+    """The name that was probably meant for `name`. It is shown, so it has to look like a name."""
+    if not isinstance(sent, Mapping):
+        return None
+    shown = {each.lower(): each for each in sent if isinstance(each, str) and _SHOWN_NAME.fullmatch(each)}
+    found = get_close_matches(name.lower(), shown, n=1, cutoff=_SIMILARITY)
+    return shown[found[0]] if found else None
 
 
 def _invalid(error: ValidationError) -> InvalidRequestError:
@@ -32,13 +67,18 @@ def _invalid(error: ValidationError) -> InvalidRequestError:
 
 
 def parse_json[Model: BaseModel](model: type[Model], body: bytes, limits: FieldLimits | None = None) -> Model:
-    """Read `body`, UTF-8 JSON, as `model`; `limits` are the usual ones if left out.
+    """Read `body`, JSON in UTF-8 with or without a byte order mark, as `model`.
+
+    Args:
+        model: what to read.
+        body: as it was sent.
+        limits: the default ones if left out.
 
     Raises:
-        InvalidRequestError: names every bad field, or `body` where it is no JSON object.
+        InvalidRequestError: lists every bad field, or `body` if it is no JSON object.
     """
     try:
-        return model.model_validate_json(body, context=limits)
+        return model.model_validate_json(body.removeprefix(BYTE_ORDER_MARK), context=limits)
     except ValidationError as error:
         raise _invalid(error) from None  # the cause quotes what was sent
 
@@ -46,10 +86,15 @@ def parse_json[Model: BaseModel](model: type[Model], body: bytes, limits: FieldL
 def parse_query[Model: BaseModel](
     model: type[Model], query: Mapping[str, str], limits: FieldLimits | None = None
 ) -> Model:
-    """Read the parameters of a query string as `model`; `limits` are the usual ones if left out.
+    """Read the parameters of a query string as `model`.
+
+    Args:
+        model: what to read.
+        query: the parameters, decoded.
+        limits: the default ones if left out.
 
     Raises:
-        InvalidRequestError: names every bad or missing parameter.
+        InvalidRequestError: lists every bad or missing parameter.
     """
     try:
         return model.model_validate(dict(query), context=limits)

@@ -11,8 +11,10 @@ from typing import Protocol
 from common import telemetry
 from common.clock import Clock
 from models.call import IncomingCall
-from models.device import DeviceRegistration, Platform
+from models.device import DeviceRegistration
 from models.errors import ConfigurationError, DatabaseUnavailableError, PushTooLargeError
+from models.identity import Identity
+from models.platform import Platform
 from models.push import UNUSABLE_TOKEN, DeviceResult, Outcome, OutcomeKind, Push, PushNotificationInfo
 from push.event_log import EventResult
 from push.fan_out import DeviceSend, FanOut, FanOutTools
@@ -31,7 +33,7 @@ RESERVED_SECONDS = 4.0
 class DeviceDirectory(Protocol):
     """What delivery needs of the registrar, which it must not import."""
 
-    def devices_of(self, acs_mri: str, now: datetime) -> Sequence[DeviceRegistration]:
+    def devices_of(self, owner: Identity, now: datetime) -> Sequence[DeviceRegistration]:
         """The unexpired devices of a user."""
         ...
 
@@ -158,7 +160,7 @@ class Delivery:
             )
             try:
                 devices = patiently(
-                    lambda: self._devices.devices_of(call.callee.mri, self._clock.now()),
+                    lambda: self._devices.devices_of(call.callee, self._clock.now()),
                     self._clock,
                     wait_until,
                 )

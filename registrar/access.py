@@ -33,7 +33,7 @@ class Caller:
     """An authenticated caller."""
 
     right: Right
-    acs_mri: str | None = None
+    user: Identity | None = None
     """The user of `Right.OWN_USER`; None if the token names no user who can own devices."""
 
     @property
@@ -41,13 +41,13 @@ class Caller:
         """True for backends and administrators."""
         return self.right is not Right.OWN_USER
 
-    def check_may_act_for(self, acs_mri: str) -> None:
+    def check_may_act_for(self, owner: Identity) -> None:
         """Return if the caller may act for the user.
 
         Raises:
             ForbiddenError: it may not. Whether that user has registered anything makes no difference.
         """
-        if self.right is Right.OWN_USER and (self.acs_mri is None or self.acs_mri != acs_mri):
+        if self.right is Right.OWN_USER and self.user != owner:
             raise ForbiddenError("The bearer token is for another user.")
 
 
@@ -72,17 +72,17 @@ def caller_from_claims(claims: Mapping[str, object], oidc: OidcSettings) -> Call
     roles = claims.get("roles")
     if oidc.admin_role is not None and isinstance(roles, list) and oidc.admin_role in roles:
         return Caller(Right.ADMIN_ROLE)
-    return Caller(Right.OWN_USER, _mri(claims.get(oidc.user_claim), oidc.user_claim))
+    return Caller(Right.OWN_USER, _user(claims.get(oidc.user_claim), oidc.user_claim))
 
 
-def _mri(claim: object, name: str) -> str | None:
+def _user(claim: object, name: str) -> Identity | None:
     if isinstance(claim, list) and len(claim) == 1:
         # Entra sends directory extensions (`extn.…`) as lists.
         claim = claim[0]
     if not isinstance(claim, str) or not claim:
         return None
-    mri = f"8:orgid:{claim}" if name == TEAMS_OBJECT_ID_CLAIM else claim
-    return mri if Identity.parse(mri).can_own_devices else None
+    user = Identity.parse(f"8:orgid:{claim}" if name == TEAMS_OBJECT_ID_CLAIM else claim)
+    return user if user.can_own_devices else None
 
 
 def bearer_token(headers: Mapping[str, str]) -> str:

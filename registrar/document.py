@@ -1,29 +1,39 @@
-"""The document of a registration in MongoDB: the names of its fields, written and read here alone.
+"""The document of a registration in MongoDB: the names of its fields, written and read here alone (pure).
 
 `_id` registration id, `acsMri`, `deviceUUID`, `deviceToken`, `platform`, `expiresAt`, `updatedAt` (when it
-was registered or refreshed last), and `goneAt` while the hub calls the device gone.
+was registered or refreshed last); `goneAt` (optional: since when the hub has called the device gone).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from models.device import DeviceRegistration, Platform
+from models.device import DeviceRegistration
+from models.identity import Identity
+from models.platform import Platform
 
 
 @dataclass(frozen=True, slots=True)
 class StoredRegistration:
     """A registration together with what the database alone knows of it."""
 
-    id: str
     registration: DeviceRegistration
     updated_at: datetime
 
     @property
     def age_order(self) -> tuple[datetime, str]:
         """Least recently refreshed first; within a millisecond the order is arbitrary but stable."""
-        return self.updated_at, self.id
+        return self.updated_at, self.registration.registration_id
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableDocument:
+    """A document that this version cannot read: a later one wrote it, or it was changed by hand."""
+
+    registration_id: str
+    problem: str
+    """Names the field; quotes nothing."""
 
 
 def fields_of(registration: DeviceRegistration, updated_at: datetime) -> dict[str, Any]:
@@ -38,23 +48,68 @@ def fields_of(registration: DeviceRegistration, updated_at: datetime) -> dict[st
     }
 
 
-def read(document: Mapping[str, Any]) -> StoredRegistration:
+_TYPES = {
+    "_id": str,
+    "acsMri": str,
+    "deviceUUID": str,
+    "deviceToken": str,
+    "platform": str,
+    "expiresAt": datetime,
+    "updatedAt": datetime,
+}
+
+
+def read(document: Mapping[str, Any]) -> StoredRegistration | UnreadableDocument:
     """The registration of a document as the driver returns it; a time without an offset is UTC."""
+    for name, kind in _TYPES.items():
+        if not isinstance(document.get(name), kind):
+            return UnreadableDocument(str(document.get("_id")), f"{name} is missing or of another type")
+    if document["platform"] not in Platform:
+        return UnreadableDocument(document["_id"], "platform is unknown to this version")
+    gone_at = document.get("goneAt")
     registration = DeviceRegistration(
-        acs_mri=document["acsMri"],
+        owner=Identity.parse(document["acsMri"]),
         device_uuid=document["deviceUUID"],
         device_token=document["deviceToken"],
         platform=Platform(document["platform"]),
-        expires_at=document["expiresAt"].replace(tzinfo=UTC),
-        gone_at=gone_at.replace(tzinfo=UTC) if (gone_at := document.get("goneAt")) else None,
+        expires_at=_utc(document["expiresAt"]),
+        gone_at=_utc(gone_at) if isinstance(gone_at, datetime) else None,
+        stored_id=document["_id"],
     )
-    return StoredRegistration(document["_id"], registration, document["updatedAt"].replace(tzinfo=UTC))
+    return StoredRegistration(registration, _utc(document["updatedAt"]))
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=moment.tzinfo or UTC)
+
+
+def newest_of_each_device(stored: Iterable[StoredRegistration]) -> list[DeviceRegistration]:
+    """The registrations that ring, newest first: of each device the newest, and each token once.
+
+    A token can be there twice: an earlier release gave the same Apple token another id in capitals.
+    """
+    devices: set[str] = set()
+    tokens: set[tuple[Platform, str]] = set()
+    newest = []
+    for each in sorted(stored, key=lambda each: each.age_order, reverse=True):
+        registration = each.registration
+        if registration.device_uuid not in devices and registration.compared_token not in tokens:
+            newest.append(registration)
+        devices.add(registration.device_uuid)
+        tokens.add(registration.compared_token)
+    return newest
+
+
+def of_owner(owner: Identity) -> dict[str, Any]:
+    """A filter for the registrations of a user, in both spellings of the MRI."""
+    spellings = owner.spellings
+    return {"acsMri": spellings[0] if len(spellings) == 1 else {"$in": list(spellings)}}
 
 
 def others_of_device(registration: DeviceRegistration) -> dict[str, Any]:
     """A filter for other tokens of the same user's same device."""
     return {
-        "acsMri": registration.acs_mri,
+        **of_owner(registration.owner),
         "deviceUUID": registration.device_uuid,
         "_id": {"$ne": registration.registration_id},
     }

@@ -13,6 +13,7 @@ from pymongo.collection import Collection
 
 from common import mongodb
 from models.errors import TooManyChangesError
+from models.identity import Identity
 from models.indexes import NeededIndex
 
 COLLECTION_NAME = "RegistrationRates"
@@ -38,7 +39,7 @@ class ChangeLimit:
         self._per_minute = per_minute
         self._index_ready = False
 
-    def count_change(self, acs_mri: str, now: datetime) -> None:
+    def count_change(self, owner: Identity, now: datetime) -> None:
         """Count one change of a user's registrations.
 
         Raises:
@@ -48,7 +49,7 @@ class ChangeLimit:
         if self._per_minute == 0:
             return
         minute = int(now.timestamp()) // _WINDOW_SECONDS
-        name = hashlib.sha256(f"{acs_mri}\n{minute}".encode()).hexdigest()
+        name = hashlib.sha256(f"{owner.mri}\n{minute}".encode()).hexdigest()
         if not self._work.run(self._collection, lambda: self._count(name, now)):
             wait = _WINDOW_SECONDS - int(now.timestamp()) % _WINDOW_SECONDS
             raise TooManyChangesError(

@@ -13,23 +13,19 @@ import azure.functions as func
 from common import telemetry
 from common.clock import Clock
 from common.http import json_response, problem_response
-from models.device import (
-    AddDeviceTokenRequest,
-    DeviceQuery,
-    DeviceRegistration,
-    FieldLimits,
-    UserQuery,
-    rfc3339,
-)
+from models.device import DeviceRegistration, rfc3339
 from models.errors import (
     ConfigurationError,
+    FieldError,
+    InvalidRequestError,
     RegistrationNotFoundError,
     RequestTooLargeError,
     ServiceError,
 )
-from models.identity import Identity
-from models.validation import parse_json, parse_query
+from models.requests import AddDeviceTokenRequest, DeviceQuery, FieldLimits, UserQuery
+from models.validation import WHOLE_BODY, parse_json, parse_query
 from registrar.access import Access
+from registrar.audit import Audit
 from registrar.rate import ChangeLimit
 from registrar.store import DeviceStore
 
@@ -66,67 +62,88 @@ class Registrar:
         """201 with the end of the registration, for a new and for a refreshed one."""
         caller = self._access.authenticate(request.headers)
         wanted = parse_json(AddDeviceTokenRequest, self._body(request), self._limits.fields)
-        caller.check_may_act_for(wanted.acs_mri)
+        caller.check_may_act_for(wanted.owner)
         now = self._clock.now()
-        self._changes.count_change(wanted.acs_mri, now)
+        self._changes.count_change(wanted.owner, now)
         registration = self._registration(wanted, now)
-        removed = self._store.register(registration, now, self._limits.devices_per_user)
+        result = self._store.register(registration, now, self._limits.devices_per_user)
+        audit = Audit(caller.right, wanted.owner)
+        audit.registered(registration, is_new=result.is_new, moved_from=result.moved_from)
+        for device_uuid in result.removed:
+            audit.removed(device_uuid)
         body: dict[str, object] = {
             "acsMri": registration.acs_mri,
             "deviceUUID": registration.device_uuid,
             "platform": registration.platform.value,
             "expiresAt": rfc3339(registration.expires_at),
         }
-        if removed:
-            body["displacedDeviceUUIDs"] = removed
+        if result.removed:
+            body["displacedDeviceUUIDs"] = result.removed
         return json_response(201, body)
 
     def get_device_registrations(self, request: func.HttpRequest) -> func.HttpResponse:
         """200 with the user's unexpired devices; 404 if there are none."""
         caller = self._access.authenticate(request.headers)
         wanted = parse_query(UserQuery, request.params, self._limits.fields)
-        caller.check_may_act_for(wanted.acs_mri)
-        devices = self._store.devices_of(wanted.acs_mri, self._clock.now())
+        caller.check_may_act_for(wanted.owner)
+        devices = self._store.devices_of(wanted.owner, self._clock.now())
         if not devices:
             raise RegistrationNotFoundError("The user has no unexpired registration.")
+        if caller.sees_device_tokens:
+            Audit(caller.right, wanted.owner).tokens_read(len(devices))
         infos = [_info(device, with_token=caller.sees_device_tokens) for device in devices]
-        return json_response(200, {"acsMri": wanted.acs_mri, "deviceInfos": infos})
+        return json_response(200, {"acsMri": wanted.owner.mri, "deviceInfos": infos})
 
     def delete_device_registration(self, request: func.HttpRequest) -> func.HttpResponse:
         """200 if the device was deleted; 404 if the user has no such unexpired device."""
         caller = self._access.authenticate(request.headers)
         wanted = parse_query(DeviceQuery, request.params, self._limits.fields)
-        caller.check_may_act_for(wanted.acs_mri)
+        caller.check_may_act_for(wanted.owner)
         now = self._clock.now()
-        self._changes.count_change(wanted.acs_mri, now)
-        self._store.delete(wanted.acs_mri, wanted.device_uuid, now)
-        return json_response(200, {"acsMri": wanted.acs_mri, "deviceUUID": wanted.device_uuid})
+        self._changes.count_change(wanted.owner, now)
+        self._store.delete(wanted.owner, wanted.device_uuid, now)
+        Audit(caller.right, wanted.owner).deleted(wanted.device_uuid)
+        return json_response(200, {"acsMri": wanted.owner.mri, "deviceUUID": wanted.device_uuid})
 
     def delete_user_registrations(self, request: func.HttpRequest) -> func.HttpResponse:
         """200 with the number of deleted registrations; to be called when an identity is revoked."""
         caller = self._access.authenticate(request.headers)
         wanted = parse_query(UserQuery, request.params, self._limits.fields)
-        caller.check_may_act_for(wanted.acs_mri)
-        self._changes.count_change(wanted.acs_mri, self._clock.now())
-        deleted = self._store.delete_all(wanted.acs_mri)
-        return json_response(200, {"acsMri": wanted.acs_mri, "deleted": deleted})
+        caller.check_may_act_for(wanted.owner)
+        self._changes.count_change(wanted.owner, self._clock.now())
+        deleted = self._store.delete_all(wanted.owner)
+        Audit(caller.right, wanted.owner).wiped(deleted)
+        return json_response(200, {"acsMri": wanted.owner.mri, "deleted": deleted})
 
     def _body(self, request: func.HttpRequest) -> bytes:
         body: bytes = request.get_body()
         if len(body) > self._limits.body_bytes:
             raise RequestTooLargeError(f"The body may have at most {self._limits.body_bytes} bytes.")
+        if not body:
+            raise _empty_body(request.headers.get("content-length"))
         return body
 
     def _registration(self, wanted: AddDeviceTokenRequest, now: datetime) -> DeviceRegistration:
-        identity = Identity.parse(wanted.acs_mri)
-        life = identity.time_to_live_seconds(wanted.ttl_seconds, self._limits.default_ttl_seconds)
+        life = wanted.owner.time_to_live_seconds(wanted.ttl_seconds, self._limits.default_ttl_seconds)
         return DeviceRegistration(
-            acs_mri=wanted.acs_mri,
+            owner=wanted.owner,
             device_uuid=wanted.device.device_uuid,
             device_token=wanted.device.device_token,
             platform=wanted.device.platform,
             expires_at=now.replace(microsecond=0) + timedelta(seconds=life),
         )
+
+
+def _empty_body(content_length: str | None) -> InvalidRequestError:
+    """The error for a request without a body, or with one that the host has not passed on."""
+    detail = "is empty; send a JSON object"
+    if content_length is None:
+        # The Functions host passes a Python function no chunked body. .NET's PostAsJsonAsync sends one.
+        detail = (
+            "arrived empty and without a Content-Length: the Functions host passes no chunked body on; send "
+            "the body with a Content-Length"
+        )
+    return InvalidRequestError(f"The body {detail}.", errors=[FieldError(WHOLE_BODY, detail)])
 
 
 def _info(device: DeviceRegistration, *, with_token: bool) -> dict[str, str]:

@@ -9,7 +9,9 @@ from typing import Any, cast
 
 from common.clock import Clock
 from common.telemetry import LOGGER_NAME, Metrics, NoMetrics
-from models.device import DeviceRegistration, Platform
+from models.device import DeviceRegistration
+from models.identity import Identity
+from models.platform import Platform
 from push.delivery import Delivery, TimeLimits
 from push.grace import Grace
 from push.ledger import Ledger
@@ -55,7 +57,7 @@ def registration(
     expires_at: datetime = NOW + timedelta(days=1),
 ) -> DeviceRegistration:
     """A registration with one thing changed."""
-    return DeviceRegistration(acs_mri, device_uuid, device_token, platform, expires_at)
+    return DeviceRegistration(Identity.parse(acs_mri), device_uuid, device_token, platform, expires_at)
 
 
 class _Lines(logging.Handler):

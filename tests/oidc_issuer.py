@@ -75,7 +75,7 @@ class SigningKey:
         )
 
     def public_pem(self) -> bytes:
-        """The public half, as everybody may know it."""
+        """The public half."""
         return self.private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
     def private_pem(self) -> str:
@@ -137,7 +137,7 @@ class OidcIssuer:
     def claims(self, **changes: Any) -> dict[str, Any]:
         """The claims of a good token; a change to None leaves one out."""
         now = int(time.time())
-        usual = {"iss": self.url, "aud": AUDIENCE, "sub": "somebody", "iat": now, "exp": now + 600}
+        usual = {"iss": self.url, "aud": AUDIENCE, "sub": "subject", "iat": now, "exp": now + 600}
         return {name: value for name, value in {**usual, **changes}.items() if value is not None}
 
     def token(self, **changes: Any) -> str:
@@ -155,7 +155,7 @@ class OidcIssuer:
         self._port = self._server.start()
 
     def stop(self) -> None:
-        """Nobody listens on its port; does nothing to a stopped one."""
+        """Stop listening; does nothing to a stopped one."""
         self._server.stop()
 
     def __enter__(self) -> Self:

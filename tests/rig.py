@@ -16,8 +16,9 @@ from pymongo import MongoClient, monitoring
 from app import App, mongo_client
 from local.hub.running_hub import RunningHub
 from local.samples import event_grid_event, incoming_call_data
-from models.device import DeviceRegistration, Platform
+from models.device import DeviceRegistration
 from models.errors import ServiceError
+from models.platform import Platform
 from models.push import Outcome, Push
 from push.fan_out import Sender
 from push.trigger import IncomingCallHandler

@@ -9,7 +9,7 @@ from typing import Any
 
 from common.telemetry import fingerprint
 from doctor.checks.findings import Status
-from models.device import Platform
+from models.platform import Platform
 from push.ledger import LedgerEntry
 
 ID_LENGTH = 16

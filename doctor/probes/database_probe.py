@@ -19,8 +19,8 @@ from common.mongodb import Document, failure_of
 from doctor.checks.database_checks import CollectionFacts, DatabaseFacts, Refusal
 from doctor.probes.database_connection import DatabaseTroubleError, translated
 from doctor.probes.records import Records
-from models.device import Platform
 from models.indexes import ExistingIndex, IndexState, NeededIndex, index_state
+from models.platform import Platform
 from push import ledger
 from registrar import rate, store
 

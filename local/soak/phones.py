@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from local import samples
-from models.device import DeviceRegistration, Platform
+from models.device import DeviceRegistration
+from models.identity import Identity
+from models.platform import Platform
 from registrar.store import DeviceStore
 
 _PLATFORMS = (Platform.APPLE, Platform.FCM_V1, Platform.WINDOWS)
@@ -39,7 +41,9 @@ class Phones:
         for number in range(self._random.choice((1, 1, 2, 3))):
             place = self._random.randrange(len(_PLATFORMS))
             token = samples.phones()[place].device_token
-            phone = DeviceRegistration(user, f"phone-{number}", token, _PLATFORMS[place], expires)
+            phone = DeviceRegistration(
+                Identity.parse(user), f"phone-{number}", token, _PLATFORMS[place], expires
+            )
             self._store.register(phone, now)
             tokens.append(token)
         return Call(samples.event_grid_event(samples.incoming_call_data(user)), tuple(tokens))

@@ -11,8 +11,9 @@ from datetime import datetime
 
 from pydantic_core import to_json
 
-from models.device import Platform, rfc3339
+from models.device import rfc3339
 from models.errors import PushTooLargeError
+from models.platform import Platform
 from models.push import Push, PushNotificationInfo
 
 INCOMING_CALL_EVENT_ID = 107

@@ -14,7 +14,9 @@ from pymongo.collection import Collection
 from common import mongodb
 from local.database import EmbeddedDatabase
 from migrate.adoption import Adoption, AdoptionStore
-from models.device import DeviceRegistration, Platform
+from models.device import DeviceRegistration
+from models.identity import Identity
+from models.platform import Platform
 from registrar.store import DeviceStore
 
 NOW = datetime(2100, 1, 31, 12, 0, 0, tzinfo=UTC)
@@ -25,7 +27,7 @@ _names = (f"adoption-{number}" for number in count())
 
 
 def phone(user: str = ALICE, device: str = "phone", token: str = "token") -> DeviceRegistration:
-    return DeviceRegistration(user, device, token, Platform.APPLE, NOW + MONTH)
+    return DeviceRegistration(Identity.parse(user), device, token, Platform.APPLE, NOW + MONTH)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +58,7 @@ def adoptions(collection: Collection[mongodb.Document]) -> AdoptionStore:
 
 
 def tokens(store: DeviceStore, user: str = ALICE) -> list[str]:
-    return [device.device_token for device in store.devices_of(user, NOW)]
+    return [device.device_token for device in store.devices_of(Identity.parse(user), NOW)]
 
 
 def later(seconds: float) -> datetime:
@@ -68,7 +70,7 @@ class TestAdoption:
         """A token that is not registered here is taken over with all its fields."""
         assert adoptions.foresee(phone(), NOW) is Adoption.TAKEN_OVER
         assert adoptions.adopt(phone(), NOW) is Adoption.TAKEN_OVER
-        assert store.devices_of(ALICE, NOW) == [phone()]
+        assert store.devices_of(Identity.parse(ALICE), NOW) == [phone()]
 
     def test_foreseeing_changes_nothing(
         self, adoptions: AdoptionStore, collection: Collection[mongodb.Document]
@@ -95,7 +97,7 @@ class TestAdoption:
         self, store: DeviceStore, adoptions: AdoptionStore
     ) -> None:
         """A registration made here keeps its expiry, even one in the past."""
-        ended = DeviceRegistration(ALICE, "phone", "token", Platform.APPLE, NOW - MONTH)
+        ended = DeviceRegistration(Identity.parse(ALICE), "phone", "token", Platform.APPLE, NOW - MONTH)
         store.register(ended, NOW - 2 * MONTH, 20)
         assert adoptions.adopt(phone(), NOW) is Adoption.REGISTERED_SINCE
         assert tokens(store) == []
@@ -133,13 +135,13 @@ class TestAdoption:
         """Beyond the maximum, an app's registration removes adopted devices first."""
         adoptions.adopt(phone(device="a", token="a"), NOW)
         adoptions.adopt(phone(device="b", token="b"), later(1))
-        assert store.register(phone(device="c", token="c"), NOW, 2) == ["a"]
+        assert store.register(phone(device="c", token="c"), NOW, 2).removed == ["a"]
         assert tokens(store) == ["b", "c"]
 
     def test_adopted_devices_can_be_deleted(self, store: DeviceStore, adoptions: AdoptionStore) -> None:
         """An adopted device can be deleted like any other."""
         adoptions.adopt(phone(), NOW)
-        store.delete(ALICE, "phone", NOW)
+        store.delete(Identity.parse(ALICE), "phone", NOW)
         assert tokens(store) == []
 
 

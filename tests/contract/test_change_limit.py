@@ -1,4 +1,4 @@
-"""How often a user's registrations may change: over mongomock, and over the wire with races."""
+"""How often a user's registrations may change: over mongomock, and over the embedded database with races."""
 
 import hashlib
 from collections import Counter
@@ -16,6 +16,7 @@ from pymongo.collection import Collection
 from common import mongodb
 from local.database import EmbeddedDatabase
 from models.errors import DatabaseUnavailableError, TooManyChangesError
+from models.identity import Identity
 from registrar.rate import ChangeLimit
 from tests.fakes import ALICE, BOB
 
@@ -49,7 +50,7 @@ def collection(request: pytest.FixtureRequest) -> Collection[mongodb.Document]:
 
 def allowed(limit: ChangeLimit, user: str, now: datetime) -> bool:
     try:
-        limit.count_change(user, now)
+        limit.count_change(Identity.parse(user), now)
     except TooManyChangesError:
         return False
     return True
@@ -57,17 +58,17 @@ def allowed(limit: ChangeLimit, user: str, now: datetime) -> bool:
 
 class TestLimit:
     def test_exactly(self, collection: Collection[mongodb.Document]) -> None:
-        """So many and no more, however often it is tried."""
+        """Exactly as many as allowed."""
         limit = ChangeLimit(collection, WORK, 3)
         assert [allowed(limit, ALICE, MINUTE) for _ in range(6)] == [True] * 3 + [False] * 3
 
     def test_one(self, collection: Collection[mongodb.Document]) -> None:
-        """The smallest limit lets one through."""
+        """The smallest limit allows one."""
         limit = ChangeLimit(collection, WORK, 1)
         assert [allowed(limit, ALICE, MINUTE) for _ in range(2)] == [True, False]
 
     def test_other_user(self, collection: Collection[mongodb.Document]) -> None:
-        """Nobody pays for another user's changes."""
+        """Another user's changes do not count."""
         limit = ChangeLimit(collection, WORK, 1)
         assert allowed(limit, ALICE, MINUTE)
         assert not allowed(limit, ALICE, MINUTE)
@@ -75,11 +76,11 @@ class TestLimit:
 
     @pytest.mark.parametrize(("second", "wait"), [(0, 60), (1, 59), (59, 1)])
     def test_next_minute(self, collection: Collection[mongodb.Document], second: int, wait: int) -> None:
-        """The answer says when the next minute begins, and then it goes on."""
+        """`Retry-After` is the rest of the minute; then changes are allowed again."""
         limit, now = ChangeLimit(collection, WORK, 1), MINUTE + timedelta(seconds=second)
         assert allowed(limit, ALICE, now)
         with pytest.raises(TooManyChangesError) as caught:
-            limit.count_change(ALICE, now)
+            limit.count_change(Identity.parse(ALICE), now)
         assert caught.value.headers == {"Retry-After": str(wait)}
         assert ALICE not in caught.value.detail
         assert not allowed(limit, ALICE, now + timedelta(seconds=wait - 1))
@@ -91,9 +92,9 @@ class TestLimit:
         assert [allowed(limit, ALICE, MINUTE) for limit in (one, two, one, two)] == [True] * 3 + [False]
 
     def test_document(self, collection: Collection[mongodb.Document]) -> None:
-        """What is kept names nobody, ends by itself, and not before its minute does."""
+        """The document holds no MRI and expires after its minute."""
         now = MINUTE + timedelta(seconds=59.5)
-        ChangeLimit(collection, WORK, 3).count_change(ALICE, now)
+        ChangeLimit(collection, WORK, 3).count_change(Identity.parse(ALICE), now)
         (document,) = collection.find()
         assert set(document) == {"_id", "count", "expiresAt"}
         assert ALICE not in str(document)
@@ -107,11 +108,11 @@ class TestLimit:
         assert list(collection.find()) == []
 
     def test_database_away(self) -> None:
-        """What cannot be counted is not let through."""
+        """A change that cannot be counted is refused."""
         with MongoClient[mongodb.Document]("127.0.0.1", 1, serverSelectionTimeoutMS=100) as nowhere:
             limit = ChangeLimit(nowhere["calling"]["rates"], mongodb.Work(mongodb.Timeouts(1.0)), 3)
             with pytest.raises(DatabaseUnavailableError):
-                limit.count_change(ALICE, MINUTE)
+                limit.count_change(Identity.parse(ALICE), MINUTE)
 
 
 class TestRaces:
@@ -119,7 +120,7 @@ class TestRaces:
     def test_many_firsts_at_once(
         self, client: MongoClient[mongodb.Document], wire: Collection[mongodb.Document], per_minute: int
     ) -> None:
-        """Of threads that all are the first of their minute, exactly as many as allowed come through."""
+        """Of many first changes of a minute at once, exactly as many as allowed pass."""
         limits = [ChangeLimit(client["calling"][wire.name], WORK, per_minute) for _ in range(4)]
         for minute in range(5):
             now = MINUTE + timedelta(minutes=minute)
@@ -132,7 +133,7 @@ class TestRaces:
             assert through == {True: per_minute, False: 48 - per_minute}
 
     def test_first_taken_meanwhile(self, wire: Collection[mongodb.Document]) -> None:
-        """Who finds that another was first at the same moment counts as the second, and is not refused."""
+        """A change that loses the race to insert the document counts as the second, and is not refused."""
         name = hashlib.sha256(f"{ALICE}\n{int(MINUTE.timestamp()) // 60}".encode()).hexdigest()
 
         class Overtaken:

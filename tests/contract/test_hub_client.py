@@ -13,8 +13,8 @@ import pytest
 
 from common.clock_watch import ClockWatch
 from local.hub.running_hub import RunningHub
-from models.device import Platform
 from models.hub import HubConnectionString, HubEndpoint
+from models.platform import Platform
 from models.push import Outcome, OutcomeKind, Push, PushNotificationInfo, Unanswered
 from push.hub.client import HubClient
 from push.hub.payload import build_push

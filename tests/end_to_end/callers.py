@@ -28,7 +28,7 @@ def call(
     """Call a function for a user."""
     method, route = FUNCTIONS[function]
     if method == "POST":
-        device = {"deviceUUID": device_uuid, "deviceToken": device_token(acs_mri), "platform": "apple"}
+        device = {"deviceUUID": device_uuid, "deviceToken": device_token(acs_mri), "platform": "android"}
         body: dict[str, Any] = {"acsMri": acs_mri, "deviceInfos": [device]}
         return host.call(method, route, headers=headers, json=body)
     params = {"acsMri": acs_mri, "deviceUUID": device_uuid}

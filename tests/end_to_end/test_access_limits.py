@@ -47,7 +47,7 @@ def pair(stack: Stack) -> Iterator[tuple[Host, Host]]:
 
 
 def add(host: Host, user: str, name: str = "phone", token: str = "") -> requests.Response:
-    device = {"deviceUUID": name, "deviceToken": token or f"{name}{user[-20:]}", "platform": "apple"}
+    device = {"deviceUUID": name, "deviceToken": token or f"{name}{user[-20:]}", "platform": "android"}
     return host.add_device_token({"acsMri": user, "deviceInfos": [device]})
 
 
@@ -57,15 +57,15 @@ def delete_all(host: Host, user: str) -> requests.Response:
 
 
 class TestDevices:
-    def test_longest_ago_gives_way(self, small: Host, user: str) -> None:
-        """The device that was refreshed longest ago gives way, and the answer says so."""
+    def test_least_recently_refreshed_is_removed(self, small: Host, user: str) -> None:
+        """The least recently refreshed device is removed, and the answer names it."""
         answers = [add(small, user, name).json() for name in ("a", "b", "a", "c")]
         assert [each.get("displacedDeviceUUIDs") for each in answers] == [None, None, None, ["b"]]
         found = small.get_device_registrations(user).json()["deviceInfos"]
         assert [each["deviceUUID"] for each in found] == ["a", "c"]
 
     def test_all_at_once(self, small: Host, user: str) -> None:
-        """However many come at once, there are never more than allowed, and never none."""
+        """Of many that register at once exactly as many as allowed stay."""
         with ThreadPoolExecutor(8) as pool:
             answers = list(pool.map(lambda n: add(small, user, f"d{n}"), range(16)))
         assert {each.status_code for each in answers} == {201}
@@ -77,12 +77,12 @@ class TestDevices:
 
 class TestChangesAMinute:
     def test_across_workers(self, pair: tuple[Host, Host]) -> None:
-        """Two workers let through as many as one would, even all at once, and say when to come back."""
+        """Two workers together allow as many changes as one; the refusal has `Retry-After`."""
         user, other = new_user(), new_user()
         with ThreadPoolExecutor(8) as pool:
             answers = list(pool.map(lambda n: add(pair[n % 2], user, f"d{n}"), range(3 * PER_MINUTE)))
         counts = Counter(each.status_code for each in answers)
-        # A minute may have ended meanwhile.
+        # The minute may end during the test.
         assert PER_MINUTE <= counts[201] <= 2 * PER_MINUTE
         assert counts[201] + counts[429] == 3 * PER_MINUTE
         for refused in (each for each in answers if each.status_code == 429):
@@ -92,7 +92,7 @@ class TestChangesAMinute:
         assert add(pair[0], other).status_code == 201
 
     def test_deletions_count(self, pair: tuple[Host, Host]) -> None:
-        """To delete is a change as well; to look up is none."""
+        """A deletion is a change; a look-up is none."""
         user = new_user()
         statuses = []
         for _ in range(2 * PER_MINUTE):
@@ -102,21 +102,21 @@ class TestChangesAMinute:
         assert all(pair[0].get_device_registrations(user).status_code == 404 for _ in range(3 * PER_MINUTE))
 
     def test_turned_off(self, small: Host, user: str) -> None:
-        """With 0 there is no limit."""
+        """0 is no limit."""
         assert {add(small, user).status_code for _ in range(70)} == {201}
 
     def test_default(self, host: Host, user: str) -> None:
         """Without the setting it is 60."""
         statuses = Counter(add(host, user).status_code for _ in range(121))
         assert statuses[429] > 0
-        # A minute may have ended meanwhile.
+        # The minute may end during the test.
         assert 60 <= statuses[201] <= 120
 
 
 class TestSizes:
     def test_body(self, small: Host, user: str) -> None:
-        """A body beyond the limit is a 413 and registers nobody."""
-        device = {"deviceUUID": "phone", "deviceToken": "t", "platform": "apple"}
+        """A body beyond the limit is a 413 and registers no device."""
+        device = {"deviceUUID": "phone", "deviceToken": "t", "platform": "android"}
         body = json.dumps({"acsMri": user, "deviceInfos": [device], "padding": "x" * 1_024})
         response = small.call("POST", "add_device_token", function="AddDeviceToken", data=body)
         problem(response, 413, "request_too_large")
@@ -131,14 +131,14 @@ class TestSizes:
         ],
     )
     def test_fields(self, small: Host, user: str, change: dict[str, str], field: str) -> None:
-        """So is a field beyond its limit a 400 that names it."""
+        """A field beyond its limit is a 400 that names it."""
         found = problem(add(small, **{"user": user, **change}), 400, "invalid_request")
         assert [bad["field"] for bad in found["errors"]] == [field]
 
 
 class TestRevocation:
     def test_idempotent(self, stack: Stack, host: Host, registrations: Documents, user: str) -> None:
-        """All devices go, the answer counts them, nothing rings any more, and asking again is no error."""
+        """All devices are deleted and counted, none rings any more, and a second time is no error."""
         register_phones(host, user)
         assert delete_all(host, user).json() == {"acsMri": user, "deleted": len(phones())}
         for _ in range(2):
@@ -151,7 +151,7 @@ class TestRevocation:
 
     @pytest.mark.parametrize("acs_mri", ["", "4:+14255550123", "8:acs:", "x" * 600])
     def test_bad_user(self, host: Host, acs_mri: str) -> None:
-        """A user who can own nothing is a 400."""
+        """An MRI that cannot own devices is a 400."""
         problem(delete_all(host, acs_mri), 400, "invalid_request")
 
 

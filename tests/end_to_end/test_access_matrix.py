@@ -46,7 +46,7 @@ def teams(stack: Stack, issuer: OidcIssuer, own_log: HostLog) -> Iterator[Host]:
 
 @dataclass(frozen=True)
 class Target:
-    """A user, and whether a device is registered for him."""
+    """A user, and whether they have a registered device."""
 
     acs_mri: str
     is_registered: bool
@@ -62,7 +62,7 @@ def target(host: Host, *, is_registered: bool) -> Target:
 
 
 def target_of(signed_in: Host, issuer: OidcIssuer, *, is_registered: bool) -> Target:
-    """A new user, who has registered a device himself or has not."""
+    """A new user who has or has not registered a device."""
     acs_mri = new_user()
     if is_registered:
         token = issuer.token(acsMri=acs_mri)
@@ -74,13 +74,13 @@ def stored(registrations: Documents, acs_mri: str) -> list[dict[str, Any]]:
     return list(registrations.find({"acsMri": acs_mri}))
 
 
-def succeeds(function: str, whom: Target) -> int:
-    """What a caller who may hears."""
+def succeeds(function: str, owner: Target) -> int:
+    """The status for a caller with the right."""
     if function == "AddDeviceToken":
         return 201
     if function == "DeleteUserRegistrations":
         return 200
-    return 200 if whom.is_registered else 404
+    return 200 if owner.is_registered else 404
 
 
 EVERY_FUNCTION = pytest.mark.parametrize("function", FUNCTIONS)
@@ -95,24 +95,24 @@ class TestKeyMode:
         self, host: Host, issuer: OidcIssuer, registrations: Documents, function: str, key: str | None,
         *, is_registered: bool,
     ) -> None:  # fmt: skip
-        """Without the function's key the host lets nobody through; a bearer token does not help."""
-        whom = target(host, is_registered=is_registered)
-        before = stored(registrations, whom.acs_mri)
+        """Without the function's key the host refuses every request; a bearer token does not help."""
+        owner = target(host, is_registered=is_registered)
+        before = stored(registrations, owner.acs_mri)
         headers = {} if key is None else {"x-functions-key": key.encode().decode("latin-1")}
         if key == "bearer":
             headers = bearer(issuer.token(roles=[ADMIN_ROLE]))
-        assert call(host, function, whom.acs_mri, headers).status_code == 401
-        assert stored(registrations, whom.acs_mri) == before
+        assert call(host, function, owner.acs_mri, headers).status_code == 401
+        assert stored(registrations, owner.acs_mri) == before
 
     @EVERY_FUNCTION
     @REGISTERED_OR_NOT
     def test_function_key(self, host: Host, function: str, *, is_registered: bool) -> None:
-        """A backend acts for anybody, and gets device tokens."""
-        whom = target(host, is_registered=is_registered)
-        response = call(host, function, whom.acs_mri, {"x-functions-key": host.keys.functions[function]})
-        assert response.status_code == succeeds(function, whom)
+        """A backend acts for every user and gets device tokens."""
+        owner = target(host, is_registered=is_registered)
+        response = call(host, function, owner.acs_mri, {"x-functions-key": host.keys.functions[function]})
+        assert response.status_code == succeeds(function, owner)
         if function == "GetDeviceRegistrations" and is_registered:
-            assert response.json()["deviceInfos"][0]["deviceToken"] == device_token(whom.acs_mri)
+            assert response.json()["deviceInfos"][0]["deviceToken"] == device_token(owner.acs_mri)
 
     def test_key_of_another_function(self, host: Host) -> None:
         """A function's key opens that function alone."""
@@ -129,13 +129,13 @@ class TestOidcMode:
         *, is_registered: bool, key: bool,
     ) -> None:  # fmt: skip
         """Without a token there is a 401 with a challenge, and a function key is none."""
-        whom = target(host, is_registered=is_registered)
-        before = stored(registrations, whom.acs_mri)
+        owner = target(host, is_registered=is_registered)
+        before = stored(registrations, owner.acs_mri)
         headers = {"x-functions-key": host.keys.functions[function]} if key else {}
-        response = call(signed_in, function, whom.acs_mri, headers)
+        response = call(signed_in, function, owner.acs_mri, headers)
         problem(response, 401, "unauthenticated")
         assert response.headers["WWW-Authenticate"] == CHALLENGE
-        assert stored(registrations, whom.acs_mri) == before
+        assert stored(registrations, owner.acs_mri) == before
 
     @EVERY_FUNCTION
     @REGISTERED_OR_NOT
@@ -143,64 +143,64 @@ class TestOidcMode:
         self, host: Host, signed_in: Host, issuer: OidcIssuer, registrations: Documents, function: str,
         *, is_registered: bool,
     ) -> None:  # fmt: skip
-        """With a token that is not valid there is one, too, whatever it claims."""
-        whom = target(host, is_registered=is_registered)
-        before = stored(registrations, whom.acs_mri)
-        claims = issuer.claims(acsMri=whom.acs_mri, roles=[ADMIN_ROLE])
+        """So it is with an invalid token, with any claims."""
+        owner = target(host, is_registered=is_registered)
+        before = stored(registrations, owner.acs_mri)
+        claims = issuer.claims(acsMri=owner.acs_mri, roles=[ADMIN_ROLE])
         answers = set()
         for token in (
             SigningKey.new("key-1").sign(claims),
             SigningKey.new("made-up").sign(claims),
             forged({"alg": "none"}, claims),
-            issuer.token(acsMri=whom.acs_mri, exp=1),
-            issuer.token(acsMri=whom.acs_mri, aud="api://elsewhere"),
-            issuer.token(acsMri=whom.acs_mri, iss="https://elsewhere.test"),
+            issuer.token(acsMri=owner.acs_mri, exp=1),
+            issuer.token(acsMri=owner.acs_mri, aud="api://elsewhere"),
+            issuer.token(acsMri=owner.acs_mri, iss="https://elsewhere.test"),
             "rubbish",
         ):
-            response = call(signed_in, function, whom.acs_mri, bearer(token))
+            response = call(signed_in, function, owner.acs_mri, bearer(token))
             problem(response, 401, "unauthenticated")
             assert response.headers["WWW-Authenticate"] == INVALID
             assert token not in response.text
             answers.add(response.text)
         assert len(answers) > 3
-        assert stored(registrations, whom.acs_mri) == before
+        assert stored(registrations, owner.acs_mri) == before
 
     @EVERY_FUNCTION
     @REGISTERED_OR_NOT
     def test_own_user(
         self, host: Host, signed_in: Host, issuer: OidcIssuer, function: str, *, is_registered: bool
     ) -> None:
-        """A user does everything for himself, and never sees a device token."""
-        whom = target(host, is_registered=is_registered)
-        response = call(signed_in, function, whom.acs_mri, bearer(issuer.token(acsMri=whom.acs_mri)))
-        assert response.status_code == succeeds(function, whom)
-        assert device_token(whom.acs_mri) not in response.text
+        """A user may do everything for themselves, and never sees a device token."""
+        owner = target(host, is_registered=is_registered)
+        response = call(signed_in, function, owner.acs_mri, bearer(issuer.token(acsMri=owner.acs_mri)))
+        assert response.status_code == succeeds(function, owner)
+        assert device_token(owner.acs_mri) not in response.text
         if function == "GetDeviceRegistrations" and is_registered:
             assert set(response.json()["deviceInfos"][0]) == {"deviceUUID", "platform", "expiresAt"}
 
     @EVERY_FUNCTION
     @pytest.mark.parametrize(
-        "who", ["another user", "no claim", "claim of nobody", "other role", "role in another case"]
+        "who", ["another user", "no claim", "claim of a phone number", "other role", "role in another case"]
     )
     def test_stranger(
         self, signed_in: Host, issuer: OidcIssuer, registrations: Documents, function: str, who: str
     ) -> None:
-        """Anybody else hears the very same of a registered and an unregistered user, and changes nothing."""
+        """Every other caller gets one and the same answer for registered and unregistered users."""
         claims: dict[str, dict[str, Any]] = {
             "another user": {"acsMri": new_user()},
             "no claim": {},
-            "claim of nobody": {"acsMri": "4:+14255550123"},
+            "claim of a phone number": {"acsMri": "4:+14255550123"},
             "other role": {"roles": ["Registrar.Reader"]},
             "role in another case": {"roles": [ADMIN_ROLE.upper()]},
         }
         token = issuer.token(**claims[who])
         answers = []
         for is_registered in (True, False):
-            whom = target_of(signed_in, issuer, is_registered=is_registered)
-            before = stored(registrations, whom.acs_mri)
-            response = call(signed_in, function, whom.acs_mri, bearer(token))
+            owner = target_of(signed_in, issuer, is_registered=is_registered)
+            before = stored(registrations, owner.acs_mri)
+            response = call(signed_in, function, owner.acs_mri, bearer(token))
             problem(response, 403, "forbidden")
-            assert stored(registrations, whom.acs_mri) == before
+            assert stored(registrations, owner.acs_mri) == before
             answers.append((response.content, {**response.headers, "Date": ""}))
         assert answers[0] == answers[1]
 
@@ -209,12 +209,12 @@ class TestOidcMode:
     def test_administrator(
         self, host: Host, signed_in: Host, issuer: OidcIssuer, function: str, *, is_registered: bool
     ) -> None:
-        """The role acts for anybody, as a backend does."""
-        whom = target(host, is_registered=is_registered)
-        response = call(signed_in, function, whom.acs_mri, bearer(issuer.token(roles=["x", ADMIN_ROLE])))
-        assert response.status_code == succeeds(function, whom)
+        """The role acts for every user, as a backend does."""
+        owner = target(host, is_registered=is_registered)
+        response = call(signed_in, function, owner.acs_mri, bearer(issuer.token(roles=["x", ADMIN_ROLE])))
+        assert response.status_code == succeeds(function, owner)
         if function == "GetDeviceRegistrations" and is_registered:
-            assert response.json()["deviceInfos"][0]["deviceToken"] == device_token(whom.acs_mri)
+            assert response.json()["deviceInfos"][0]["deviceToken"] == device_token(owner.acs_mri)
 
     def test_nothing_secret_in_the_log(self, signed_in: Host, issuer: OidcIssuer, own_log: HostLog) -> None:
         """Tokens, device tokens and users are in no line of all that went before, at DEBUG."""
@@ -240,24 +240,24 @@ class TestTeamsUsers:
     ) -> None:
         """With the claim `oid` the caller is the Teams user of that object id."""
         acs_mri = new_user("8:orgid:")
-        whom = Target(acs_mri, is_registered)
+        owner = Target(acs_mri, is_registered)
         if is_registered:
             key = {"x-functions-key": host.keys.functions["AddDeviceToken"]}
             assert call(host, "AddDeviceToken", acs_mri, key).status_code == 201
         token = issuer.token(oid=acs_mri.removeprefix("8:orgid:"))
-        assert call(teams, function, acs_mri, bearer(token)).status_code == succeeds(function, whom)
+        assert call(teams, function, acs_mri, bearer(token)).status_code == succeeds(function, owner)
 
     @EVERY_FUNCTION
     def test_somebody_else(self, teams: Host, issuer: OidcIssuer, function: str) -> None:
-        """Nobody else, whatever `acsMri` says, and no ACS user of the same id."""
+        """No other user, with any `acsMri`, and no ACS user with the same id."""
         user = new_user()
         for claims in ({"oid": "another", "acsMri": user}, {"acsMri": user}, {"oid": user}):
             problem(call(teams, function, user, bearer(issuer.token(**claims))), 403, "forbidden")
 
     def test_life(self, teams: Host, issuer: OidcIssuer) -> None:
         """A token's audience may be one of several, and the registration is a Teams user's."""
-        token = issuer.token(oid="somebody", aud=["https://graph.test", AUDIENCE])
-        assert call(teams, "AddDeviceToken", "8:orgid:somebody", bearer(token)).status_code == 201
+        token = issuer.token(oid="user", aud=["https://graph.test", AUDIENCE])
+        assert call(teams, "AddDeviceToken", "8:orgid:user", bearer(token)).status_code == 201
 
 
 class TestCalls:
@@ -271,7 +271,7 @@ class TestCalls:
         assert rung == {device_token(user): 1}
 
     def test_forged_event(self, signed_in: Host, issuer: OidcIssuer) -> None:
-        """Nobody else places calls: neither a bearer token nor a function key opens the webhook."""
+        """Neither a bearer token nor a function key is accepted by the webhook."""
         url = signed_in.webhook_url.partition("&code=")[0]
         event = [event_grid_event(incoming_call_data())]
         for headers in (

@@ -1,4 +1,4 @@
-"""Half a configuration, an issuer that is away, a database that is away."""
+"""An incomplete configuration, an issuer that is away, a database that is away."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -57,12 +57,12 @@ class TestHalfAConfiguration:
     def test_refused(
         self, stack: Stack, registrations: Documents, changes: dict[str, str], named: list[str]
     ) -> None:
-        """The key is asked for, nobody is registered, the log says what is wrong, and calls still ring."""
+        """The host asks for the key, no device is registered, the log names the mistake, and calls ring."""
         log, user = HostLog(), new_user()
         with another_host(stack, log, {**COMPLETE, **changes}) as host:
             for function in FUNCTIONS:
                 assert call(host, function, user, {}).status_code == 401
-                assert call(host, function, user, bearer("whatever")).status_code == 401
+                assert call(host, function, user, bearer("unread")).status_code == 401
                 mark = log.mark()
                 key = {"x-functions-key": host.keys.functions[function]}
                 response = call(host, function, user, key)
@@ -71,7 +71,7 @@ class TestHalfAConfiguration:
                 line = log.entry(mark, event="request_failed", function=function)
                 assert line.level == "ERROR"
                 assert all(name in line.fields["detail"] for name in named)
-                # What is wrong is for the operator alone.
+                # Which setting is wrong is for the operator alone.
                 assert all(name not in str(found) for name in COMPLETE)
             rings(stack, host)
         assert registrations.find_one({"acsMri": user}) is None
@@ -97,9 +97,9 @@ class TestIssuerAway:
     def _storm_and_rotation(self, host: Host, issuer: OidcIssuer, user: str) -> None:
         """A storm of made-up key ids costs a handful of fetches; a rotation is followed."""
         before = issuer.fetches
-        stranger, old = SigningKey.new("made-up"), issuer.token(acsMri=user)
+        forger, old = SigningKey.new("made-up"), issuer.token(acsMri=user)
         for number in range(100):
-            token = stranger.sign(issuer.claims(acsMri=user), kid=f"made-up-{number}")
+            token = forger.sign(issuer.claims(acsMri=user), kid=f"made-up-{number}")
             problem(call(host, "AddDeviceToken", user, bearer(token)), 401, "unauthenticated")
         assert issuer.fetches <= before + 8
         issuer.rotate("key-2", "ES256")
@@ -108,8 +108,8 @@ class TestIssuerAway:
 
 
 class TestDatabaseAway:
-    def test_stranger_is_refused_all_the_same(self, stack: Stack, issuer: OidcIssuer) -> None:
-        """Who may not hears so, at once and the same as ever; only who may hears of the database."""
+    def test_refusals_need_no_database(self, stack: Stack, issuer: OidcIssuer) -> None:
+        """Callers without the right are refused at once, as ever; only the others hear of the database."""
         log, user = HostLog(), new_user()
         own = {**issuer.settings(), "MongoDbConnectionString": NOWHERE}
         with another_host(stack, log, own) as host:
@@ -118,8 +118,8 @@ class TestDatabaseAway:
                 began = time.monotonic()
                 problem(call(host, function, user, {}), 401, "unauthenticated")
                 problem(call(host, function, user, bearer("rubbish")), 401, "unauthenticated")
-                stranger = bearer(issuer.token(acsMri=new_user()))
-                problem(call(host, function, user, stranger), 403, "forbidden")
+                another = bearer(issuer.token(acsMri=new_user()))
+                problem(call(host, function, user, another), 403, "forbidden")
                 assert time.monotonic() - began < 1.5
             for claims in ({"acsMri": user}, {"roles": [ADMIN_ROLE]}):
                 response = call(host, "AddDeviceToken", user, bearer(issuer.token(**claims)))
@@ -127,7 +127,7 @@ class TestDatabaseAway:
                 assert int(response.headers["Retry-After"]) > 0
 
     def test_no_key(self, stack: Stack) -> None:
-        """In the key mode the host itself refuses whoever has no key."""
+        """In the mode `key` the host refuses requests without a key."""
         with another_host(stack, HostLog(), {"MongoDbConnectionString": NOWHERE}) as host:
             for function in FUNCTIONS:
                 assert call(host, function, new_user(), {}).status_code == 401

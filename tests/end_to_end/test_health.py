@@ -1,4 +1,4 @@
-"""The health functions through the real worker: what a stranger hears, and what not."""
+"""The health functions through the real worker: their answers, and what they do not reveal."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -53,6 +53,13 @@ class TestWell:
         """Both answer 200 without a key, and may not be cached on the way."""
         response = stack.host.call("GET", route)
         assert (response.status_code, response.json()) == (200, {"status": status})
+        assert response.headers["Cache-Control"] == "no-store"
+
+    @pytest.mark.parametrize("route", ["health/live", "health/ready"])
+    def test_head(self, stack: Stack, route: str) -> None:
+        """HEAD answers the same without a body: it is the default probe of Azure Front Door."""
+        response = stack.host.call("HEAD", route)
+        assert (response.status_code, response.content) == (200, b"")
         assert response.headers["Cache-Control"] == "no-store"
 
     def test_sends_nothing(self, stack: Stack) -> None:

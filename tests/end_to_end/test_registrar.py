@@ -1,4 +1,4 @@
-"""The registrar over HTTP: what apps written for the C# sample send, and all that can be wrong with it."""
+"""The registrar over HTTP: requests of apps written for the C# sample, and malformed ones."""
 
 import json
 import uuid
@@ -27,14 +27,15 @@ LONGEST = 15_552_000
 LEFT_OUT = object()
 
 
-def new_token() -> str:
-    return uuid.uuid4().hex * 2
+def new_token(platform: str = "apple") -> str:
+    text = uuid.uuid4().hex * 2
+    return f"https://a.notify.windows.com/?token={text}" if platform.lower() == "windows" else text
 
 
 def registration(
     acs_mri: str, device_uuid: str = "phone-1", token: str = "", platform: str = "apple", **more: object
 ) -> dict[str, Any]:
-    info = {"deviceUUID": device_uuid, "deviceToken": token or new_token(), "platform": platform}
+    info = {"deviceUUID": device_uuid, "deviceToken": token or new_token(platform), "platform": platform}
     return {"acsMri": acs_mri, "deviceInfos": [info], **more}
 
 
@@ -84,8 +85,8 @@ class TestWhatTheSamplesAppsSend:
     def test_platforms(
         self, host: Host, registrations: Documents, user: str, sent: str, answered: str
     ) -> None:
-        """A device of any platform name is registered under the hub's name for it, one document a token."""
-        token = new_token()
+        """A device is registered under the hub's name for its platform, one document a token."""
+        token = new_token(sent)
         response = host.add_device_token(registration(user, "phone-1", token, sent))
         assert response.status_code == 201
         assert response.headers["Content-Type"].split(";")[0] == "application/json"
@@ -130,7 +131,7 @@ class TestWhatTheSamplesAppsSend:
         )
 
     def test_extra_members(self, host: Host, user: str) -> None:
-        """Members that nobody knows are ignored, wherever they stand."""
+        """Unknown members are ignored everywhere."""
         body = registration(user, appVersion="1.2.3", locale=None)
         body["deviceInfos"][0] |= {"model": {"name": "iPhone"}, "tags": ["a"]}
         assert host.add_device_token(body).status_code == 201
@@ -147,8 +148,8 @@ class TestWhatTheSamplesAppsSend:
             "registration_not_found"
         )
 
-    def test_nobody_stores_device_tokens(self, host: Host, user: str) -> None:
-        """Answers forbid caches on the way to keep them."""
+    def test_no_store(self, host: Host, user: str) -> None:
+        """Answers must not be cached."""
         host.add_device_token(registration(user))
         assert host.get_device_registrations(user).headers["Cache-Control"] == "no-store"
 
@@ -156,7 +157,7 @@ class TestWhatTheSamplesAppsSend:
 class TestKeys:
     @pytest.mark.parametrize("route", FUNCTION_OF)
     def test_key_in_the_query(self, host: Host, route: str, user: str) -> None:
-        """The function's key opens it by `?code=` as well as by header."""
+        """The function's key is accepted as `?code=` and as a header."""
         host.add_device_token(registration(user))
         query = {
             "code": host.keys.functions[FUNCTION_OF[route]],
@@ -172,7 +173,7 @@ class TestKeys:
     def test_without_the_key(
         self, host: Host, registrations: Documents, user: str, route: str, key: str
     ) -> None:
-        """Without the function's own key every function answers 401 and does nothing."""
+        """Without the function's own key every function answers 401 and changes nothing."""
         host.add_device_token(registration(user))
         before = everything(registrations)
         others = next(name for name in FUNCTION_OF.values() if name != FUNCTION_OF[route])
@@ -191,7 +192,7 @@ class TestKeys:
         assert everything(registrations) == before
 
     def test_header_beats_query(self, host: Host, user: str) -> None:
-        """A wrong key in the header is not saved by a right one in the query."""
+        """A wrong key in the header is refused although the query has a right one."""
         response = host.call(
             "GET",
             GET,
@@ -202,7 +203,7 @@ class TestKeys:
 
     @pytest.mark.parametrize("route", FUNCTION_OF)
     def test_wrong_method(self, host: Host, registrations: Documents, user: str, route: str) -> None:
-        """Another method than the route's is a 404 even with the key, and does nothing."""
+        """Another method than the route's is a 404 even with the key, and changes nothing."""
         host.add_device_token(registration(user))
         before = everything(registrations)
         query = {"acsMri": user, "deviceUUID": "phone-1"}
@@ -249,7 +250,7 @@ WRONG_FIELDS = [
     ],
     *[
         (("ttlSeconds",), value, "ttlSeconds")
-        for value in (None, True, "3600", 3600.5, 0, -1, 299, LONGEST + 1, 10**30, [3600])
+        for value in (True, "3600", 3600.5, 0, -1, 299, LONGEST + 1, 10**30, [3600])
     ],
 ]
 
@@ -296,7 +297,7 @@ class TestBadInput:
         ids=lambda body: repr(body[:20]),
     )
     def test_no_object(self, host: Host, body: bytes) -> None:
-        """What is no JSON object, an empty body included, is named as the body."""
+        """A body that is no JSON object is one error about the body."""
         assert self.bad_fields(self.post(host, body)) == ["body"]
 
     @pytest.mark.parametrize(
@@ -305,7 +306,7 @@ class TestBadInput:
     def test_one_bad_field(
         self, host: Host, user: str, path: tuple[str | int, ...], value: object, named: str
     ) -> None:
-        """Each bad field is named where it stands, and it alone; no device token is quoted."""
+        """Each bad field is named with its path, alone; no device token is quoted."""
         token = new_token()
         body: Any = registration(user, "phone-1", token)
         inner = body
@@ -335,7 +336,7 @@ class TestBadInput:
         ]
 
     def test_platform_list(self, host: Host, user: str) -> None:
-        """An unknown platform is answered with the ones that would do."""
+        """The answer to an unknown platform lists the accepted ones."""
         response = host.add_device_token(registration(user, platform="baidu"))
         (error,) = problem(response, 400)["errors"]
         assert all(name in error["detail"] for name in ACCEPTED_PLATFORMS)
@@ -400,9 +401,53 @@ class TestBadInput:
             assert problem(response, 404)["code"] == "registration_not_found"
 
 
+class TestDotNetClients:
+    """Apps written for the C# sample are .NET clients."""
+
+    def add(self, host: Host, data: Any, **headers: str) -> requests.Response:
+        return host.call("POST", ADD, function="AddDeviceToken", data=data, headers=headers)
+
+    def test_names_in_any_letter_case(self, host: Host, user: str) -> None:
+        """Members and query parameters are read in any letter case."""
+        device = {"DeviceUUID": "phone-1", "DEVICETOKEN": new_token(), "Platform": "apple"}
+        assert host.add_device_token({"AcsMri": user, "deviceinfos": [device]}).status_code == 201
+        query = {"ACSMRI": user}
+        assert host.call("GET", GET, function=FUNCTION_OF[GET], params=query).status_code == 200
+        query = {"AcsMri": user, "deviceUuid": "phone-1"}
+        assert host.call("DELETE", DELETE, function=FUNCTION_OF[DELETE], params=query).status_code == 200
+
+    def test_byte_order_mark(self, host: Host, user: str) -> None:
+        """A UTF-8 byte order mark before the body is ignored."""
+        assert self.add(host, json.dumps(registration(user)).encode("utf-8-sig")).status_code == 201
+
+    def test_null(self, host: Host, user: str) -> None:
+        """`ttlSeconds: null` means that no value is given."""
+        assert host.add_device_token(registration(user, ttlSeconds=None)).status_code == 201
+
+    def test_chunked_body(self, host: Host, user: str) -> None:
+        """The host passes no chunked body on; the answer says what to send instead."""
+        response = self.add(host, iter([json.dumps(registration(user)).encode()]))
+        assert response.request.headers["Transfer-Encoding"] == "chunked"
+        (error,) = problem(response, 400)["errors"]
+        assert error["field"] == "body"
+        assert "Content-Length" in error["detail"]
+
+    def test_empty_body(self, host: Host) -> None:
+        """A body with a `Content-Length` of 0 is simply empty."""
+        (error,) = problem(self.add(host, b"", **{"Content-Length": "0"}), 400)["errors"]
+        assert (error["field"], error["detail"]) == ("body", "is empty; send a JSON object")
+
+    def test_misspelled_member(self, host: Host, user: str) -> None:
+        """The answer names the misspelled member beside the missing one."""
+        body = registration(user)
+        body["deviceInfos"][0]["deviceUuids"] = body["deviceInfos"][0].pop("deviceUUID")
+        (error,) = problem(host.add_device_token(body), 400)["errors"]
+        assert error == {"field": "deviceInfos[0].deviceUUID", "detail": "is missing; you sent deviceUuids"}
+
+
 class TestOneDocumentADeviceToken:
     def test_refresh(self, host: Host, registrations: Documents, user: str) -> None:
-        """The same registration again answers 201 and moves its end; there is still one document."""
+        """The same registration again answers 201 and extends its life; there is still one document."""
         body = registration(user)
         assert host.add_device_token({**body, "ttlSeconds": 300}).status_code == 201
         response = host.add_device_token({**body, "ttlSeconds": 3_600})
@@ -412,7 +457,7 @@ class TestOneDocumentADeviceToken:
         assert 3_590 < seconds_until(response.json()["expiresAt"]) <= 3_600
 
     def test_another_user_on_the_same_phone(self, host: Host, registrations: Documents, user: str) -> None:
-        """A token that another user registers moves there: the first one's calls do not ring here."""
+        """A token that another user registers moves to them: the first user's calls no longer ring there."""
         second, token = new_user(), new_token()
         host.add_device_token(registration(user, "phone-1", token))
         host.add_device_token(registration(second, "phone-1", token))
@@ -430,7 +475,7 @@ class TestOneDocumentADeviceToken:
         assert registrations.count_documents({"acsMri": user}) == 2
 
     def test_same_device_uuid_of_two_users(self, host: Host, user: str) -> None:
-        """Two users may call their devices the same: neither disturbs the other."""
+        """Two users may give their devices the same UUID."""
         second, tokens = new_user(), (new_token(), new_token())
         host.add_device_token(registration(user, "phone-1", tokens[0]))
         host.add_device_token(registration(second, "phone-1", tokens[1]))
@@ -438,7 +483,7 @@ class TestOneDocumentADeviceToken:
         assert tokens_of(host, user) == {"phone-1": tokens[0]}
 
     def test_changed_platform(self, host: Host, registrations: Documents, user: str) -> None:
-        """A device that comes back on another platform is known under that one only."""
+        """A device that registers on another platform is kept on that one only."""
         token = new_token()
         host.add_device_token(registration(user, "phone-1", token, "apple"))
         host.add_device_token(registration(user, "phone-1", token, "android"))
@@ -459,7 +504,7 @@ class TestTimeToLive:
         ],
     )
     def test_answered(self, host: Host, prefix: str, asked: int | None, granted: int) -> None:
-        """The answer says when the registration ends: as asked for, a day after it was not."""
+        """The registration lives as long as requested, or a day; the answer says until when."""
         body = registration(new_user(prefix))
         response = host.add_device_token(body if asked is None else {**body, "ttlSeconds": asked})
         assert response.status_code == 201
@@ -469,7 +514,7 @@ class TestTimeToLive:
     def test_expired_registrations_do_not_exist(
         self, host: Host, registrations: Documents, user: str
     ) -> None:
-        """A registration that has ended is not found, swept or not; an unexpired one beside it is."""
+        """An expired registration is not found, swept or not; an unexpired one of the same user is."""
         host.add_device_token(registration(user, "old"))
         host.add_device_token(registration(user, "young"))
         ended = datetime.now(UTC) - timedelta(seconds=1)
@@ -481,7 +526,7 @@ class TestTimeToLive:
         registrations.delete_many({"acsMri": user})
 
     def test_the_database_has_a_ttl_index(self, host: Host, registrations: Documents, user: str) -> None:
-        """Expired documents are the database's to delete, and users are found by an index."""
+        """The database deletes expired documents, and users are found by an index."""
         host.add_device_token(registration(user))
         indexes = {name: index for name, index in registrations.index_information().items() if name != "_id_"}
         keys = {index["key"][0][0]: index.get("expireAfterSeconds") for index in indexes.values()}
@@ -490,7 +535,7 @@ class TestTimeToLive:
 
 @pytest.fixture(scope="module")
 def week_host(stack: Stack) -> Iterator[Host]:
-    """A host whose registrations live a week unless the app says otherwise."""
+    """A host with a default time to live of a week."""
     with another_host(stack, HostLog(), {"DefaultTtlSeconds": str(7 * DAY)}) as running:
         yield running
 
@@ -500,12 +545,12 @@ class TestDefaultTimeToLive:
         ("prefix", "granted"), [("8:acs:", 7 * DAY), ("8:orgid:", DAY), ("8:gcch:", DAY), ("8:dod:", DAY)]
     )
     def test_comes_from_the_settings(self, week_host: Host, prefix: str, granted: int) -> None:
-        """The default comes from the settings, but for a Teams user it is never more than a day."""
+        """The default is a setting; a Teams user's is never more than a day."""
         response = week_host.add_device_token(registration(new_user(prefix)))
         assert response.status_code == 201
         assert granted - 10 < seconds_until(response.json()["expiresAt"]) <= granted
 
-    def test_an_apps_own_wish_wins(self, week_host: Host, user: str) -> None:
-        """What the app asks for is taken as it is, whatever the default."""
+    def test_requested_value_wins(self, week_host: Host, user: str) -> None:
+        """A requested time to live is used whatever the default is."""
         response = week_host.add_device_token(registration(user, ttlSeconds=600))
         assert 590 < seconds_until(response.json()["expiresAt"]) <= 600

@@ -190,7 +190,7 @@ class Story:
             collection = client[DATABASE]["DeviceRegistrations"]
             collection.create_index("deviceToken", unique=True)
             assert host.add_device_token(phone.registration(user)).status_code == 201
-            twin = Phone("twin", phone.device_uuid, phone.device_token, "windows")
+            twin = Phone("twin", phone.device_uuid, phone.device_token, "android")
             response = host.add_device_token(twin.registration(user))
             collection.drop_index("deviceToken_1")
         assert response.status_code == 503

@@ -14,6 +14,7 @@ from local.hub.faults import Fault
 from local.hub.running_hub import RunningHub
 from local.stack import Stack
 from models.device import DeviceRegistration
+from models.identity import Identity
 from tests.end_to_end.hosts import new_user
 from tests.fakes import AppLog
 from tests.integration.conftest import SHORT
@@ -214,7 +215,7 @@ class TestGone:
     def test_not_if_the_token_is_somebody_elses(self, app: Instance) -> None:
         """A token that another user has registered since the push was sent stays that user's."""
         other = new_user()
-        device = self._gone(app, lambda old: self._register(app, replace(old, acs_mri=other)))
+        device = self._gone(app, lambda old: self._register(app, replace(old, owner=Identity.parse(other))))
         assert app.registrations(device.acs_mri) == []
         assert [one["deviceToken"] for one in app.registrations(other)] == [device.device_token]
 

@@ -23,8 +23,10 @@ from migrate import patience
 from migrate.adoption import Adoption, AdoptionStore
 from migrate.cli import BROKE_OFF, DONE, DONE_WITH_LOSSES, INTERRUPTED, WRONG_USE, app
 from migrate.mover import Mover
-from models.device import DeviceRegistration, Platform
+from models.device import DeviceRegistration
 from models.errors import DatabaseUnavailableError
+from models.identity import Identity
+from models.platform import Platform
 from registrar.store import DeviceStore
 from tests.faults import MongoProxy, mongo_uri, port_of
 
@@ -32,11 +34,12 @@ ROOT = Path(__file__).parents[2]
 ALICE, BOB, CAROL = (f"8:acs:resource_{name}" for name in ("alice", "bob", "carol"))
 TEAMS_USER = "8:orgid:teams-user"
 SECRET = "do-not-quote-this-device-token"
+CHANNEL = "https://a.notify.windows.com/?token=c"
 
 _names = (f"move{number}" for number in count())
 
 
-def info(device: str, token: str, platform: str = "apple") -> dict[str, str]:
+def info(device: str, token: str, platform: str = "android") -> dict[str, str]:
     return {"deviceUUID": device, "deviceToken": token, "platform": platform}
 
 
@@ -63,11 +66,15 @@ class Sample:
     def register(self, user: str, device: str, token: str) -> None:
         """What an app does with this registrar."""
         now = datetime.now(UTC)
-        registration = DeviceRegistration(user, device, token, Platform.APPLE, now + timedelta(days=1))
+        registration = DeviceRegistration(
+            Identity.parse(user), device, token, Platform.FCM_V1, now + timedelta(days=1)
+        )
         self.store.register(registration, now, 20)
 
     def tokens(self, user: str) -> list[str]:
-        return [device.device_token for device in self.store.devices_of(user, datetime.now(UTC))]
+        return [
+            device.device_token for device in self.store.devices_of(Identity.parse(user), datetime.now(UTC))
+        ]
 
     def migrate(self, *options: str) -> tuple[int, dict[str, Any]]:
         """Run the command; its exit code and its report."""
@@ -93,13 +100,13 @@ class TestMove:
     def test_everything(self, sample: Sample) -> None:
         """Every device of every user is taken over, and the source stays as it was."""
         sample.user(ALICE, info("a", "token-a"), info("b", "token-b", "android"))
-        sample.user(BOB, info("c", "token-c", "windows"))
+        sample.user(BOB, info("c", CHANNEL, "windows"))
         before = list(sample.source.find())
         code, report = sample.migrate()
         assert code == DONE
         assert report["finished"] is True
         assert (report["users"], report["devices"], report["takenOver"]) == (2, 3, 3)
-        assert (sample.tokens(ALICE), sample.tokens(BOB)) == (["token-a", "token-b"], ["token-c"])
+        assert (sample.tokens(ALICE), sample.tokens(BOB)) == (["token-a", "token-b"], [CHANNEL])
         assert list(sample.source.find()) == before
 
     def test_life(self, sample: Sample) -> None:
@@ -167,7 +174,7 @@ class TestMove:
 
     @staticmethod
     def _days(sample: Sample, user: str) -> int:
-        (device,) = sample.store.devices_of(user, datetime.now(UTC))
+        (device,) = sample.store.devices_of(Identity.parse(user), datetime.now(UTC))
         return round((device.expires_at - datetime.now(UTC)) / timedelta(days=1))
 
 
@@ -186,7 +193,7 @@ class TestAgain:
         """A phone that was unregistered here after the first run does not ring after the second."""
         sample.user(ALICE, info("a", "token-a"))
         sample.migrate()
-        sample.store.delete(ALICE, "a", datetime.now(UTC))
+        sample.store.delete(Identity.parse(ALICE), "a", datetime.now(UTC))
         sample.migrate()
         assert sample.tokens(ALICE) == []
 
@@ -196,7 +203,7 @@ class TestAgain:
         sample.register(BOB, "a", "token-a")
         _, report = sample.migrate()
         assert report["skipped"] == {"token_registered_since": 1}
-        sample.store.delete(BOB, "a", datetime.now(UTC))
+        sample.store.delete(Identity.parse(BOB), "a", datetime.now(UTC))
         sample.migrate()
         assert sample.tokens(ALICE) == []
 

@@ -37,7 +37,7 @@ def documents(stack: Stack) -> Iterator[Documents]:
 
 
 def token() -> str:
-    return uuid.uuid4().hex
+    return uuid.uuid4().hex * 2
 
 
 def body(user: str, device: str, device_token: str, platform: str = "apple") -> dict[str, Any]:

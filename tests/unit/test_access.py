@@ -6,6 +6,7 @@ import pytest
 
 from models.access import OidcSettings, is_issuer_url
 from models.errors import ForbiddenError, UnauthenticatedError
+from models.identity import Identity
 from registrar.access import Caller, KeyAccess, Right, bearer_token, caller_from_claims
 from tests.fakes import ALICE, BOB, TEAMS_USER
 
@@ -23,7 +24,7 @@ class TestKeyMode:
         """Every caller that the host lets through acts for every user; a bearer token is not read."""
         found = KeyAccess().authenticate(headers)
         assert found.right is Right.FUNCTION_KEY
-        found.check_may_act_for(ALICE)
+        found.check_may_act_for(Identity.parse(ALICE))
         assert found.sees_device_tokens
 
 
@@ -32,9 +33,9 @@ class TestUser:
         """A user acts for themselves alone and sees no device tokens."""
         found = caller({"acsMri": ALICE})
         assert found.right is Right.OWN_USER
-        found.check_may_act_for(ALICE)
+        found.check_may_act_for(Identity.parse(ALICE))
         with pytest.raises(ForbiddenError):
-            found.check_may_act_for(BOB)
+            found.check_may_act_for(Identity.parse(BOB))
         assert not found.sees_device_tokens
 
     @pytest.mark.parametrize(
@@ -47,15 +48,15 @@ class TestUser:
     def test_claim_without_a_user(self, claim: object) -> None:
         """A claim that is missing, or names no user who can own devices, acts for no user."""
         found = caller({} if claim is None else {"acsMri": claim})
-        assert found.acs_mri is None
+        assert found.user is None
         for mri in (ALICE, BOB, str(claim)):
             with pytest.raises(ForbiddenError):
-                found.check_may_act_for(mri)
+                found.check_may_act_for(Identity.parse(mri))
 
     def test_list_of_one(self) -> None:
         """A claim that arrives as a list of one value is that value (Entra's directory extensions)."""
-        assert caller({"acsMri": [ALICE]}).acs_mri == ALICE
-        assert caller({"oid": [OBJECT_ID]}, "oid").acs_mri == TEAMS_USER
+        assert caller({"acsMri": [ALICE]}).user == Identity.parse(ALICE)
+        assert caller({"oid": [OBJECT_ID]}, "oid").user == Identity.parse(TEAMS_USER)
 
     @pytest.mark.parametrize(
         "mri", [f"{ALICE} ", f"{ALICE}2", ALICE[:-1], f"{ALICE}\n", f"{ALICE}\0", f"{ALICE}\u200b"]
@@ -63,29 +64,37 @@ class TestUser:
     def test_similar_mri(self, mri: str) -> None:
         """A longer or shorter MRI is another user's."""
         with pytest.raises(ForbiddenError):
-            caller({"acsMri": ALICE}).check_may_act_for(mri)
+            caller({"acsMri": ALICE}).check_may_act_for(Identity.parse(mri))
+
+    def test_letter_case(self) -> None:
+        """The MRI is compared without letter case."""
+        found = caller({"acsMri": ALICE.upper()})
+        found.check_may_act_for(Identity.parse(ALICE))
+        caller({"oid": OBJECT_ID.upper()}, "oid").check_may_act_for(Identity.parse(TEAMS_USER))
+        with pytest.raises(ForbiddenError):
+            found.check_may_act_for(Identity.parse(BOB.upper()))
 
     def test_claim_of_the_settings(self) -> None:
         """The user is read from the claim that the settings name, and from no other."""
         claims = {"acsMri": BOB, "extn.mri": ALICE, "oid": OBJECT_ID}
-        assert caller(claims, "extn.mri").acs_mri == ALICE
+        assert caller(claims, "extn.mri").user == Identity.parse(ALICE)
 
     def test_teams_user(self) -> None:
         """With `oid` the caller is the Teams user with that Entra object id."""
         found = caller({"oid": OBJECT_ID, "acsMri": BOB}, "oid")
-        found.check_may_act_for(TEAMS_USER)
+        found.check_may_act_for(Identity.parse(TEAMS_USER))
         with pytest.raises(ForbiddenError):
-            found.check_may_act_for(BOB)
+            found.check_may_act_for(Identity.parse(BOB))
 
     def test_mri_as_object_id(self) -> None:
         """An `oid` that looks like an MRI is still an object id."""
         with pytest.raises(ForbiddenError):
-            caller({"oid": ALICE}, "oid").check_may_act_for(ALICE)
+            caller({"oid": ALICE}, "oid").check_may_act_for(Identity.parse(ALICE))
 
     def test_nothing_is_quoted(self) -> None:
         """The refusal names neither the user asked for nor the caller."""
         with pytest.raises(ForbiddenError) as caught:
-            caller({"acsMri": ALICE}).check_may_act_for(BOB)
+            caller({"acsMri": ALICE}).check_may_act_for(Identity.parse(BOB))
         assert ALICE not in caught.value.detail
         assert BOB not in caught.value.detail
 
@@ -96,7 +105,7 @@ class TestAdministrator:
         """The role acts for every user and sees device tokens, whether or not the token names a user too."""
         found = caller(claims)
         assert found.right is Right.ADMIN_ROLE
-        found.check_may_act_for(BOB)
+        found.check_may_act_for(Identity.parse(BOB))
         assert found.sees_device_tokens
 
     @pytest.mark.parametrize(

@@ -190,7 +190,7 @@ class TestDeployment:
             "local/hub/server.py", "local/__main__.py", "tests/fakes.py", "tests/unit/x.py", "bench/x.py",
             ".local-data/keys.json",
             "docs/decisions/x.md", "infra/main.bicep", ".git/config", ".gitignore", ".ci/run",
-            ".venv/bin/python", ".venv-policy/bin/python",
+            ".venv/bin/python", ".venv-policy/bin/python", ".venv-clients/bin/python",
             "models/__pycache__/call.cpython-313.pyc", ".mypy_cache/x", ".ruff_cache/x", ".hypothesis/x",
             ".github/workflows/ci.yml", ".devcontainer/devcontainer.json", ".vscode/tasks.json",
             ".editorconfig", ".pre-commit-config.yaml", "LICENSE", "SECURITY.md",

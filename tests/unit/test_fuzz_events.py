@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from local.samples import call_context_cp, cloud_event, event_grid_event, incoming_call_data
 from models.call import IncomingCall
-from models.device import Platform
 from models.errors import InvalidEventError, PushTooLargeError
+from models.platform import Platform
 from models.push import PushNotificationInfo
 from push.call_context import call_context
 from push.delivery import DeliveryReport, TimeLimits

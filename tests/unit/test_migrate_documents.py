@@ -7,7 +7,7 @@ import pytest
 
 from common.telemetry import fingerprint
 from migrate.sample_documents import EXPLANATIONS, Reason, Rules, read_document
-from models.device import Platform
+from models.platform import Platform
 
 NOW = datetime(2100, 1, 31, 12, 0, 0, 123456, tzinfo=UTC)
 ALICE = "8:acs:resource_alice"
@@ -15,7 +15,11 @@ DAY = 86_400
 RULES = Rules(ttl_seconds=30 * DAY, maximum_devices=3)
 
 
-def info(device: str = "phone", token: object = "token", platform: object = "apple") -> dict[str, Any]:
+HEX = "ab" * 32
+CHANNEL = "https://a.notify.windows.com/?token=b"
+
+
+def info(device: str = "phone", token: object = "token", platform: object = "android") -> dict[str, Any]:
     return {"deviceUUID": device, "deviceToken": token, "platform": platform}
 
 
@@ -31,22 +35,27 @@ class TestDevices:
         """A device is taken over with everything that the sample knows, and an end."""
         found = read_document({"_id": ALICE, "deviceInfos": [info()]}, RULES, NOW).found[0]
         assert (found.acs_mri, found.device_uuid, found.device_token) == (ALICE, "phone", "token")
-        assert found.platform is Platform.APPLE
+        assert found.platform is Platform.FCM_V1
         assert found.expires_at == NOW.replace(microsecond=0) + timedelta(days=30)
 
     @pytest.mark.parametrize(
-        ("sent", "platform"),
+        ("sent", "token", "platform"),
         [
-            ("android", Platform.FCM_V1),
-            ("gcm", Platform.FCM_V1),
-            ("Apple", Platform.APPLE),
-            ("windows", Platform.WINDOWS),
+            ("android", "token", Platform.FCM_V1),
+            ("gcm", "token", Platform.FCM_V1),
+            ("Apple", HEX, Platform.APPLE),
+            ("windows", CHANNEL, Platform.WINDOWS),
         ],
     )
-    def test_platforms(self, sent: str, platform: Platform) -> None:
+    def test_platforms(self, sent: str, token: str, platform: Platform) -> None:
         """A platform goes over under the hub's name for it."""
-        document = read_document({"_id": ALICE, "deviceInfos": [info(platform=sent)]}, RULES, NOW)
+        document = read_document({"_id": ALICE, "deviceInfos": [info("x", token, sent)]}, RULES, NOW)
         assert document.found[0].platform is platform
+
+    def test_letter_case(self) -> None:
+        """A user goes over in lower case."""
+        found = read_document({"_id": ALICE.upper(), "deviceInfos": [info()]}, RULES, NOW).found[0]
+        assert found.acs_mri == ALICE
 
     @pytest.mark.parametrize("prefix", ["8:orgid:", "8:gcch:", "8:dod:"])
     def test_teams_users_get_a_day(self, prefix: str) -> None:
@@ -80,6 +89,14 @@ class TestSkipped:
     def test_empty_tokens(self, token: object) -> None:
         """Without a device token there is nothing to ring."""
         assert read(info(token=token)) == ([], [Reason.EMPTY_TOKEN])
+
+    @pytest.mark.parametrize(
+        ("platform", "token"),
+        [("apple", "token"), ("apple", "(null)"), ("android", "a b"), ("windows", "https://evil.test/")],
+    )
+    def test_tokens_that_can_never_ring(self, platform: str, token: str) -> None:
+        """A token that the registrar would refuse is skipped."""
+        assert read(info("phone", token, platform)) == ([], [Reason.INVALID_TOKEN])
 
     def test_missing_fields(self) -> None:
         """A missing field is what is missing."""
@@ -117,7 +134,7 @@ class TestSkipped:
 
     def test_a_token_on_two_platforms(self) -> None:
         """The same text on another platform is another token."""
-        assert read(info("a", "same"), info("b", "same", "android")) == (["a", "b"], [])
+        assert read(info("a", HEX, "apple"), info("b", HEX, "android")) == (["a", "b"], [])
 
     def test_too_many_devices(self) -> None:
         """Of more devices than the registrar keeps, those appended last are taken over."""

@@ -99,7 +99,7 @@ class TestGood:
         """Every algorithm of the list works, whether or not the key says which it is for (Entra's do not)."""
         key = issuer.rotate("another", algorithm)
         issuer.keys = [key.jwk() if names_it else key.jwk(alg=None, use=None)]
-        assert access.claims(issuer.token())["sub"] == "somebody"
+        assert access.claims(issuer.token())["sub"] == "subject"
 
     def test_only_asymmetric_algorithms(self) -> None:
         """No algorithm of the list signs with a key that is public."""
@@ -195,11 +195,11 @@ class TestSignature:
     def test_tampered_payload(self, issuer: OidcIssuer, access: OidcAccess) -> None:
         """A changed payload does not fit its signature."""
         header, _, signature = issuer.token(acsMri="8:acs:me").split(".")
-        payload = encoded(issuer.claims(acsMri="8:acs:somebody-else"))
+        payload = encoded(issuer.claims(acsMri="8:acs:another-user"))
         assert refused(access, f"{header}.{payload}.{signature}").endswith("signature is wrong.")
 
     def test_every_tampered_character(self, issuer: OidcIssuer, access: OidcAccess) -> None:
-        """Whatever single character of a token is changed, it is refused."""
+        """A token with any single character changed is refused."""
         token = issuer.token()
         for place in range(len(token)):
             changed = "A" if token[place] != "A" else "B"

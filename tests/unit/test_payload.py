@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.device import Platform
 from models.errors import PushTooLargeError
+from models.platform import Platform
 from models.push import Push, PushNotificationInfo
 from push.hub.payload import build_push
 from tests.fakes import NOW

@@ -1,7 +1,7 @@
 """The registrar's functions, over a device store in memory."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -9,8 +9,9 @@ import azure.functions as func
 import pytest
 from pymongo.errors import AutoReconnect
 
-from models.device import Platform
 from models.errors import ConfigurationError
+from models.identity import Identity
+from models.platform import Platform
 from registrar.access import KeyAccess
 from registrar.routes import Limits, Registrar, registrar_blueprint
 from registrar.store import DeviceStore
@@ -18,7 +19,10 @@ from tests.fakes import ALICE, BOB, NOW, TEAMS_USER, FakeClock, app_log, registr
 from tests.memory_store import FailingCollection, device_store, new_collection, no_change_limit
 
 DEFAULT_TTL = 86_400
-TOKEN = "do-not-quote-this-device-token"
+TOKEN = "d0" * 32
+"""Must be quoted nowhere."""
+TOKENS = {"windows": "https://a.notify.windows.com/?token=b"}
+"""For platforms on which `TOKEN` is none."""
 
 
 class Service:
@@ -31,28 +35,35 @@ class Service:
 
     def call(self, name: str, *, body: bytes = b"", **params: str) -> tuple[int, dict[str, Any]]:
         """Status and body of an answer."""
-        response = self.respond(name, body=body, **params)
+        response = self.respond(name, body=body, params=params)
         answer = json.loads(response.get_body())
         assert isinstance(answer, dict)
         return response.status_code, answer
 
-    def respond(self, name: str, *, body: bytes = b"", **params: str) -> func.HttpResponse:
+    def respond(
+        self,
+        name: str,
+        *,
+        body: bytes = b"",
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> func.HttpResponse:
         """The whole answer."""
         function = self.functions[name].get_user_function()
-        response = function(func.HttpRequest("", "/", params=params, body=body))
+        response = function(func.HttpRequest("", "/", headers=headers, params=params, body=body))
         assert isinstance(response, func.HttpResponse)
         return response
 
     def add(self, **changes: object) -> tuple[int, dict[str, Any]]:
-        """Answer to AddDeviceToken."""
+        """The answer to AddDeviceToken."""
         return self.call("AddDeviceToken", body=add_body(**changes))
 
     def get(self, user: str = ALICE) -> tuple[int, dict[str, Any]]:
-        """Answer to GetDeviceRegistrations."""
+        """The answer to GetDeviceRegistrations."""
         return self.call("GetDeviceRegistrations", acsMri=user)
 
     def delete(self, user: str = ALICE, device: str = "phone") -> tuple[int, dict[str, Any]]:
-        """Answer to DeleteDeviceRegistration."""
+        """The answer to DeleteDeviceRegistration."""
         return self.call("DeleteDeviceRegistration", acsMri=user, deviceUUID=device)
 
 
@@ -98,6 +109,7 @@ EVERY_FUNCTION = pytest.mark.parametrize(
         ("AddDeviceToken", add_body(), {}),
         ("GetDeviceRegistrations", b"", {"acsMri": ALICE}),
         ("DeleteDeviceRegistration", b"", {"acsMri": ALICE, "deviceUUID": "phone"}),
+        ("DeleteUserRegistrations", b"", {"acsMri": ALICE}),
     ],
 )
 
@@ -109,6 +121,7 @@ class TestWiring:
             ("AddDeviceToken", "add_device_token", "POST"),
             ("GetDeviceRegistrations", "get_device_registrations", "GET"),
             ("DeleteDeviceRegistration", "delete_device_registration", "DELETE"),
+            ("DeleteUserRegistrations", "delete_user_registrations", "DELETE"),
         ],
     )
     def test_routes(self, service: Service, name: str, route: str, method: str) -> None:
@@ -121,7 +134,7 @@ class TestWiring:
         assert "ANONYMOUS" not in str(binding.get("authLevel")).upper()
 
     def test_registrar_is_built_on_use(self) -> None:
-        """Finding the functions builds no registrar."""
+        """Indexing the functions builds no registrar."""
 
         def fail() -> Registrar:
             raise AssertionError("built too early")
@@ -131,16 +144,16 @@ class TestWiring:
 
 class TestAdd:
     def test_new_and_refreshed(self, service: Service, clock: FakeClock) -> None:
-        """201 for a new and for a refreshed registration, with when it ends; the token is not echoed."""
+        """201 for a new and for a refreshed registration, with its expiry; the token is not echoed."""
         expected = {"acsMri": ALICE, "deviceUUID": "phone", "platform": "apple"}
         assert service.add() == (201, {**expected, "expiresAt": "2100-02-01T12:00:00Z"})
         clock.sleep(60)
         assert service.add() == (201, {**expected, "expiresAt": "2100-02-01T12:01:00Z"})
 
     def test_whole_seconds(self, service: Service, store: DeviceStore) -> None:
-        """A registration ends at the very second that the app was told."""
+        """A registration expires at the very second that the app was told."""
         service.add()
-        (found,) = store.devices_of(ALICE, NOW)
+        (found,) = store.devices_of(Identity.parse(ALICE), NOW)
         assert found.expires_at == NOW + timedelta(seconds=DEFAULT_TTL)
 
     @pytest.mark.parametrize(
@@ -148,10 +161,11 @@ class TestAdd:
     )
     def test_platform(self, service: Service, sent: str, answered: str) -> None:
         """The platform is answered as the hub's format."""
-        assert service.add(platform=sent)[1]["platform"] == answered
+        token = TOKENS.get(answered, TOKEN)
+        assert service.add(platform=sent, deviceToken=token)[1]["platform"] == answered
         assert service.get()[1]["deviceInfos"][0]["platform"] == answered
 
-    def test_life_that_was_asked_for(self, service: Service, clock: FakeClock) -> None:
+    def test_requested_time_to_live(self, service: Service, clock: FakeClock) -> None:
         """A registration lives as long as the app asks."""
         assert service.add(ttlSeconds=300)[1]["expiresAt"] == "2100-01-31T12:05:00Z"
         clock.sleep(299)
@@ -159,10 +173,11 @@ class TestAdd:
         clock.sleep(1)
         assert service.get()[0] == 404
 
-    def test_default_life(self, store: DeviceStore, clock: FakeClock) -> None:
-        """Otherwise the default counts, as far as the user may have it."""
+    def test_default_time_to_live(self, store: DeviceStore, clock: FakeClock) -> None:
+        """Otherwise for the default, up to the maximum of the user's kind; null counts as left out."""
         service = Service(lambda: registrar(store, clock, 15_552_000))
         assert service.add()[1]["expiresAt"] == "2100-07-30T12:00:00Z"
+        assert service.add(ttlSeconds=None)[1]["expiresAt"] == "2100-07-30T12:00:00Z"
         assert service.add(acsMri=TEAMS_USER)[1]["expiresAt"] == "2100-02-01T12:00:00Z"
 
     def test_bad_request(self, service: Service) -> None:
@@ -174,22 +189,43 @@ class TestAdd:
         assert TOKEN not in json.dumps(problem)
         assert service.get()[0] == 404
 
-    @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff"])
+    @pytest.mark.parametrize("body", [b" ", b"{", b"[]", b"null", b"\xff"])
     def test_no_json(self, service: Service, body: bytes) -> None:
-        """A body that is no JSON object is the caller's fault."""
+        """A body that is no JSON object is a 400."""
         response = service.respond("AddDeviceToken", body=body)
         assert (response.status_code, response.mimetype) == (400, "application/problem+json")
 
+    @pytest.mark.parametrize(
+        ("headers", "says_why"),
+        [({"transfer-encoding": "chunked"}, True), ({}, True), ({"content-length": "0"}, False)],
+    )
+    def test_empty_body(self, service: Service, headers: dict[str, str], *, says_why: bool) -> None:
+        """The host passes no chunked body on: an empty one without a Content-Length is told so."""
+        response = service.respond("AddDeviceToken", headers=headers)
+        problem = json.loads(response.get_body())
+        assert response.status_code == 400
+        assert [bad["field"] for bad in problem["errors"]] == ["body"]
+        assert ("Content-Length" in problem["errors"][0]["detail"]) is says_why
+        assert ("Content-Length" in problem["detail"]) is says_why
+
     def test_sign_in_on_the_same_phone(self, service: Service) -> None:
-        """The token goes to the user who registered it last; the other one's calls no longer ring there."""
+        """A token belongs to the user who registered it last; the other user's calls no longer ring there."""
         service.add()
         service.add(acsMri=BOB)
         assert (service.get(ALICE)[0], service.get(BOB)[0]) == (404, 200)
 
+    def test_letter_case_of_the_user(self, service: Service) -> None:
+        """An MRI is stored and answered in lower case, and found in any."""
+        status, answer = service.add(acsMri=ALICE.upper())
+        assert (status, answer["acsMri"]) == (201, ALICE)
+        for spelling in (ALICE, ALICE.upper(), ALICE.title()):
+            assert service.get(spelling)[1]["acsMri"] == ALICE
+        assert service.delete(ALICE.title()) == (200, {"acsMri": ALICE, "deviceUUID": "phone"})
+
 
 class TestGet:
     def test_devices(self, service: Service, store: DeviceStore) -> None:
-        """All unexpired devices, with token, format and end."""
+        """All unexpired devices, with token, format and expiry."""
         store.register(registration(device_uuid="b", device_token="t-b", platform=Platform.FCM_V1), NOW)
         store.register(registration(device_uuid="a", device_token="t-a"), NOW)
         store.register(registration(device_uuid="c", device_token="t-c", expires_at=NOW), NOW)
@@ -205,7 +241,7 @@ class TestGet:
             },
         )
 
-    def test_nobody(self, service: Service) -> None:
+    def test_none(self, service: Service) -> None:
         """A user without an unexpired device is a 404."""
         assert service.get()[0] == 404
         assert service.get()[1]["code"] == "registration_not_found"
@@ -218,9 +254,9 @@ class TestGet:
 
 class TestDelete:
     def test_device(self, service: Service) -> None:
-        """200 with what was forgotten, and only that."""
+        """200 with what was deleted; other devices stay."""
         service.add()
-        service.add(deviceUUID="tablet", deviceToken="t-2")
+        service.add(deviceUUID="tablet", deviceToken="ef" * 32)
         assert service.delete() == (200, {"acsMri": ALICE, "deviceUUID": "phone"})
         assert [device["deviceUUID"] for device in service.get()[1]["deviceInfos"]] == ["tablet"]
 
@@ -253,22 +289,23 @@ class TestFailures:
         """A failing database is a 503 with `Retry-After`, never "no devices"."""
         collection.error = AutoReconnect("connection closed")
         with app_log() as log:
-            response = service.respond(name, body=body, **params)
+            response = service.respond(name, body=body, params=params)
         assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
         assert json.loads(response.get_body())["code"] == "database_unavailable"
         (line,) = log.events("request_failed")
         assert (line["level"], line["function"], line["code"]) == ("WARNING", name, "database_unavailable")
         assert not any(secret in log.text for secret in (TOKEN, ALICE))
+        assert log.events("registrar_audit") == []
 
     @EVERY_FUNCTION
     def test_configuration(self, name: str, body: bytes, params: dict[str, str]) -> None:
-        """What is configured wrongly is for the operator's log; the caller hears that it is, not what."""
+        """Which setting is wrong is said in the log and not to the caller."""
 
         def misconfigured() -> Registrar:
             raise ConfigurationError("Settings to correct: DbName: is missing")
 
         with app_log() as log:
-            response = Service(misconfigured).respond(name, body=body, **params)
+            response = Service(misconfigured).respond(name, body=body, params=params)
         assert (response.status_code, response.headers["Retry-After"]) == (503, "60")
         assert b"misconfigured" in response.get_body()
         assert b"DbName" not in response.get_body()
@@ -276,8 +313,8 @@ class TestFailures:
         assert (line["level"], line["code"]) == ("ERROR", "misconfigured")
         assert "DbName" in line["detail"]
 
-    def test_callers_faults_are_not_logged(self, service: Service) -> None:
-        """What the caller did wrong concerns no operator."""
+    def test_bad_requests_are_not_logged(self, service: Service) -> None:
+        """A request that is refused leaves no line."""
         with app_log() as log:
             service.add(platform="baidu")
             service.get()

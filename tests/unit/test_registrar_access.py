@@ -1,4 +1,4 @@
-"""The registrar behind its guards: what is asked first, and what nobody but a backend gets to see."""
+"""The registrar's order of checks, what each caller sees, and the audit lines."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -9,8 +9,10 @@ import azure.functions as func
 import pytest
 from pymongo.errors import AutoReconnect
 
-from models.device import FieldLimits
+from common.telemetry import fingerprint
 from models.errors import TooManyChangesError, UnauthenticatedError
+from models.identity import Identity
+from models.requests import FieldLimits
 from registrar.access import Access, Caller, KeyAccess, Right
 from registrar.rate import ChangeLimit
 from registrar.routes import Limits, Registrar, answer
@@ -21,20 +23,20 @@ TOKEN = "do-not-quote-this-device-token"
 
 
 class As:
-    """Everybody is this caller."""
+    """Every request comes from the same caller."""
 
     def __init__(self, caller: Caller | None) -> None:
         self._caller = caller
 
     def authenticate(self, headers: Mapping[str, str]) -> Caller:  # noqa: ARG002
-        """The caller; UnauthenticatedError where there is none."""
+        """The caller; UnauthenticatedError if there is none."""
         if self._caller is None:
-            raise UnauthenticatedError("who are you")
+            raise UnauthenticatedError("no token")
         return self._caller
 
 
 class Untouchable:
-    """A database that nobody may ask anything; it stands for the store and for the count of changes."""
+    """Fails where the database is asked; stands for the store and for the count of changes."""
 
     def __getattr__(self, name: str) -> Any:
         raise AssertionError(f"asked the database to {name}")
@@ -48,24 +50,25 @@ class Counted(ChangeLimit):
         self.users: list[str] = []
         self._limit = limit
 
-    def count_change(self, acs_mri: str, now: datetime) -> None:  # noqa: ARG002
+    def count_change(self, owner: Identity, now: datetime) -> None:  # noqa: ARG002
         """Count one."""
-        self.users.append(acs_mri)
+        self.users.append(owner.mri)
         if len(self.users) > self._limit:
             raise TooManyChangesError("too often", retry_after_seconds=7)
 
 
 LIMITS = Limits(86_400, devices_per_user=2, body_bytes=1_024, fields=FieldLimits(32, 16, 64))
 BACKEND = As(Caller(Right.FUNCTION_KEY))
-HERSELF = As(Caller(Right.OWN_USER, ALICE))
-SOMEBODY_ELSE = As(Caller(Right.OWN_USER, BOB))
-NOBODY = As(None)
+ADMINISTRATOR = As(Caller(Right.ADMIN_ROLE))
+AS_ALICE = As(Caller(Right.OWN_USER, Identity.parse(ALICE)))
+AS_BOB = As(Caller(Right.OWN_USER, Identity.parse(BOB)))
+NO_CALLER = As(None)
 
 type Work = Callable[[Registrar, str], func.HttpResponse]
 
 
 def body(user: str, **changes: object) -> bytes:
-    device = {"deviceUUID": "phone", "deviceToken": TOKEN, "platform": "apple", **changes}
+    device = {"deviceUUID": "phone", "deviceToken": TOKEN, "platform": "android", **changes}
     return json.dumps({"acsMri": user, "deviceInfos": [device]}).encode()
 
 
@@ -104,65 +107,74 @@ def read(response: func.HttpResponse) -> dict[str, Any]:
 
 class TestOrder:
     @EVERY_FUNCTION
-    @pytest.mark.parametrize(("access", "status"), [(SOMEBODY_ELSE, 403), (NOBODY, 401)])
+    @pytest.mark.parametrize(("access", "status"), [(AS_BOB, 403), (NO_CALLER, 401)])
     def test_refused_before_the_database(self, work: Work, access: Access, status: int) -> None:
-        """Who may not is told so before the database is asked anything, the count of changes included."""
+        """A caller without the right is refused before the database is asked anything."""
         untouchable = Untouchable()
         assert work(registrar(access, untouchable, untouchable), ALICE).status_code == status
 
     @EVERY_FUNCTION
     def test_bad_request_before_the_database(self, work: Work) -> None:
-        """So is who sends nonsense."""
+        """So is a malformed request."""
         untouchable = Untouchable()
         assert work(registrar(BACKEND, untouchable, untouchable), "4:+14255550123").status_code == 400
 
     @EVERY_FUNCTION
-    def test_stranger_learns_nothing(self, work: Work) -> None:
-        """The whole answer to a stranger is the same for a registered and for an unregistered user."""
+    def test_refusal_reveals_nothing(self, work: Work) -> None:
+        """The whole refusal is the same for a registered and for an unregistered user."""
         store = device_store()
-        without = work(registrar(SOMEBODY_ELSE, store), ALICE)
+        without = work(registrar(AS_BOB, store), ALICE)
         store.register(registration(), NOW)
-        with_device = work(registrar(SOMEBODY_ELSE, store), ALICE)
+        with_device = work(registrar(AS_BOB, store), ALICE)
         assert without.get_body() == with_device.get_body()
         assert dict(without.headers) == dict(with_device.headers)
 
     @pytest.mark.parametrize("work", [add, delete, delete_all])
     def test_too_often_before_the_store(self, work: Work) -> None:
-        """Who changes too often is told when to come back, before the devices are looked at."""
-        response = work(registrar(HERSELF, Untouchable(), Counted(limit=0)), ALICE)
+        """Too many changes are refused, with `Retry-After`, before the devices are read."""
+        response = work(registrar(AS_ALICE, Untouchable(), Counted(limit=0)), ALICE)
         assert (response.status_code, response.headers["Retry-After"]) == (429, "7")
         assert read(response)["code"] == "too_many_changes"
 
     def test_lookups_are_not_counted(self) -> None:
-        """To look devices up changes nothing."""
+        """A look-up is no change."""
         changes = Counted()
         get(registrar(BACKEND, changes=changes), ALICE)
         assert changes.users == []
 
-    def test_strangers_do_not_use_up_a_user(self) -> None:
-        """What is refused does not count as the user's change."""
+    def test_refusals_are_not_counted(self) -> None:
+        """A refused request does not count as the user's change."""
         changes = Counted()
         for work in (add, delete, delete_all):
-            work(registrar(SOMEBODY_ELSE, changes=changes), ALICE)
+            work(registrar(AS_BOB, changes=changes), ALICE)
         assert changes.users == []
+
+    @EVERY_FUNCTION
+    def test_letter_case_of_the_caller(self, work: Work) -> None:
+        """A token's claim and the request may spell the user in different letter case."""
+        store = device_store()
+        store.register(registration(), NOW)
+        in_capitals = As(Caller(Right.OWN_USER, Identity.parse(ALICE.upper())))
+        assert work(registrar(in_capitals, store), ALICE).status_code in {200, 201}
+        store.register(registration(), NOW)
+        assert work(registrar(AS_ALICE, store), ALICE.upper()).status_code in {200, 201}
 
 
 class TestAnswers:
     def test_tokens_are_for_backends(self) -> None:
-        """A user who looks himself up gets his devices without their tokens; a backend gets them."""
+        """A user gets their devices without tokens; a backend gets them."""
         store = device_store()
-        add(registrar(HERSELF, store), ALICE)
-        mine = get(registrar(HERSELF, store), ALICE)
+        add(registrar(AS_ALICE, store), ALICE)
+        mine = get(registrar(AS_ALICE, store), ALICE)
         assert TOKEN.encode() not in mine.get_body()
         (device,) = read(mine)["deviceInfos"]
         assert set(device) == {"deviceUUID", "platform", "expiresAt"}
         (device,) = read(get(registrar(BACKEND, store), ALICE))["deviceInfos"]
         assert device["deviceToken"] == TOKEN
 
-    def test_given_way(self) -> None:
-        """The answer names the devices that gave way, and has no such member where none did."""
-        store = device_store()
-        service = Registrar(store, HERSELF, Counted(), clock := FakeClock(), LIMITS)
+    def test_removed_devices(self) -> None:
+        """The answer names the devices that were removed because there were too many."""
+        service = Registrar(device_store(), AS_ALICE, Counted(), clock := FakeClock(), LIMITS)
         answers = []
         for name in ("one", "two", "three"):
             raw = body(ALICE, deviceUUID=name, deviceToken=name)
@@ -172,11 +184,11 @@ class TestAnswers:
         assert answers[2]["displacedDeviceUUIDs"] == ["one"]
 
     def test_all_deleted(self) -> None:
-        """The answer says how many there were, again and again."""
+        """The answer says how many registrations were deleted."""
         store = device_store()
-        add(registrar(HERSELF, store), ALICE)
+        add(registrar(AS_ALICE, store), ALICE)
         for count in (1, 0, 0):
-            response = delete_all(registrar(HERSELF, store), ALICE)
+            response = delete_all(registrar(AS_ALICE, store), ALICE)
             assert (response.status_code, read(response)) == (200, {"acsMri": ALICE, "deleted": count})
 
     def test_body_too_large(self) -> None:
@@ -197,7 +209,7 @@ class TestAnswers:
         name = field.rpartition(".")[2]
 
         def sent(length: int) -> bytes:
-            text = "ü" * length if name != "acsMri" else "8:acs:".ljust(length, "x")
+            text = "x" * length if name != "acsMri" else "8:acs:".ljust(length, "x")
             return body(text) if name == "acsMri" else body(ALICE, **{name: text})
 
         assert add(registrar(BACKEND), ALICE, sent(longest)).status_code == 201
@@ -208,19 +220,105 @@ class TestAnswers:
         assert str(longest) in bad["detail"]
 
     def test_query_too_long(self) -> None:
-        """So it is in a query."""
+        """The lengths hold for queries too."""
         assert get(registrar(BACKEND), "8:acs:".ljust(33, "x")).status_code == 400
 
     @EVERY_FUNCTION
-    def test_nothing_is_logged_of_a_refusal(self, work: Work) -> None:
-        """Neither a refused caller nor a failing database has anything of a request written down."""
+    def test_refusals_and_failures_quote_nothing(self, work: Work) -> None:
+        """Neither a refusal nor a failing database writes anything of the request to the log."""
         collection = FailingCollection(new_collection())
         collection.error = AutoReconnect("away")
         store = device_store(collection)
         with app_log() as log:
-            work(registrar(SOMEBODY_ELSE, store), ALICE)
-            work(registrar(NOBODY, store), ALICE)
+            work(registrar(AS_BOB, store), ALICE)
+            work(registrar(NO_CALLER, store), ALICE)
             work(registrar(KeyAccess(), store), ALICE)
         assert TOKEN not in log.text
         assert ALICE not in log.text
         assert [line["code"] for line in log.events("request_failed")] == ["database_unavailable"]
+        assert log.events("registrar_audit") == []
+
+
+class TestAudit:
+    @pytest.fixture
+    def store(self) -> Any:
+        return device_store()
+
+    def lines(self, store: Any, access: Access, work: Work, user: str, *more: bytes) -> list[dict[str, Any]]:
+        """The audit lines of one request, without `event`; checks that they reveal nothing."""
+        with app_log() as log:
+            assert work(registrar(access, store), user, *more).status_code in {200, 201}
+        assert not any(secret in log.text for secret in (TOKEN, ALICE, BOB, "phone"))
+        return [
+            {name: value for name, value in line.items() if name != "event"}
+            for line in log.events("registrar_audit")
+        ]
+
+    def test_added_and_refreshed(self, store: Any) -> None:
+        """A new token and a refreshed one leave a line each."""
+        registered = registration(device_token=TOKEN).registration_id
+        common = {
+            "right": "own_user",
+            "user": fingerprint(ALICE),
+            "device": fingerprint("phone"),
+            "platform": "fcmv1",
+            "level": "INFO",
+        }
+        (added,) = self.lines(store, AS_ALICE, add, ALICE)
+        assert added.pop("registration") != registered[:16]
+        assert added == {**common, "action": "added"}
+        (refreshed,) = self.lines(store, AS_ALICE, add, ALICE)
+        refreshed.pop("registration")
+        assert refreshed == {**common, "action": "refreshed"}
+
+    def test_moved(self, store: Any) -> None:
+        """A token that leaves another user is a WARNING that names both by fingerprint."""
+        self.lines(store, AS_ALICE, add, ALICE)
+        (line,) = self.lines(store, AS_BOB, add, BOB)
+        assert (line["action"], line["level"]) == ("moved", "WARNING")
+        assert (line["user"], line["moved_from"]) == (fingerprint(BOB), fingerprint(ALICE))
+
+    def test_removed(self, store: Any) -> None:
+        """A device that was removed because there were too many has a line of its own."""
+        for number, name in enumerate(("one", "two", "three")):
+            store.register(
+                registration(device_uuid=name, device_token=name), NOW.replace(year=2099, second=number)
+            )
+        lines = self.lines(store, AS_ALICE, add, ALICE)
+        assert [line["action"] for line in lines] == ["added", "removed", "removed"]
+        assert {line["device"] for line in lines[1:]} == {fingerprint("one"), fingerprint("two")}
+
+    def test_deleted(self, store: Any) -> None:
+        """So has a deleted device."""
+        self.lines(store, AS_ALICE, add, ALICE)
+        (line,) = self.lines(store, BACKEND, delete, ALICE)
+        assert line == {
+            "action": "deleted",
+            "right": "function_key",
+            "user": fingerprint(ALICE),
+            "device": fingerprint("phone"),
+            "level": "INFO",
+        }
+
+    def test_wiped(self, store: Any) -> None:
+        """So has the deletion of all devices, with their number."""
+        self.lines(store, AS_ALICE, add, ALICE)
+        (line,) = self.lines(store, ADMINISTRATOR, delete_all, ALICE)
+        assert (line["action"], line["right"], line["registrations"]) == ("wiped", "admin_role", 1)
+
+    @pytest.mark.parametrize(("access", "right"), [(BACKEND, "function_key"), (ADMINISTRATOR, "admin_role")])
+    def test_tokens_read(self, store: Any, access: Access, right: str) -> None:
+        """A look-up that answers device tokens leaves a line."""
+        self.lines(store, AS_ALICE, add, ALICE)
+        (line,) = self.lines(store, access, get, ALICE)
+        assert (line["action"], line["right"], line["devices"]) == ("tokens_read", right, 1)
+
+    def test_own_look_up(self, store: Any) -> None:
+        """A user's look-up of their own devices, without tokens, leaves none."""
+        self.lines(store, AS_ALICE, add, ALICE)
+        assert self.lines(store, AS_ALICE, get, ALICE) == []
+
+    def test_letter_case(self, store: Any) -> None:
+        """The fingerprint of a user is that of their MRI in lower case."""
+        (line,) = self.lines(store, BACKEND, add, ALICE.upper())
+        assert line["user"] == fingerprint(ALICE)

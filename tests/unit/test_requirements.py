@@ -60,7 +60,9 @@ class TestDeployed:
 
 
 class TestPins:
-    @pytest.mark.parametrize("name", ["app.txt", "dev.txt", "bench.txt", "policy.txt", "constraints.txt"])
+    @pytest.mark.parametrize(
+        "name", ["app.txt", "dev.txt", "bench.txt", "policy.txt", "clients.txt", "constraints.txt"]
+    )
     def test_exact(self, name: str) -> None:
         """Every requirement names one version."""
         assert [pin for pin in versions(FOLDER / name).values() if not re.fullmatch(r"==[^,*]+", pin)] == []

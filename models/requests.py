@@ -1,0 +1,202 @@
+"""The requests of the registrar's functions.
+
+Names of members and parameters are accepted in any letter case, since the C# sample's clients are .NET; where
+one is there twice, the exact spelling counts. Unknown ones are ignored. Every message is ours and quotes no
+value.
+"""
+
+import unicodedata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationInfo,
+    WrapValidator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from models.device_token import DeviceTokenError, parse_device_token
+from models.identity import (
+    MAXIMUM_TTL_SECONDS,
+    MINIMUM_TTL_SECONDS,
+    OWNER_PREFIXES,
+    Identity,
+)
+from models.platform import PLATFORM_NAMES, Platform
+
+
+@dataclass(frozen=True, slots=True)
+class FieldLimits:
+    """How long the fields of a request may be, in characters."""
+
+    acs_mri: int = 512
+    device_uuid: int = 256
+    device_token: int = 4_096
+
+
+class Mistake(StrEnum):
+    """What can be wrong with a value; the type of a `PydanticCustomError` whose message is ours."""
+
+    NOT_TEXT = "not_text"
+    EMPTY = "empty"
+    TOO_LONG = "field_too_long"
+    WHITE_SPACE = "white_space_at_an_end"
+    INVISIBLE = "invisible_character"
+    NO_OWNER = "no_owner"
+    UNKNOWN_PLATFORM = "unknown_platform"
+    NO_DEVICE_TOKEN = "no_device_token"  # noqa: S105 - the name of a mistake
+    TIME_TO_LIVE = "time_to_live"
+    NOT_ONE_DEVICE = "not_one_device"
+
+
+def _refused(mistake: Mistake, message: str) -> PydanticCustomError:
+    return PydanticCustomError(mistake, "{message}", {"message": message})
+
+
+def _text(value: object, limit: int) -> str:
+    if not isinstance(value, str):
+        raise _refused(Mistake.NOT_TEXT, "must be text")
+    if not value:
+        raise _refused(Mistake.EMPTY, "must not be empty")
+    if len(value) > limit:
+        raise _refused(Mistake.TOO_LONG, f"must have at most {limit} characters")
+    return value
+
+
+_INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Unicode: control, format (zero-width and direction marks among them), surrogates, line separators."""
+_INVISIBLE_LETTERS = frozenset(
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
+    + "".join(map(chr, range(0xFE00, 0xFE10)))
+    + "".join(map(chr, range(0xE0100, 0xE01F0)))
+)
+"""Of other categories, and drawn as nothing: fillers, variation selectors, the empty Braille pattern."""
+
+
+def _identifier(value: object, limit: int) -> str:
+    """Text that two systems write alike: what cannot be seen makes two identifiers of one."""
+    text = _text(value, limit)
+    if text != text.strip():
+        raise _refused(Mistake.WHITE_SPACE, "must not begin or end with white space")
+    if any(unicodedata.category(one) in _INVISIBLE_CATEGORIES or one in _INVISIBLE_LETTERS for one in text):
+        raise _refused(Mistake.INVISIBLE, "must not hold control characters or invisible characters")
+    return text
+
+
+def _limits(info: ValidationInfo) -> FieldLimits:
+    return info.context or FieldLimits()
+
+
+def _owner(value: object, info: ValidationInfo) -> Identity:
+    identity = Identity.parse(_identifier(value, _limits(info).acs_mri))
+    if identity.can_own_devices:
+        return identity
+    raise _refused(
+        Mistake.NO_OWNER,
+        "names no Communication Services or Teams user; it must be one of "
+        f"{', '.join(OWNER_PREFIXES)} followed by an id",
+    )
+
+
+def _device_uuid(value: object, info: ValidationInfo) -> str:
+    return _identifier(value, _limits(info).device_uuid)
+
+
+def _platform(value: object) -> Platform:
+    platform = PLATFORM_NAMES.get(value.lower()) if isinstance(value, str) else None
+    if platform is None:
+        raise _refused(Mistake.UNKNOWN_PLATFORM, f"must be one of: {', '.join(PLATFORM_NAMES)}")
+    return platform
+
+
+def _device_token(value: object, info: ValidationInfo) -> str:
+    text = _text(value, _limits(info).device_token)
+    platform = info.data.get("platform")
+    if platform is None:
+        # The platform is wrong, so nothing is known of the token's shape.
+        return text
+    try:
+        return parse_device_token(platform, text)
+    except DeviceTokenError as error:
+        raise _refused(Mistake.NO_DEVICE_TOKEN, str(error)) from None
+
+
+def _ttl_seconds(value: object, info: ValidationInfo) -> int | None:
+    # Generated clients send null for a value that is not set.
+    if value is None:
+        return None
+    owner = info.data.get("owner")
+    maximum = owner.maximum_ttl_seconds if owner else MAXIMUM_TTL_SECONDS
+    if isinstance(value, int) and not isinstance(value, bool) and MINIMUM_TTL_SECONDS <= value <= maximum:
+        return value
+    raise _refused(
+        Mistake.TIME_TO_LIVE,
+        f"must be a whole number of seconds from {MINIMUM_TTL_SECONDS} to {maximum} for this user, or be "
+        "left out",
+    )
+
+
+def _one_device(value: object, validate: Callable[[object], object]) -> object:
+    if not isinstance(value, list) or len(value) != 1:
+        raise _refused(Mistake.NOT_ONE_DEVICE, "must be a list of exactly one device")
+    return validate(value)
+
+
+Owner = Annotated[Identity, PlainValidator(_owner)]
+DeviceUuid = Annotated[str, PlainValidator(_device_uuid)]
+
+
+class _Request(BaseModel):
+    # hide_input_in_errors: pydantic's messages quote inputs, and a device token is never echoed.
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _exact_names(cls, sent: object) -> object:
+        """Replace each known name by its exact spelling."""
+        if not isinstance(sent, Mapping):
+            return sent
+        names = [info.alias or name for name, info in cls.model_fields.items()]
+        exact = {name.lower(): name for name in names}
+        named = {exact.get(name.lower(), name): value for name, value in sent.items()}
+        return named | {name: sent[name] for name in names if name in sent}
+
+
+class DeviceInfo(_Request):
+    """The device of an AddDeviceToken request."""
+
+    device_uuid: DeviceUuid = Field(alias="deviceUUID")
+    platform: Annotated[Platform, PlainValidator(_platform)]
+    device_token: Annotated[str, PlainValidator(_device_token)] = Field(alias="deviceToken", repr=False)
+
+
+class AddDeviceTokenRequest(_Request):
+    """The body of `POST /api/add_device_token`, as the C# sample's apps send it, plus `ttlSeconds`."""
+
+    owner: Owner = Field(alias="acsMri")
+    device_infos: Annotated[list[DeviceInfo], WrapValidator(_one_device)] = Field(alias="deviceInfos")
+    ttl_seconds: Annotated[int | None, PlainValidator(_ttl_seconds)] = Field(alias="ttlSeconds", default=None)
+
+    @property
+    def device(self) -> DeviceInfo:
+        """The one device of the request."""
+        return self.device_infos[0]
+
+
+class UserQuery(_Request):
+    """The query of `GetDeviceRegistrations` and `DeleteUserRegistrations`."""
+
+    owner: Owner = Field(alias="acsMri")
+
+
+class DeviceQuery(UserQuery):
+    """The query of `DeleteDeviceRegistration`."""
+
+    device_uuid: DeviceUuid = Field(alias="deviceUUID")

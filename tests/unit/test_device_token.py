@@ -1,0 +1,178 @@
+"""Device tokens: the shape of each platform, and which spellings mean the same device."""
+
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.device_token import (
+    DeviceTokenError,
+    compared_form,
+    former_spellings,
+    is_device_token,
+    parse_device_token,
+)
+from models.platform import Platform
+
+APPLE, FCM, WINDOWS = Platform.APPLE, Platform.FCM_V1, Platform.WINDOWS
+HEX = "96d6bb5d412881d30046f5bf5616beaddf6aa4abe57987bccc4b5c23209dbb0c"
+FCM_TOKEN = "dQw4w9WgXcQ:APA91bH-_abc.def~x"
+CHANNEL = "https://db5p.notify.windows.com/?token=AwYAAAB%2fcQhYBud&x=1"
+
+
+def refusal(platform: Platform, text: str) -> str:
+    with pytest.raises(DeviceTokenError) as caught:
+        parse_device_token(platform, text)
+    assert not is_device_token(platform, text)
+    return str(caught.value)
+
+
+class TestApple:
+    @pytest.mark.parametrize("token", [HEX, HEX.upper(), HEX.title(), "0" * 64, "ab" * 80, "f" * 200])
+    def test_taken_as_it_is(self, token: str) -> None:
+        """64 to 200 hexadecimal digits in any letter case; a simulator's token has 160."""
+        assert parse_device_token(APPLE, token) == token
+        assert is_device_token(APPLE, token)
+
+    @pytest.mark.parametrize(
+        "spelling",
+        [
+            "<96d6bb5d 412881d3 0046f5bf 5616bead df6aa4ab e57987bc cc4b5c23 209dbb0c>",
+            "96d6bb5d 412881d3 0046f5bf 5616bead df6aa4ab e57987bc cc4b5c23 209dbb0c",
+            f"<{HEX}>",
+            f"  {HEX}\r\n",
+            " ".join(HEX),
+        ],
+    )
+    def test_old_spellings(self, spelling: str) -> None:
+        """Brackets and spaces of an NSData description, and white space at the ends, are removed."""
+        assert parse_device_token(APPLE, spelling) == HEX
+        assert not is_device_token(APPLE, spelling)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "{length = 32, bytes = 0x965b251c 6cb1926d ... 376eab7c }",
+            "lta7XUEogdMARvW/VhY+rd9qpKvleYe8zEtcIyCduww=",
+            "0x" + HEX,
+            f"<<{HEX}>>",
+            f"<{HEX}",
+            f"{HEX}\0",
+            HEX.replace("9", "\uff19"),  # a fullwidth 9
+            HEX.replace("a", "\u0430"),  # a Cyrillic a
+            f"{HEX}-",
+            FCM_TOKEN,
+        ],
+    )
+    def test_not_hexadecimal(self, text: str) -> None:
+        """Anything else is refused with the word to search for."""
+        assert "hexadecimal" in refusal(APPLE, text)
+
+    @pytest.mark.parametrize("length", [1, 2, 62, 63, 65, 199, 201, 202, 4_096])
+    def test_length(self, length: int) -> None:
+        """An odd number of digits, and one out of range, are refused with the range."""
+        said = refusal(APPLE, "a" * length)
+        assert "64" in said
+        assert "200" in said
+
+    def test_letter_case_is_not_compared(self) -> None:
+        """A token in capitals is the same device."""
+        assert compared_form(APPLE, HEX.upper()) == compared_form(APPLE, HEX) == HEX
+        assert former_spellings(APPLE, HEX.title()) == {HEX, HEX.upper(), HEX.title()}
+
+
+class TestFcm:
+    @pytest.mark.parametrize("token", [FCM_TOKEN, "x", "!~", FCM_TOKEN * 100])
+    def test_printable_ascii(self, token: str) -> None:
+        """Printable ASCII without white space, trimmed."""
+        assert parse_device_token(FCM, token) == token
+        assert parse_device_token(FCM, f" {token}\n") == token
+
+    @pytest.mark.parametrize(
+        "text", ["a b", "a\tb", "a\nb", "é", "📱", "a\0b", "a\x7fb", "a\u200bb", "\u2066a"]
+    )
+    def test_other_characters(self, text: str) -> None:
+        """White space, control characters and anything beyond ASCII are refused."""
+        assert "ASCII" in refusal(FCM, text)
+
+    def test_letter_case_is_compared(self) -> None:
+        """Letters of another case are another device."""
+        assert compared_form(FCM, FCM_TOKEN) == FCM_TOKEN
+        assert former_spellings(FCM, FCM_TOKEN) == frozenset()
+
+
+class TestWindows:
+    @pytest.mark.parametrize(
+        "url",
+        [
+            CHANNEL,
+            "https://notify.windows.com/",
+            "https://wns2-by3p.notify.windows.com:443/?token=a",
+            "https://A.NOTIFY.Windows.com/?token=a",
+        ],
+    )
+    def test_channel(self, url: str) -> None:
+        """An https URL of WNS, with its query as it is."""
+        assert parse_device_token(WINDOWS, url) == url
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "http://db5p.notify.windows.com/?token=a",
+            "https://notify.windows.com.evil.test/",
+            "https://evilnotify.windows.com/",
+            "https://evil.test/?notify.windows.com",
+            "https://evil.test/notify.windows.com",
+            "https://evil.test#.notify.windows.com",
+            "https://db5p.notify.windows.com@evil.test/",
+            "https://evil.test\\@db5p.notify.windows.com/",
+            "https://evil.test\\.notify.windows.com/",
+            "https://user@db5p.notify.windows.com/",
+            "https://db5p.notify.windows.com:8443/",
+            "https://db5p.notify.windows.com:port/",
+            "https://db5p.notify.windows.com./",
+            "https://[::1]/",
+            "https://[",
+            "https://db5p.notify.windows.com/a b",
+            "https://\uff44b5p.notify.windows.com/",  # a fullwidth d
+            "https:notify.windows.com",
+            "//db5p.notify.windows.com/",
+            "db5p.notify.windows.com",
+            HEX,
+        ],
+    )
+    def test_other_urls(self, url: str) -> None:
+        """Anything else is refused: the hub would send calls there."""
+        assert "notify.windows.com" in refusal(WINDOWS, url)
+
+
+@pytest.mark.parametrize("platform", Platform)
+class TestEveryPlatform:
+    @pytest.mark.parametrize(
+        "text", ["null", "(null)", "NULL", "(Null)", "undefined", "BLACKLISTED", " null\n"]
+    )
+    def test_placeholder(self, platform: Platform, text: str) -> None:
+        """What apps send where they have no token is refused by name."""
+        assert "placeholder" in refusal(platform, text)
+
+    @pytest.mark.parametrize("text", ["", " ", "\n\t", "\u00a0"])
+    def test_empty(self, platform: Platform, text: str) -> None:
+        """So is nothing at all."""
+        assert refusal(platform, text) == "must not be empty"
+
+
+@given(st.sampled_from(Platform), st.text() | st.text(string.hexdigits + "<> ", max_size=220))
+def test_any_text(platform: Platform, text: str) -> None:
+    """Any text is refused without being quoted, or stored in a form that can be sent and stays as it is."""
+    try:
+        token = parse_device_token(platform, text)
+    except DeviceTokenError as error:
+        said = str(error)
+        assert len(text.strip()) < 4 or text.strip() not in said
+        return
+    assert parse_device_token(platform, token) == token
+    assert is_device_token(platform, token)
+    assert token.isascii()
+    assert token.isprintable()
+    assert " " not in token
