@@ -189,14 +189,30 @@ def tell_misconfigured(error: ServiceError) -> None:
     telemetry.log(logging.CRITICAL, "misconfigured", code=error.code, remedy=error.detail)
 
 
-def push_blueprint(handler: Callable[[], IncomingCallHandler], settings_grace: Grace) -> func.Blueprint:
-    """The Event Grid function, over a handler that is built on first use.
+def handle_event(event: str, handler: Callable[[], IncomingCallHandler], settings_grace: Grace) -> None:
+    """Handle an event, or say why the app cannot handle any.
 
     Args:
+        event: the JSON of one event.
         handler: raises a ServiceError where it cannot be built.
         settings_grace: how long wrong settings are raised; a redelivery may reach an instance that has right
         ones.
+
+    Raises:
+        ServiceError: the settings are wrong, since less than two minutes ago; or as `IncomingCallHandler`.
     """
+    try:
+        ready = handler()
+    except ServiceError as error:
+        tell_misconfigured(error)
+        if settings_grace.applies():
+            raise
+        return
+    ready.handle(event)
+
+
+def push_blueprint(handler: Callable[[], IncomingCallHandler], settings_grace: Grace) -> func.Blueprint:
+    """The Event Grid function, over a handler that is built on first use; see `handle_event`."""
     blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
 
     # The event arrives as its JSON text, in the subscription's schema: `EventGridEvent` would be parsed by
@@ -204,13 +220,6 @@ def push_blueprint(handler: Callable[[], IncomingCallHandler], settings_grace: G
     @blueprint.function_name("IncomingCallEventHandler")
     @blueprint.event_grid_trigger(arg_name="event")
     def incoming_call_event_handler(event: str) -> None:
-        try:
-            ready = handler()
-        except ServiceError as error:
-            tell_misconfigured(error)
-            if settings_grace.applies():
-                raise
-            return
-        ready.handle(event)
+        handle_event(event, handler, settings_grace)
 
     return blueprint

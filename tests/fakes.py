@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-from common.clock import Clock
+from common.clock import Clock, SystemClock
 from common.telemetry import LOGGER_NAME, Metrics, NoMetrics
 from models.device import DeviceRegistration
 from models.identity import Identity
@@ -47,6 +47,27 @@ class FakeClock:
     def sleep(self, seconds: float) -> None:
         """Move the clock; returns at once."""
         self._elapsed += seconds
+
+
+class ShiftedClock(SystemClock):
+    """The machine's clock, turned forward or back."""
+
+    def __init__(self, wrong_by: float = 0.0) -> None:
+        """Take by how many seconds the time of day is wrong; negative is behind."""
+        self._wrong_by = timedelta(seconds=wrong_by)
+        self._turned = 0.0
+
+    def now(self) -> datetime:
+        """The wrong time."""
+        return super().now() + self._wrong_by + timedelta(seconds=self._turned)
+
+    def monotonic(self) -> float:
+        """Seconds since some moment."""
+        return super().monotonic() + self._turned
+
+    def turn(self, seconds: float) -> None:
+        """Let time pass at once."""
+        self._turned += seconds
 
 
 def registration(

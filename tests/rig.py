@@ -14,6 +14,7 @@ from typing import Any, Self
 from pymongo import MongoClient, monitoring
 
 from app import App, mongo_client
+from common.clock import Clock
 from local.hub.running_hub import RunningHub
 from local.samples import event_grid_event, incoming_call_data
 from models.device import DeviceRegistration
@@ -21,7 +22,7 @@ from models.errors import ServiceError
 from models.platform import Platform
 from models.push import Outcome, Push
 from push.fan_out import Sender
-from push.trigger import IncomingCallHandler
+from push.trigger import IncomingCallHandler, handle_event
 from tests.fakes import AppLog
 from tests.fakes import registration as registered
 
@@ -60,6 +61,8 @@ class Watched:
         self.before: list[Callable[[], object]] = []
         self.after: list[Callable[[], object]] = []
         self.instead: Callable[[Push, str, float], Outcome] | None = None
+        self.tokens: list[str] = []
+        """The device's token of each send, in order."""
 
     @property
     def longest_send_seconds(self) -> float:
@@ -70,6 +73,7 @@ class Watched:
         self, push: Push, device_token: str, time_left: float, *, fresh_connection: bool = False
     ) -> Outcome:
         """Send, with what was asked for before and after it."""
+        self.tokens.append(device_token)
         for act in self.before:
             act()
         if self.instead is not None:
@@ -93,19 +97,33 @@ class Instance:
         database_name: str | None = None,
         jitter: Callable[[], float] = random.random,
         listener: monitoring.CommandListener | None = None,
+        clock: Clock | None = None,
+        observer_uri: str | None = None,
     ) -> None:
-        """Instances with one `database_name` share their data; `jitter` decides how long back-offs are."""
+        """Take what the instance runs over.
+
+        Args:
+            hub: takes the pushes.
+            uri: the connection string of the app's database.
+            settings: more of them.
+            database_name: instances with the same one share their data.
+            jitter: decides how long back-offs are.
+            listener: is told the app's commands to the database.
+            clock: the app's.
+            observer_uri: how the test reaches the database, where `uri` leads through a fault.
+        """
         self.hub = hub
         self.database_name = database_name or f"test-{uuid.uuid4().hex[:12]}"
         self.app = App(
             settings_for(hub, uri, self.database_name, settings or {}),
+            clock=clock,
             jitter=jitter,
             sender=self._watched,
             database=mongo_client
             if listener is None
             else lambda _: MongoClient(uri, event_listeners=[listener]),
         )
-        self._uri = uri
+        self._uri = observer_uri or uri
 
     def __enter__(self) -> Self:
         self.watcher: MongoClient[dict[str, Any]] = MongoClient(
@@ -147,7 +165,7 @@ class Instance:
         started = time.monotonic()
         error = None
         try:
-            self.handler.handle(json.dumps(event))
+            handle_event(json.dumps(event), lambda: self.handler, self.app.settings_grace)
         except ServiceError as raised:
             error = raised.code
         return Answer(500 if error else 202, time.monotonic() - started, error)

@@ -34,6 +34,9 @@ at this when bytes arrive, else once a second."""
 _LONGEST_BODY = 8_192
 """Of an answer, in bytes. A longer one is cut off and ends its connection."""
 
+_FINAL_STATUSES = range(200, 600)
+"""Smaller ones are interim, larger ones none of HTTP's (RFC 9110, 15)."""
+
 _CLOSING_STATUSES = frozenset({401, 403, 404, 408})
 """With 5xx, the answers after which a connection is not kept: one front end of the hub may be at fault."""
 
@@ -211,7 +214,7 @@ class _Connection:
         reply.expect(body)
         code = _perform(handle)
         status: int = handle.getinfo(pycurl.RESPONSE_CODE)
-        if reply.has_headers and status >= 200:
+        if reply.has_headers and status in _FINAL_STATUSES:
             return Answer(status, reply.headers(), bytes(reply.body))
         return _no_answer(handle, code, len(body))
 
@@ -336,7 +339,7 @@ _OF_TRUST = {
     pycurl.E_SSL_CACERT_BADFILE: NoAnswer.CA_FILE_UNREADABLE,
 }
 _AFTER_SENDING = {
-    pycurl.E_OK: NoAnswer.NOT_HTTP,  # an interim answer was the last: 101
+    pycurl.E_OK: NoAnswer.NOT_HTTP,  # an interim answer was the last (101), or the status is none
     pycurl.E_OPERATION_TIMEDOUT: NoAnswer.TIMED_OUT,
     pycurl.E_UNSUPPORTED_PROTOCOL: NoAnswer.NOT_HTTP,  # no status line: HTTP/0.9
     pycurl.E_FTP_WEIRD_SERVER_REPLY: NoAnswer.NOT_HTTP,

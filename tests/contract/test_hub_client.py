@@ -162,7 +162,6 @@ class TestAnswers:
             (503, "3", TRANSIENT, 3),
             (504, None, TRANSIENT, None),
             (599, None, TRANSIENT, None),
-            (999, None, TRANSIENT, None),
         ],
     )
     def test_outcome(

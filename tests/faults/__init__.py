@@ -18,6 +18,9 @@ Every method acts at once, from any thread, while connections are open; a `direc
 direction. `delay` and `drip` also apply to new connections. With `TcpProxy(port, tls=context)` the proxy
 terminates TLS: `local.certificates` makes the certificate, `local.hub.server.server_tls` the context.
 
+A **FrontEndProxy** is a TcpProxy before the hub: `answer_existing(503)` has the connections that are open now
+answer every request like this, as one front end of the hub that fails.
+
 **A MongoDB proxy** is a TcpProxy that reads the commands::
 
     with MongoProxy(port_of(database.uri)) as proxy:
@@ -50,6 +53,16 @@ shows how it can be made to use this server.
 
 from local.tcp_proxy import Direction, TcpProxy
 from tests.faults.dns_server import DnsMode, DnsServer
+from tests.faults.front_end import FrontEndProxy
 from tests.faults.mongo_proxy import MongoProxy, mongo_uri, port_of
 
-__all__ = ["Direction", "DnsMode", "DnsServer", "MongoProxy", "TcpProxy", "mongo_uri", "port_of"]
+__all__ = [
+    "Direction",
+    "DnsMode",
+    "DnsServer",
+    "FrontEndProxy",
+    "MongoProxy",
+    "TcpProxy",
+    "mongo_uri",
+    "port_of",
+]
