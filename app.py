@@ -194,8 +194,11 @@ class App:
         """Where metrics go; nowhere if their setting is wrong, since no call may fail for it."""
         try:
             connection_string = self.settings.metrics.application_insights
-            if connection_string is None:
-                return NoMetrics()
+        except ConfigurationError:
+            return NoMetrics()  # said by _tell_of_settings
+        if connection_string is None:
+            return NoMetrics()
+        try:
             # Imported only where it is used: it takes longer to import than all the rest.
             from common.metrics_export import ApplicationInsightsMetrics  # noqa: PLC0415
 

@@ -8,6 +8,7 @@ Names are those of Microsoft's C# sample, in any letter case; the spellings of i
 as well. `local.settings.sample.json` has one line for each setting.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -33,6 +34,25 @@ def _mongodb_uri(value: object) -> object:
     if isinstance(value, str) and not value.startswith(("mongodb://", "mongodb+srv://")):
         raise ValueError("must begin with mongodb:// or mongodb+srv://")
     return value
+
+
+_INSTRUMENTATION_KEY = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def _application_insights(value: object) -> object:
+    """The rules of Azure Monitor's exporter, which operators' tools have not installed."""
+    if not isinstance(value, str):
+        return value
+    text = value.rstrip(";")
+    pieces = [piece.split("=") for piece in text.split(";")]
+    if any(len(piece) != 2 for piece in pieces):
+        raise ValueError("must be pairs of name=value, separated by semicolons: copy it again")
+    named = {name.lower(): content for name, content in pieces}
+    if not _INSTRUMENTATION_KEY.fullmatch(named.get("instrumentationkey", "")):
+        raise ValueError("lacks an InstrumentationKey that is a UUID in lower case: copy it again")
+    if named.get("authorization", "ikey").lower() != "ikey":
+        raise ValueError("asks for an Authorization other than ikey")
+    return text
 
 
 _HubConnectionString = Annotated[HubConnectionString, BeforeValidator(_hub_connection_string)]
@@ -148,7 +168,7 @@ class MetricsSettings(Section):
 
     spellings = {"application_insights": ("APPLICATIONINSIGHTS_CONNECTION_STRING",)}
 
-    application_insights: SecretStr | None = None
+    application_insights: Annotated[SecretStr | None, BeforeValidator(_application_insights)] = None
 
 
 SECTIONS: tuple[type[Section], ...] = (

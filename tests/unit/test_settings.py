@@ -338,11 +338,13 @@ class TestValues:
 
     def test_secrets_are_masked(self) -> None:
         """The settings can be written down."""
-        read = settings(APPLICATIONINSIGHTS_CONNECTION_STRING=f"InstrumentationKey={SECRET}")
+        secret = "6a1c1a3e-0000-4000-8000-00000000d07e"
+        read = settings(APPLICATIONINSIGHTS_CONNECTION_STRING=f"InstrumentationKey={secret};")
         shown = [text for each in (read, *read_all(read)) for text in (repr(each), str(each))]
         assert SECRET not in "".join(shown)
+        assert secret not in "".join(shown)
         assert read.metrics.application_insights is not None
-        assert SECRET in read.metrics.application_insights.get_secret_value()
+        assert secret in read.metrics.application_insights.get_secret_value()
 
     def test_frozen(self) -> None:
         """They do not change once they are read."""
