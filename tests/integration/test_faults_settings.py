@@ -20,8 +20,8 @@ from tests.rig import Instance, call_to, settings_for
 REFERENCE = "@Microsoft.KeyVault(SecretUri=https://vault.test/secrets/one/)"
 
 WRONG_AT_FIRST = FaultRow(
-    "a setting that ringing needs is wrong in one process, or a Key Vault reference unresolved, for less than "
-    "two minutes",
+    "a setting that ringing needs is wrong in one process, or is an unresolved Key Vault reference, for less "
+    "than two minutes",
     (500, 202),
     (0, 1),
     tries=0,
@@ -66,13 +66,14 @@ def well(hub: RunningHub, database: EmbeddedDatabase) -> Iterator[Instance]:
         yield running
 
 
-@pytest.mark.parametrize(("name", "value"), NEEDED_AND_WRONG)
+@pytest.mark.parametrize("setting", NEEDED_AND_WRONG, ids=lambda setting: "=".join(setting)[:40])
 def test_needed(
-    hub: RunningHub, database: EmbeddedDatabase, well: Instance, log: AppLog, name: str, value: str
+    hub: RunningHub, database: EmbeddedDatabase, well: Instance, log: AppLog, setting: tuple[str, str]
 ) -> None:
     """Raised for two minutes, since another instance may be right; then acknowledged, loudly each time."""
     device = well.register(user := new_user())[0]
     clock, event, later = ShiftedClock(), call_to(user), call_to(user)
+    name, value = setting
     settings = {**SHORT, name: value}
     with Instance(hub, database.uri, settings, clock=clock, observer_uri=database.uri) as wrong:
         statuses = [wrong.deliver(event).status]
@@ -93,12 +94,12 @@ def test_needed(
         assert "Key Vault reference is unresolved" in lines[0]["remedy"]
 
 
-@pytest.mark.parametrize(("name", "value"), NOT_NEEDED_AND_WRONG)
+@pytest.mark.parametrize("setting", NOT_NEEDED_AND_WRONG, ids=lambda setting: "=".join(setting)[:60])
 def test_not_needed(
-    hub: RunningHub, database: EmbeddedDatabase, log: AppLog, name: str, value: str
+    hub: RunningHub, database: EmbeddedDatabase, log: AppLog, setting: tuple[str, str]
 ) -> None:
     """Every call rings, one line a process is loud, and the doctor says what is wrong."""
-    settings = {**SHORT, name: value}
+    settings = {**SHORT, **dict([setting])}
     with Instance(hub, database.uri, settings) as app:
         device = app.register(user := new_user())[0]
         event = call_to(user)
