@@ -47,7 +47,7 @@ class Unanswered(Enum):
     """The connection was lost, or the answer was not HTTP."""
 
 
-UNUSABLE_TOKEN = "unusable_token"  # noqa: S105 - the name of an error
+UNUSABLE_TOKEN = "unusable_token"  # noqa: S105 # nosec B105 - the name of an error
 """`Outcome.code` where the registered device token is none that the platform issues."""
 
 

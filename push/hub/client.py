@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from common.clock_watch import ClockWatch
 from models.hub import HubEndpoint
-from models.push import Outcome, OutcomeKind, Push
+from models.push import UNUSABLE_TOKEN, Outcome, OutcomeKind, Push
 from push.hub.answers import (
     DEFAULT_THROTTLE_SECONDS,
     Answer,
@@ -70,7 +70,8 @@ class HubClient:
             fresh_connection: use a new connection, because an earlier try has failed.
         """
         if not is_header_value(device_token):
-            return Outcome(OutcomeKind.REJECTED, "the device token is not one that a platform issues")
+            reason = "the device token is not one that a platform issues"
+            return Outcome(OutcomeKind.REJECTED, reason, code=UNUSABLE_TOKEN)
         started = self._clock()
         outcome = self._send(push, device_token, self._tokens.token(), time_left, fresh=fresh_connection)
         if outcome.status != 401 or not self._secondary_tokens:

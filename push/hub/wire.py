@@ -98,11 +98,11 @@ class HubWire:
             ValueError: a header's value cannot be sent.
         """
         header_lines = [_header_line(name, value) for name, value in request.headers.items()]
+        if time_left <= 0:
+            return NoAnswer.NO_TIME
         started = self._monotonic()
         kept = None if fresh_connection else self._take(started)
         seconds = min(time_left, self.timeouts.read if kept else self.timeouts.exchange)
-        if seconds <= 0:
-            return NoAnswer.NO_TIME
         connection = kept or _Connection(self._monotonic)
         reply = connection.exchange(request, header_lines, min(seconds, self.timeouts.connect), seconds)
         if _is_healthy(reply):

@@ -15,7 +15,7 @@ from common.clock_watch import ClockWatch
 from local.hub.running_hub import RunningHub
 from models.hub import HubConnectionString, HubEndpoint
 from models.platform import Platform
-from models.push import Outcome, OutcomeKind, Push, PushNotificationInfo, Unanswered
+from models.push import UNUSABLE_TOKEN, Outcome, OutcomeKind, Push, PushNotificationInfo, Unanswered
 from push.hub.client import HubClient
 from push.hub.payload import build_push
 from push.hub.sas import SasTokenSource, sas_token
@@ -296,7 +296,7 @@ class TestDeviceTokens:
     def test_no_header_value(self, hub: ScriptedHub, client: HubClient, device_token: str) -> None:
         """What cannot stand in a header is no token of any platform; it is not sent, and not quoted."""
         outcome = client.send(PUSH, device_token, AMPLE)
-        assert (outcome.kind, outcome.status) == (REJECTED, None)
+        assert (outcome.kind, outcome.status, outcome.code) == (REJECTED, None, UNUSABLE_TOKEN)
         assert "do-not-quote" not in repr(outcome)
         assert hub.script.connections == 0
 
