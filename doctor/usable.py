@@ -22,16 +22,14 @@ def usable_settings(loaded: AppSettings) -> Settings:
     return settings
 
 
-def user_mri(text: str) -> str:
-    """The MRI in a pasted text, in lower case as the app compares it.
+def device_owner(text: str) -> Identity:
+    """The user whose MRI is in a pasted text.
 
     Raises:
         UsageError: it names no user who can have devices.
     """
-    mri = pasted(text)
-    identity = Identity.parse(mri.lower())
+    identity = Identity.parse(pasted(text))
     if not identity.can_own_devices:
-        raise UsageError(
-            f"An MRI of a user who can have devices is needed. This is one of: {identity.kind.value}."
-        )
-    return mri
+        kind = identity.kind.value
+        raise UsageError(f"An MRI of a user who can have devices is needed. This is one of: {kind}.")
+    return identity

@@ -2,15 +2,18 @@
 pushes."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from common.telemetry import fingerprint
 from doctor.checks.findings import Status
-from models.platform import Platform
+from models.device import DeviceRegistration, rfc3339
+from models.device_token import is_device_token
 from push.ledger import LedgerEntry
+from registrar.document import StoredRegistration, UnreadableDocument, newest_of_each_device, read
 
 ID_LENGTH = 16
 """Of a registration id, as the app's log lines show it."""
@@ -22,6 +25,10 @@ class DeviceState(StrEnum):
     RINGS = "rings"
     REFUSED = "last push refused"
     """A call is sent to it, but the last push came to nothing."""
+    GONE = "gone"
+    """A call is sent to it, but the hub has answered that the device is gone."""
+    INVALID_TOKEN = "token cannot ring"  # noqa: S105 - no password
+    """Its token, registered with an earlier release, is none that its platform issues."""
     EXPIRED = "expired"
     SUPERSEDED = "superseded"
     """The same device has registered a newer token."""
@@ -32,6 +39,8 @@ class DeviceState(StrEnum):
 _STATUSES = {
     DeviceState.RINGS: Status.PASS,
     DeviceState.REFUSED: Status.FAIL,
+    DeviceState.GONE: Status.FAIL,
+    DeviceState.INVALID_TOKEN: Status.FAIL,
     DeviceState.EXPIRED: Status.CANNOT_TELL,
     DeviceState.SUPERSEDED: Status.CANNOT_TELL,
     DeviceState.UNREADABLE: Status.FAIL,
@@ -66,6 +75,8 @@ class DeviceSummary:
     expires_at: datetime | None = None
     last_push: LastPush | None = None
     """None if the ledger, which keeps a day, has none."""
+    problem: str | None = None
+    """Why it cannot be read, or since when the device is gone."""
 
     @property
     def status(self) -> Status:
@@ -75,7 +86,7 @@ class DeviceSummary:
     @property
     def is_rung(self) -> bool:
         """Whether a call is sent to it."""
-        return self.state in {DeviceState.RINGS, DeviceState.REFUSED}
+        return self.state in {DeviceState.RINGS, DeviceState.REFUSED, DeviceState.GONE}
 
 
 def last_push(call: Mapping[str, Any], registration_id: str) -> LastPush | None:
@@ -93,65 +104,62 @@ def last_push(call: Mapping[str, Any], registration_id: str) -> LastPush | None:
 def summarize_devices(
     documents: Sequence[Mapping[str, Any]], last_pushes: Mapping[str, LastPush], now: datetime
 ) -> list[DeviceSummary]:
-    """The registrations of one user, newest first; the rule for which one rings is the registrar's.
+    """The registrations of one user, newest first; which of them ring is the registrar's rule.
 
     Args:
         documents: the user's registrations, as the database has them.
         last_pushes: by registration id.
         now: the current time, UTC.
     """
-    readable = [document for document in documents if _is_readable(document)]
-    readable.sort(key=lambda each: (each["updatedAt"], str(each["_id"])), reverse=True)
-    rung: set[str] = set()
-    summaries = []
-    for document in readable:
-        last_push = last_pushes.get(str(document["_id"]))
-        if _utc(document["expiresAt"]) <= now:
-            state = DeviceState.EXPIRED
-        elif document["deviceUUID"] in rung:
-            state = DeviceState.SUPERSEDED
-        else:
-            refused = last_push is not None and not last_push.accepted
-            state = DeviceState.REFUSED if refused else DeviceState.RINGS
-            rung.add(document["deviceUUID"])
-        summaries.append(_summary(document, state, last_push))
-    unreadable = [document for document in documents if not _is_readable(document)]
-    return [*summaries, *(_unreadable(document) for document in unreadable)]
+    found = [read(document) for document in documents]
+    stored = [each for each in found if isinstance(each, StoredRegistration)]
+    stored.sort(key=lambda each: each.age_order, reverse=True)
+    unexpired = [each for each in stored if each.registration.expires_at > now]
+    rung = {each.registration_id for each in newest_of_each_device(unexpired)}
+    summaries = [
+        _summary(each, _state(each.registration, rung, last_pushes, now), last_pushes) for each in stored
+    ]
+    unreadable = [each for each in found if isinstance(each, UnreadableDocument)]
+    return [*summaries, *(_unreadable(each) for each in unreadable)]
 
 
-def _is_readable(document: Mapping[str, Any]) -> bool:
-    return (
-        all(isinstance(document.get(name), str) for name in ("deviceUUID", "deviceToken"))
-        and all(isinstance(document.get(name), datetime) for name in ("updatedAt", "expiresAt"))
-        and document.get("platform") in {platform.value for platform in Platform}
-    )
+def _state(
+    registration: DeviceRegistration,
+    rung: AbstractSet[str],
+    last_pushes: Mapping[str, LastPush],
+    now: datetime,
+) -> DeviceState:
+    if registration.expires_at <= now:
+        return DeviceState.EXPIRED
+    if registration.registration_id not in rung:
+        return DeviceState.SUPERSEDED
+    if not is_device_token(registration.platform, registration.device_token):
+        return DeviceState.INVALID_TOKEN
+    if registration.gone_at is not None:
+        return DeviceState.GONE
+    last_push = last_pushes.get(registration.registration_id)
+    return DeviceState.REFUSED if last_push and not last_push.accepted else DeviceState.RINGS
 
 
-def _unreadable(document: Mapping[str, Any]) -> DeviceSummary:
-    def text(name: str) -> str | None:
-        value = document.get(name)
-        return value if isinstance(value, str) else None
-
+def _summary(
+    stored: StoredRegistration, state: DeviceState, last_pushes: Mapping[str, LastPush]
+) -> DeviceSummary:
+    registration = stored.registration
+    gone_at = registration.gone_at
     return DeviceSummary(
-        str(document.get("_id"))[:ID_LENGTH],
-        DeviceState.UNREADABLE,
-        device_uuid=text("deviceUUID"),
-        platform=text("platform"),
-    )
-
-
-def _summary(document: Mapping[str, Any], state: DeviceState, last_push: LastPush | None) -> DeviceSummary:
-    return DeviceSummary(
-        device=str(document["_id"])[:ID_LENGTH],
+        device=registration.registration_id[:ID_LENGTH],
         state=state,
-        device_uuid=document["deviceUUID"],
-        platform=document["platform"],
-        token=fingerprint(document["deviceToken"]),
-        refreshed_at=_utc(document["updatedAt"]),
-        expires_at=_utc(document["expiresAt"]),
-        last_push=last_push,
+        device_uuid=registration.device_uuid,
+        platform=registration.platform.value,
+        token=fingerprint(registration.device_token),
+        refreshed_at=stored.updated_at,
+        expires_at=registration.expires_at,
+        last_push=last_pushes.get(registration.registration_id),
+        problem=None if gone_at is None else f"the hub calls the device gone since {rfc3339(gone_at)}",
     )
 
 
-def _utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=moment.tzinfo or UTC)
+def _unreadable(document: UnreadableDocument) -> DeviceSummary:
+    return DeviceSummary(
+        document.registration_id[:ID_LENGTH], DeviceState.UNREADABLE, problem=document.problem
+    )

@@ -22,7 +22,7 @@ from doctor.probes.records import Records
 from doctor.probes.settings_source import UsageError
 from doctor.report import Report, run
 from doctor.terminal import Terminal
-from doctor.usable import usable_settings, user_mri
+from doctor.usable import device_owner, usable_settings
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -72,11 +72,11 @@ def register(app: typer.Typer) -> None:
         def work() -> Report:
             now = datetime.now(UTC)
             begin = now - _duration(since)
-            acs_mri = None if user is None else user_mri(user)
+            owner = None if user is None else device_owner(user)
             known = usable_settings(load_settings(SettingsSource(settings, app, resource_group), os.environ))
             with connected(known) as client:
                 records = Records(client, known.database.name)
-                documents = records.recent_calls(begin, acs_mri)
+                documents = records.recent_calls(begin, owner)
                 listed = [each for each in summaries(records, documents) if result.includes(each)]
                 return CallsReport(listed[:limit], len(listed), records.content())
 

@@ -22,7 +22,8 @@ from doctor.probes.settings_source import UsageError
 from doctor.report import Report, run
 from doctor.synthetic_call import NOTHING_TO_RING, WARNING, Deliveries, deliver, synthetic_call
 from doctor.terminal import Terminal
-from doctor.usable import usable_settings, user_mri
+from doctor.usable import device_owner, usable_settings
+from models.identity import Identity
 from settings import Settings
 
 
@@ -45,19 +46,19 @@ def register(app: typer.Typer) -> None:
         """
 
         def work() -> Report:
-            acs_mri = user_mri(mri)
+            owner = device_owner(mri)
             loaded = load_settings(SettingsSource(settings, app, resource_group), os.environ)
-            return _ring(acs_mri, loaded.values, usable_settings(loaded), yes=yes)
+            return _ring(owner, loaded.values, usable_settings(loaded), yes=yes)
 
         run("ring", work, as_json=as_json)
 
 
-def _ring(mri: str, values: Mapping[str, str], settings: Settings, *, yes: bool) -> Report:
+def _ring(owner: Identity, values: Mapping[str, str], settings: Settings, *, yes: bool) -> Report:
     with connected(settings) as client:
         records = Records(client, settings.database.name)
-        devices = sum(device.is_rung for device in devices_of(records, mri))
+        devices = sum(device.is_rung for device in devices_of(records, owner))
         if devices == 0:
-            return RingReport(mri, NOTHING_TO_RING, (), devices)
+            return RingReport(owner.mri, NOTHING_TO_RING, (), devices)
         if not yes:
             _confirm(devices)
         # Imported only here: no other command needs the app itself.
@@ -65,13 +66,13 @@ def _ring(mri: str, values: Mapping[str, str], settings: Settings, *, yes: bool)
 
         # The app's metrics do not count a test call.
         counted = "APPLICATIONINSIGHTS_CONNECTION_STRING"
-        call = synthetic_call(mri, datetime.now(UTC))
+        call = synthetic_call(owner.mri, datetime.now(UTC))
         with App({name: value for name, value in values.items() if name.upper() != counted}) as app:
             deliveries = deliver(
                 app.incoming_call_handler, call, SystemClock(), lambda text: typer.echo(text, err=True)
             )
         calls = calls_named(records, call.call_id)
-    return RingReport(mri, deliveries, calls, devices)
+    return RingReport(owner.mri, deliveries, calls, devices)
 
 
 def _confirm(devices: int) -> None:

@@ -11,15 +11,16 @@ import typer
 from common.telemetry import fingerprint
 from doctor.checks.database_content import EMPTY_REMEDY, DatabaseContent
 from doctor.checks.device_summaries import DeviceState, DeviceSummary, summarize_devices
-from doctor.checks.findings import ExitCode
+from doctor.checks.findings import ExitCode, Status
 from doctor.options import AppOption, GroupOption, JsonOption, MriArgument, SettingsOption
 from doctor.probes.app_settings import SettingsSource, load_settings
 from doctor.probes.database_connection import connected
 from doctor.probes.records import Records
 from doctor.report import Report, run
 from doctor.terminal import Terminal
-from doctor.usable import usable_settings, user_mri
+from doctor.usable import device_owner, usable_settings
 from models.device import rfc3339
+from models.identity import Identity
 
 
 def register(app: typer.Typer) -> None:
@@ -37,18 +38,18 @@ def register(app: typer.Typer) -> None:
         """Show a user's devices, and what became of the last push to each; tokens as fingerprints."""
 
         def work() -> Report:
-            acs_mri = user_mri(mri)
+            owner = device_owner(mri)
             known = usable_settings(load_settings(SettingsSource(settings, app, resource_group), os.environ))
             with connected(known) as client:
                 records = Records(client, known.database.name)
-                return UserReport(acs_mri, devices_of(records, acs_mri), records.content())
+                return UserReport(owner.mri, devices_of(records, owner), records.content())
 
         run("user", work, as_json=as_json)
 
 
-def devices_of(records: Records, acs_mri: str) -> list[DeviceSummary]:
+def devices_of(records: Records, owner: Identity) -> list[DeviceSummary]:
     """The devices of a user, with their last pushes."""
-    documents = records.registrations_of(acs_mri)
+    documents = records.registrations_of(owner)
     last_pushes = records.last_pushes([str(document["_id"]) for document in documents])
     return summarize_devices(documents, last_pushes, datetime.now(UTC))
 
@@ -63,15 +64,15 @@ class UserReport:
 
     @property
     def exit_code(self) -> ExitCode:
-        """Failed if no device rings, or if the last push to one of them was refused or cannot be read.
+        """Failed if no device rings, or if something is wrong with one of them.
 
         Not known where the database is empty.
         """
         if self.content.is_empty:
             return ExitCode.CANNOT_TELL
         states = {device.state for device in self.devices}
-        wrong = states & {DeviceState.REFUSED, DeviceState.UNREADABLE} or DeviceState.RINGS not in states
-        return ExitCode.FAILED if wrong else ExitCode.OK
+        wrong = any(device.status is Status.FAIL for device in self.devices)
+        return ExitCode.OK if DeviceState.RINGS in states and not wrong else ExitCode.FAILED
 
     def as_json(self) -> dict[str, Any]:
         """`devices`, with fingerprints in the place of tokens."""
@@ -108,6 +109,7 @@ def _device_as_json(device: DeviceSummary) -> dict[str, Any]:
         "refreshedAt": None if device.refreshed_at is None else rfc3339(device.refreshed_at),
         "expiresAt": None if device.expires_at is None else rfc3339(device.expires_at),
         "state": device.state.value,
+        "problem": device.problem,
         "lastPush": None
         if last is None
         else {"outcome": last.outcome, "reason": last.reason, "at": rfc3339(last.at)},
@@ -121,6 +123,12 @@ def _show_device(terminal: Terminal, device: DeviceSummary) -> None:
     terminal.exact(f"registration {device.device}   token, sha256 {device.token or '?'}", 2)
     if device.refreshed_at is not None and device.expires_at is not None:
         terminal.exact(f"refreshed {rfc3339(device.refreshed_at)}   expires {rfc3339(device.expires_at)}", 2)
+    if device.problem is not None:
+        terminal.text(device.problem, 2)
+    if device.state is DeviceState.INVALID_TOKEN:
+        terminal.remedy(
+            "The device's app has to register again, with the token that its platform gave it.", indent=2
+        )
     if device.last_push is not None:
         last = device.last_push
         terminal.text(f"last push {rfc3339(last.at)}: {last.outcome}, {last.reason}", 2)

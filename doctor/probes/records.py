@@ -9,8 +9,10 @@ from common.mongodb import Document
 from doctor.checks.database_content import DatabaseContent
 from doctor.checks.device_summaries import LastPush, last_push
 from doctor.probes.database_connection import translated
+from models.identity import Identity
 from push import ledger
 from registrar import store
+from registrar.document import of_owner
 
 MOST_CALLS = 10_000
 NEWEST_CALLS = 500
@@ -26,17 +28,14 @@ class Records:
         self._registrations = database[store.COLLECTION_NAME]
         self._ledger = database[ledger.COLLECTION_NAME]
 
-    def registrations_of(self, acs_mri: str) -> Sequence[Document]:
+    def registrations_of(self, owner: Identity) -> Sequence[Document]:
         """Every registration of a user, expired ones too, until they are swept.
-
-        Args:
-            acs_mri: found as it is given and in lower case.
 
         Raises:
             DatabaseTroubleError: they cannot be read.
         """
         with translated():
-            return list(self._registrations.find({"acsMri": {"$in": _spellings(acs_mri)}}))
+            return list(self._registrations.find(of_owner(owner)))
 
     def calls(self, name: str) -> Sequence[Document]:
         """The ledger's documents of a call id; where there is none, of an event id. Oldest first.
@@ -55,19 +54,19 @@ class Records:
                 found = list(self._ledger.find({"eventId": wanted}))
         return sorted(found, key=lambda document: str(document.get("firstSeenAt", "")))
 
-    def recent_calls(self, begin: datetime, acs_mri: str | None) -> Sequence[Document]:
+    def recent_calls(self, begin: datetime, owner: Identity | None) -> Sequence[Document]:
         """The ledger's documents of events first seen after `begin`, the newest first.
 
         Args:
             begin: UTC.
-            acs_mri: only calls that were sent to a device that this user has registered; None for all.
+            owner: only calls that were sent to a device that this user has registered; None for all.
 
         Raises:
             DatabaseTroubleError: they cannot be read.
         """
         wanted: Document = {"expiresAt": {"$gt": begin + ledger.REMEMBERED_FOR}}
-        if acs_mri is not None:
-            ids = [str(each["_id"]) for each in self.registrations_of(acs_mri)]
+        if owner is not None:
+            ids = [str(each["_id"]) for each in self.registrations_of(owner)]
             if not ids:
                 return []
             wanted["$or"] = [{f"devices.{name}": {"$exists": True}} for name in ids]

@@ -96,10 +96,10 @@ class TestCall:
 
 
 def registration(token: str, uuid: str, *, refreshed: int, expires: int) -> dict[str, Any]:
-    """Times in minutes from now."""
+    """Of an Android phone; times in minutes from now."""
     moment = NOW.replace(tzinfo=None)
     return {
-        "_id": token * 8, "deviceUUID": uuid, "deviceToken": token, "platform": "apple",
+        "_id": token * 8, "acsMri": "8:acs:a", "deviceUUID": uuid, "deviceToken": token, "platform": "fcmv1",
         "updatedAt": moment + timedelta(minutes=refreshed), "expiresAt": moment + timedelta(minutes=expires),
     }  # fmt: skip
 
@@ -131,6 +131,30 @@ class TestUser:
         assert (device.state, device.last_push) == (state, push)
         assert push.at == NOW
 
+    def test_gone(self) -> None:
+        """A device that the hub calls gone is no healthy one, and since when is said."""
+        phone = {
+            **registration("token", "phone", refreshed=-1, expires=9),
+            "goneAt": NOW.replace(tzinfo=None),
+        }
+        (device,) = summarize_devices([phone], {}, NOW)
+        assert device.state is DeviceState.GONE
+        assert device.is_rung
+        assert "2026-01-31T12:00:00Z" in str(device.problem)
+
+    @pytest.mark.parametrize("token", ["{length = 32, bytes = 0x96d6}", "null", "abc", "<96d6bb5d 412881d3>"])
+    def test_token_that_cannot_ring(self, token: str) -> None:
+        """A token of an earlier release that its platform never issued is shown as such."""
+        phone = {
+            **registration("x", "phone", refreshed=-1, expires=9),
+            "platform": "apple",
+            "deviceToken": token,
+        }
+        (device,) = summarize_devices([phone], {}, NOW)
+        assert device.state is DeviceState.INVALID_TOKEN
+        assert not device.is_rung
+        assert token not in str(device)
+
     def test_expired_with_refused_push(self) -> None:
         """A refused push does not hide that the registration has expired."""
         phone = registration("token", "phone", refreshed=-9, expires=-1)
@@ -154,11 +178,10 @@ class TestUser:
         """A registration that cannot be read is listed as such beside those that can."""
         good = registration("good-token", "phone", refreshed=-1, expires=9)
         bad = {**registration("bad-token", "tablet", refreshed=-1, expires=9), **changes}
-        summaries = summarize_devices([bad, good], {}, NOW)
-        assert [(each.device_uuid, each.state) for each in summaries] == [
-            ("phone", DeviceState.RINGS),
-            ("tablet", DeviceState.UNREADABLE),
-        ]
+        readable, unreadable = summarize_devices([bad, good], {}, NOW)
+        assert (readable.device_uuid, readable.state) == ("phone", DeviceState.RINGS)
+        assert (unreadable.device, unreadable.state) == (("bad-token" * 8)[:16], DeviceState.UNREADABLE)
+        assert next(iter(changes)) in str(unreadable.problem)
 
     def test_no_token(self) -> None:
         """A token shows as a fingerprint only."""
