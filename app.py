@@ -4,24 +4,27 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import timedelta
 from functools import cached_property
 from typing import Self
 
-from pymongo import MongoClient
+from pymongo import MongoClient, monitoring
 from pymongo.collection import Collection
 
 from common import mongodb, telemetry
 from common.clock import Clock, SystemClock
 from common.clock_watch import ClockWatch
-from common.telemetry import Metrics, NoMetrics
+from common.metrics import Metrics
+from common.mongodb_spans import WorkSpans
+from common.tracing import Tracer
 from health.readiness import Part, Readiness
 from models.access import AccessSettings, read_access
 from models.errors import ConfigurationError
 from models.hub import HubConnectionString, HubEndpoint
 from models.known_causes import Cause
+from models.push import DEFAULT_HUB
 from models.requests import FieldLimits
 from push import ledger
 from push.delivery import Delivery, ServiceWatch, TimeLimits
@@ -30,6 +33,7 @@ from push.gone import GoneWatch
 from push.grace import Grace
 from push.hub.client import HubClient
 from push.hub.sas import SasTokenSource
+from push.hub.traced_sender import TracedSender
 from push.hub.wire import HubWire, Timeouts
 from push.ledger import Ledger
 from push.trigger import EventTools, IncomingCallHandler
@@ -42,6 +46,12 @@ from settings import NOT_NEEDED_FOR_RINGING, DatabaseSettings, Settings, setting
 
 PROBE_SECONDS = 1.5
 """For the readiness of the hub: a name look-up, a TLS handshake and a short answer."""
+
+NO_TELEMETRY = (
+    "The Functions worker could not set up telemetry, so there are no traces and no metrics: copy "
+    "APPLICATIONINSIGHTS_CONNECTION_STRING again, and see the worker's line 'Error initializing Azure "
+    "monitor distro' in the log stream. Calls ring all the same."
+)
 
 MongoClientMaker = Callable[[DatabaseSettings], MongoClient[mongodb.Document]]
 
@@ -62,7 +72,7 @@ class App:
     A part that cannot be built (a setting is missing) raises a ConfigurationError at each use.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one for each part that can be replaced
         self,
         environment: Mapping[str, str],
         *,
@@ -70,6 +80,8 @@ class App:
         jitter: Callable[[], float] = random.random,
         sender: Callable[["App"], Sender] | None = None,
         database: MongoClientMaker | None = None,
+        tracer: Tracer | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         """Take where the settings are read from, on first use, and what to use in place of the app's parts.
 
@@ -79,13 +91,16 @@ class App:
             jitter: random numbers, at least 0 and less than 1, for back-offs.
             sender: makes what sends pushes to single devices.
             database: makes the client of the database.
+            tracer, metrics: those of the process, if left out.
         """
         self._environment = environment
         self.lock = threading.RLock()
         self.clock = clock or SystemClock()
         self.jitter = jitter
         self._make_sender = sender
-        self._make_client = database or mongo_client
+        self._make_client = database
+        self._tracer = tracer
+        self._metrics = metrics
         self.settings_grace = Grace(self.clock.monotonic)
 
     @_Part
@@ -143,7 +158,14 @@ class App:
     def incoming_call_handler(self) -> IncomingCallHandler:
         """What the Event Grid function calls."""
         self.settings.check_ringing()
-        tools = EventTools(self.delivery, self.ledger, self.clock, self.metrics, self.service_watch.database)
+        tools = EventTools(
+            self.delivery,
+            self.ledger,
+            self.clock,
+            self.metrics,
+            self.service_watch.database,
+            self.tracer,
+        )
         handler = IncomingCallHandler(tools, self.time_limits)
         self._tell_of_settings()
         return handler
@@ -154,8 +176,19 @@ class App:
         if mistakes := (*mistakes, *self.access.errors):
             remedy = f"{settings_error(mistakes).detail}. Calls ring all the same."
             telemetry.log(logging.CRITICAL, "misconfigured", code=ConfigurationError.code, remedy=remedy)
+        if self._lacks_telemetry():
+            telemetry.log(
+                logging.CRITICAL, "misconfigured", code=ConfigurationError.code, remedy=NO_TELEMETRY
+            )
         for old, new in self.settings.renamed.items():
             telemetry.log(logging.WARNING, "setting_renamed", setting=old, remedy=f"Rename it to {new}.")
+
+    def _lacks_telemetry(self) -> bool:
+        """The Functions worker was told to set up telemetry, and has not: it only logs why, and goes on."""
+        wanted = self._environment.get("PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY", "").strip().lower()
+        traces = self._environment.get("OTEL_TRACES_EXPORTER", "").strip().lower()
+        is_wanted = wanted in {"1", "true", "t", "yes", "y"} and traces != "none"
+        return is_wanted and not self.tracer.is_recording
 
     @_Part
     def time_limits(self) -> TimeLimits:
@@ -189,36 +222,28 @@ class App:
         lease = timedelta(seconds=self.settings.calls.lease_seconds)
         return Ledger(self.collection(ledger.COLLECTION_NAME), self.work, lease)
 
+    # --- what the app says of itself ---
+
     @_Part
     def metrics(self) -> Metrics:
-        """Where metrics go; nowhere if their setting is wrong, since no call may fail for it."""
-        try:
-            connection_string = self.settings.metrics.application_insights
-        except ConfigurationError:
-            return NoMetrics()  # said by _tell_of_settings
-        if connection_string is None:
-            return NoMetrics()
-        try:
-            # Imported only where it is used: it takes longer to import than all the rest.
-            from common.metrics_export import ApplicationInsightsMetrics  # noqa: PLC0415
+        """Counts and measures, where the Functions worker has set up telemetry."""
+        return self._metrics or Metrics.of_process()
 
-            return ApplicationInsightsMetrics(connection_string.get_secret_value())
-        except Exception as error:  # noqa: BLE001 - whatever the exporter raises, phones have to ring
-            telemetry.log(
-                logging.CRITICAL,
-                "misconfigured",
-                code=ConfigurationError.code,
-                remedy="APPLICATIONINSIGHTS_CONNECTION_STRING cannot be used, so there are no metrics "
-                f"({type(error).__name__}): copy it again. Calls ring all the same.",
-            )
-            return NoMetrics()
+    @_Part
+    def tracer(self) -> Tracer:
+        """Begins spans, where the Functions worker has set up telemetry."""
+        return self._tracer or Tracer.of_process()
 
     # --- the hub ---
 
     @_Part
     def sender(self) -> Sender:
         """Sends pushes to single devices."""
-        return self._make_sender(self) if self._make_sender else self.hub_client
+        if self._make_sender:
+            return self._make_sender(self)
+        if not self.tracer.is_recording:
+            return self.hub_client
+        return TracedSender(self.hub_client, self.tracer, self.hub_endpoint, DEFAULT_HUB)
 
     @_Part
     def hub_client(self) -> HubClient:
@@ -226,8 +251,7 @@ class App:
         hub = self.settings.hub
         keys = [hub.connection_string, *self._secondary_keys()]
         tokens = [SasTokenSource(key, hub.name, time.time) for key in keys]
-        endpoint = HubEndpoint(hub.messages_url, hub.api_version)
-        return HubClient(endpoint, self.hub_wire, tokens, time.time, self.clock_watch)
+        return HubClient(self.hub_endpoint, self.hub_wire, tokens, time.time, self.clock_watch)
 
     def _secondary_keys(self) -> list[HubConnectionString]:
         try:
@@ -235,6 +259,12 @@ class App:
         except ConfigurationError:
             return []  # said by _tell_of_settings
         return [second] if second else []
+
+    @_Part
+    def hub_endpoint(self) -> HubEndpoint:
+        """Where the notification hub takes requests."""
+        hub = self.settings.hub
+        return HubEndpoint(hub.messages_url, hub.api_version)
 
     @_Part
     def hub_wire(self) -> HubWire:
@@ -257,7 +287,12 @@ class App:
         timeouts = mongodb.Timeouts(
             settings.operation_timeout_seconds, settings.server_selection_timeout_seconds
         )
-        return mongodb.Work(timeouts, self.clock)
+        return mongodb.Work(timeouts, self.clock, self.work_spans)
+
+    @_Part
+    def work_spans(self) -> WorkSpans:
+        """Begins a span for each piece of work with the database."""
+        return WorkSpans(self.tracer, self.settings.database.connection_string.get_secret_value())
 
     def collection(self, name: str) -> Collection[mongodb.Document]:
         """A collection of the app's database."""
@@ -268,7 +303,9 @@ class App:
         """The client of the database."""
         # At DEBUG pymongo logs whole commands, device tokens included.
         logging.getLogger("pymongo").setLevel(logging.INFO)
-        return self._make_client(self.settings.database)
+        if self._make_client:
+            return self._make_client(self.settings.database)
+        return mongo_client(self.settings.database, self.work_spans.listeners)
 
     # --- health ---
 
@@ -295,7 +332,7 @@ class App:
         built = self.__dict__
         if pool := built.get("pool"):
             pool.shutdown()
-        for name in ("hub_wire", "mongo_client", "metrics"):
+        for name in ("hub_wire", "mongo_client"):
             if part := built.get(name):
                 part.close()
 
@@ -306,14 +343,17 @@ class App:
         self.close()
 
 
-def mongo_client(settings: DatabaseSettings) -> MongoClient[mongodb.Document]:
-    """The client that the settings ask for.
+def mongo_client(
+    settings: DatabaseSettings, listeners: Sequence[monitoring.CommandListener] = ()
+) -> MongoClient[mongodb.Document]:
+    """The client that the settings ask for; `listeners` are told of each command.
 
     Raises:
         ConfigurationError: the connection string cannot be used; it is not quoted.
     """
     timeouts = mongodb.Timeouts(settings.operation_timeout_seconds, settings.server_selection_timeout_seconds)
-    client = mongodb.make_client(settings.connection_string.get_secret_value(), timeouts)
+    uri = settings.connection_string.get_secret_value()
+    client = mongodb.make_client(uri, timeouts, listeners=listeners)
     if isinstance(client, Cause):
         raise mongodb.error_of(client)
     return client

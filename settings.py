@@ -8,7 +8,6 @@ Names are those of Microsoft's C# sample, in any letter case; the spellings of i
 as well. `local.settings.sample.json` has one line for each setting.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -34,25 +33,6 @@ def _mongodb_uri(value: object) -> object:
     if isinstance(value, str) and not value.startswith(("mongodb://", "mongodb+srv://")):
         raise ValueError("must begin with mongodb:// or mongodb+srv://")
     return value
-
-
-_INSTRUMENTATION_KEY = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
-
-def _application_insights(value: object) -> object:
-    """The rules of Azure Monitor's exporter, which operators' tools have not installed."""
-    if not isinstance(value, str):
-        return value
-    text = value.rstrip(";")
-    pieces = [piece.split("=") for piece in text.split(";")]
-    if any(len(piece) != 2 for piece in pieces):
-        raise ValueError("must be pairs of name=value, separated by semicolons: copy it again")
-    named = {name.lower(): content for name, content in pieces}
-    if not _INSTRUMENTATION_KEY.fullmatch(named.get("instrumentationkey", "")):
-        raise ValueError("lacks an InstrumentationKey that is a UUID in lower case: copy it again")
-    if named.get("authorization", "ikey").lower() != "ikey":
-        raise ValueError("asks for an Authorization other than ikey")
-    return text
 
 
 _HubConnectionString = Annotated[HubConnectionString, BeforeValidator(_hub_connection_string)]
@@ -163,26 +143,17 @@ class RegistrarSettings(Section):
     max_device_token_length: Annotated[int, Field(ge=64, le=16_384)] = 4_096
 
 
-class MetricsSettings(Section):
-    """Where metrics go."""
-
-    spellings = {"application_insights": ("APPLICATIONINSIGHTS_CONNECTION_STRING",)}
-
-    application_insights: Annotated[SecretStr | None, BeforeValidator(_application_insights)] = None
-
-
 SECTIONS: tuple[type[Section], ...] = (
     HubSettings,
     SecondaryKeySettings,
     DatabaseSettings,
     RegistrarSettings,
     CallSettings,
-    MetricsSettings,
 )
 
 
 NEEDED_FOR_RINGING = ("hub", "database", "calls")
-NOT_NEEDED_FOR_RINGING = ("secondary_key", "registrar", "metrics")
+NOT_NEEDED_FOR_RINGING = ("secondary_key", "registrar")
 """Names of the sections of `Settings`."""
 
 
@@ -256,15 +227,6 @@ class Settings:
             ConfigurationError: lists the section's mistakes.
         """
         return self._read(RegistrarSettings)
-
-    @cached_property
-    def metrics(self) -> MetricsSettings:
-        """Neither ringing nor the registrar needs it.
-
-        Raises:
-            ConfigurationError: lists the section's mistakes.
-        """
-        return self._read(MetricsSettings)
 
     @property
     def renamed(self) -> Mapping[str, str]:

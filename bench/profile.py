@@ -8,6 +8,7 @@ dearer than it is. With `--calls` it is traced by cProfile as well, which tells 
 import argparse
 import cProfile
 import importlib
+import inspect
 import json
 import logging
 import os
@@ -20,7 +21,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import FrameType
+from types import FrameType, SimpleNamespace
 from typing import Any
 
 from rich.console import Console
@@ -41,6 +42,9 @@ _WARM_UP = 50
 _SHOWN = 45
 
 Handler = Callable[[str], None]
+
+_NO_TRACE = SimpleNamespace(trace_context=SimpleNamespace(trace_parent="", trace_state=""))
+"""Of an invocation, where telemetry is not set up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +136,9 @@ class Sampler:
 def _event_grid_function(app: Any) -> Handler:  # noqa: ANN401 - azure-functions has no types for it
     for function in app.get_functions():
         if function.get_trigger().type == "eventGridTrigger":
-            handler: Handler = function.get_user_function()
-            return handler
+            handler = function.get_user_function()
+            needs_context = "context" in inspect.signature(handler).parameters
+            return partial(handler, context=_NO_TRACE) if needs_context else handler
     raise LookupError("the app has no Event Grid function")
 
 

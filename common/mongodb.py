@@ -4,7 +4,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -12,13 +12,14 @@ from datetime import datetime
 from typing import Any
 
 import pymongo
-from pymongo import MongoClient, ReadPreference, errors
+from pymongo import MongoClient, ReadPreference, errors, monitoring
 from pymongo.collection import Collection
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from common import telemetry
 from common.clock import Clock, SystemClock
+from common.mongodb_spans import UNRECORDED, WorkSpans
 from models import known_causes
 from models.errors import (
     ConfigurationError,
@@ -85,9 +86,10 @@ class Failure:
 class Work:
     """Does work with the collections of one client. Safe to share between threads."""
 
-    def __init__(self, timeouts: Timeouts, clock: Clock | None = None) -> None:
-        """Take how long each piece of work may take."""
+    def __init__(self, timeouts: Timeouts, clock: Clock | None = None, spans: WorkSpans = UNRECORDED) -> None:
+        """Take how long each piece of work may take, and what begins a span for each."""
         self._timeouts = timeouts
+        self._spans = spans
         self._clock = clock or SystemClock()
         self._opening = threading.Lock()
         self._opened = False
@@ -106,7 +108,7 @@ class Work:
         """
         deadline = self._clock.monotonic() + self._timeouts.operation_seconds
         pause = _FIRST_PAUSE_SECONDS
-        with within(self._timeouts.operation_seconds):
+        with self._spans.of(collection), within(self._timeouts.operation_seconds):
             tries = 0
             while True:
                 tries += 1
@@ -204,7 +206,11 @@ def read_nothing(collection: Collection[Document]) -> None:
 
 
 def make_client(
-    uri: str, timeouts: Timeouts, *, name: str = "acs-call-push"
+    uri: str,
+    timeouts: Timeouts,
+    *,
+    name: str = "acs-call-push",
+    listeners: Sequence[monitoring.CommandListener] = (),
 ) -> MongoClient[Document] | Cause:
     """A client whose every wait is bounded, or why the connection string cannot be used.
 
@@ -215,6 +221,7 @@ def make_client(
         uri: the connection string.
         timeouts: how long an operation and the search for a server may take.
         name: by which the server's log knows the client.
+        listeners: are told of each command.
     """
     operation = int(timeouts.operation_seconds * 1_000)
     selection = timeouts.server_selection_seconds
@@ -231,6 +238,7 @@ def make_client(
             # where a stream of the server's changes may take until the next heartbeat.
             serverMonitoringMode="poll",
             appname=name,
+            event_listeners=listeners,
         )
     except OSError:
         return known_causes.CERTIFICATE_FILE

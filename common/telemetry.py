@@ -1,4 +1,4 @@
-"""What the app says about itself: structured log lines, metric names, fingerprints. No business rule.
+"""What the app says about itself: structured log lines, and fingerprints. No business rule.
 
 Device tokens, keys, SAS tokens, call contexts and display names are never logged; a user or a device is
 named by a fingerprint.
@@ -7,53 +7,16 @@ named by a fingerprint.
 import hashlib
 import json
 import logging
+import sys
+import threading
 from collections.abc import Mapping
-from enum import StrEnum
-from typing import Protocol
+from types import TracebackType
+
+from common.version import VERSION
 
 LOGGER_NAME = "acs_call_push"
 
 _encode = json.JSONEncoder(default=str).encode
-
-
-class Metric(StrEnum):
-    """Every metric of the app, by its OpenTelemetry name."""
-
-    EVENTS = "acs_call_push.events"
-    """Events taken; attribute `result`, and `code` where an error of ours ended it."""
-    PUSHES = "acs_call_push.pushes"
-    """Devices dealt with; attribute `outcome`."""
-    RETRIES = "acs_call_push.retries"
-    """Sends that were repetitions."""
-    FIRST_PUSH_AGE = "acs_call_push.first_push_age"
-    """Histogram: age of the call when its first push left, in milliseconds."""
-    DELIVERY_DURATION = "acs_call_push.delivery_duration"
-    """Histogram: from the event's arrival to the end of its invocation, in milliseconds."""
-
-
-HISTOGRAMS = frozenset({Metric.FIRST_PUSH_AGE, Metric.DELIVERY_DURATION})
-
-
-class Metrics(Protocol):
-    """Where metrics go."""
-
-    def record(self, metric: Metric, value: float = 1, **attributes: str) -> None:
-        """Add `value` to a counter, or to the histogram where the metric is one."""
-        ...
-
-    def close(self) -> None:
-        """Export what is left and stop."""
-        ...
-
-
-class NoMetrics:
-    """Takes metrics and keeps none, where no exporter is configured."""
-
-    def record(self, metric: Metric, value: float = 1, **attributes: str) -> None:
-        """Do nothing."""
-
-    def close(self) -> None:
-        """Do nothing."""
 
 
 def fingerprint(secret: str) -> str:
@@ -74,7 +37,7 @@ LONGEST_TEXT = 512
 
 
 def log(level: int, event: str, **fields: object) -> None:
-    """Write one structured line: a JSON object whose `event` says what happened.
+    """Write one structured line: a JSON object whose `event` says what happened, and which has the `version`.
 
     Args:
         level: of `logging`.
@@ -82,13 +45,18 @@ def log(level: int, event: str, **fields: object) -> None:
         fields: numbers, names and fingerprints; None is left out.
     """
     logger = logging.getLogger(LOGGER_NAME)
-    if logger.isEnabledFor(level):
-        known = {key: value for key, value in fields.items() if value is not None}
-        line = _encode({"event": event, **known})
-        if len(line) > LONGEST_LINE:
-            line = _encode({"event": event, **_shortened(known), "truncated": True})
+    if not logger.isEnabledFor(level):
+        return
+    named: dict[str, object] = {"event": event, "version": VERSION}
+    known = {key: value for key, value in fields.items() if value is not None}
+    line = _encode({**named, **known})
+    if len(line) > LONGEST_LINE:
+        line = _encode({**named, **_shortened(known), "truncated": True})
+    try:
         # Not `logger.log`, which would look up its caller: that is always here, and costs more than the line.
         logger.handle(logger.makeRecord(LOGGER_NAME, level, __file__, 0, line, (), None))
+    except Exception:  # noqa: BLE001 - a handler that the worker has set up must not stop a ring
+        print(line, file=sys.stderr)  # noqa: T201
 
 
 def _shortened(fields: Mapping[str, object]) -> dict[str, object]:
@@ -98,3 +66,28 @@ def _shortened(fields: Mapping[str, object]) -> dict[str, object]:
         for key, value in fields.items()
         if isinstance(value, str | int | float | bool)
     }
+
+
+class Harmless:
+    """`with harmless:` a block whose failure is logged once and goes no further.
+
+    Safe to share between threads. For what only observes the work, such as the OpenTelemetry SDK: no setting
+    of it may stop a ring.
+    """
+
+    def __init__(self, part: str) -> None:
+        """Take what the log line calls it."""
+        self._part = part
+        self._unlogged = threading.Lock()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, stack: TracebackType | None
+    ) -> bool:
+        if kind is None or not issubclass(kind, Exception):
+            return False
+        if self._unlogged.acquire(blocking=False):  # never released
+            log(logging.WARNING, "telemetry_failed", part=self._part, error=kind.__name__)
+        return True

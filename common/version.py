@@ -1,4 +1,5 @@
 """The release."""
 
 VERSION = "0.1.0"
-"""Also that of the package: `pyproject.toml` reads it here."""
+"""In log lines, health documents and the `User-Agent` of sends. `pyproject.toml` reads it here; the deployed
+app, which has no pyproject.toml, has this module."""

@@ -8,13 +8,14 @@ from collections.abc import Callable
 import azure.functions as func
 
 from common.http import json_response, problem_response
+from common.version import VERSION
 from health.readiness import Readiness
 from models.errors import NotReadyError
 
 
 def live() -> func.HttpResponse:
     """200 as soon as the worker runs functions; nothing else is checked."""
-    return json_response(200, {"status": "live"})
+    return json_response(200, {"status": "live", "version": VERSION})
 
 
 def ready(readiness: Readiness) -> func.HttpResponse:
@@ -26,9 +27,9 @@ def ready(readiness: Readiness) -> func.HttpResponse:
     off = state.clock_off_by_seconds
     clock = {} if off is None else {"clockAheadSeconds": off}
     if state.failing is None:
-        return json_response(200, {"status": "ready", **clock})
+        return json_response(200, {"status": "ready", "version": VERSION, **clock})
     error = NotReadyError(f"The service cannot do its work now: {state.failing}.")
-    return problem_response(error, part=state.failing, **clock)
+    return problem_response(error, part=state.failing, version=VERSION, **clock)
 
 
 def health_blueprint(readiness: Callable[[], Readiness]) -> func.Blueprint:

@@ -30,6 +30,8 @@ THREADS = 64
 BODY_LIMIT_BYTES = 2_097_152
 """As in Azure: above the largest event, since Event Grid does not retry after a 413."""
 SIMULATOR_OPTIONS = ("--json", "--namespace", DEVELOPMENT_HUB.namespace)
+TELEMETRY_PREFIXES = ("APPLICATIONINSIGHTS_", "PYTHON_APPLICATIONINSIGHTS_", "OTEL_")
+"""Of settings that the worker reads."""
 START_TIMEOUT_SECONDS = 60.0
 REQUEST_TIMEOUT_SECONDS = 40.0
 """Longer than Event Grid's 30 s, so that a slow answer is received and not a time-out here."""
@@ -211,9 +213,13 @@ class Stack:
         }
 
     def _environment(self) -> dict[str, str]:
-        """The app's settings, without those in the developer's own environment."""
+        """The app's settings, without those in the developer's own environment, nor any of telemetry."""
         names = {name.lower() for name in setting_names()}
-        kept = {name: value for name, value in os.environ.items() if name.lower() not in names}
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if name.lower() not in names and not name.upper().startswith(TELEMETRY_PREFIXES)
+        }
         return {
             **kept,
             # A developer's proxy must not stand between processes of one machine.

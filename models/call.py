@@ -44,6 +44,9 @@ class Envelope:
     time: object
     """When the event happened, as sent; None if the event does not say."""
     data: object = field(repr=False)
+    trace_parent: str | None = None
+    """Of the CloudEvents extension for distributed tracing, as sent."""
+    trace_state: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +185,8 @@ class _Event(_Part):
     type: Annotated[Name, Field(min_length=1)] = Field(validation_alias=AliasChoices("type", "eventType"))
     time: Any = Field(validation_alias=AliasChoices("time", "eventTime"), default=None)
     data: Any = None
+    traceparent: Text = None
+    tracestate: Text = None
 
 
 def _utc(time: object) -> datetime | None:
@@ -215,7 +220,9 @@ def parse_event(text: str) -> Envelope:
         raise InvalidEventError(f"The event cannot be understood: missing or malformed: {names}.") from None
     except (ValueError, RecursionError):
         raise InvalidEventError("The event cannot be understood: it is not JSON.") from None
-    return Envelope(event.id, event.source, event.type, event.time, event.data)
+    return Envelope(
+        event.id, event.source, event.type, event.time, event.data, event.traceparent, event.tracestate
+    )
 
 
 def parse_incoming_call(envelope: Envelope) -> IncomingCall:

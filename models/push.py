@@ -27,6 +27,10 @@ class Push:
     body: bytes = field(repr=False)
 
 
+DEFAULT_HUB = "default"
+"""Name of the hub of `ANHHubConnectionString`."""
+
+
 class OutcomeKind(Enum):
     """The result of one Direct Send, as far as another try depends on it."""
 
@@ -89,3 +93,6 @@ class DeviceResult:
     """Tries that may have rung unseen, over all deliveries of the event."""
     device_key: str | None = None
     """Names the device whatever its token is."""
+    platform: str = "unknown"
+    hub: str = DEFAULT_HUB
+    """Name of the hub that the push was for."""

@@ -360,7 +360,9 @@ def _plan(
     results: dict[str, DeviceResult] = {}
     for device in devices:
         if refusal := refusals[device.platform]:
-            results[device.registration_id] = DeviceResult(refusal, 0, 0, 0, device.device_key)
+            results[device.registration_id] = DeviceResult(
+                refusal, 0, 0, 0, device.device_key, device.platform.value
+            )
         else:
             known = earlier.get(device.registration_id)
             tries = Tries(unanswered=known.unanswered if known else 0)

@@ -1,14 +1,15 @@
 """What is said of one event: its log line, its metrics, its note in the ledger."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from enum import StrEnum
 
 from common import telemetry
-from common.telemetry import Metric, Metrics
-from models.push import DeviceResult, OutcomeKind
+from common.metrics import Metric, Metrics
+from common.tracing import Span
+from models.push import DeviceResult
 from push.ledger import Note
 
 
@@ -128,19 +129,41 @@ class EventLine:
             values["troubles"] = [asdict(trouble) for trouble in self.troubles[:MOST_TROUBLES]]
         telemetry.log(level, "incoming_call", **values)
 
-    def measure(self, metrics: Metrics, outcomes: Sequence[OutcomeKind]) -> None:
-        """Record the metrics of the event and of its pushes."""
+    def measure(self, metrics: Metrics, results: Iterable[DeviceResult]) -> None:
+        """Record the metrics of the event and of its devices' results."""
         if self.code:
             metrics.record(Metric.EVENTS, result=self.result.value, code=self.code)
         else:
             metrics.record(Metric.EVENTS, result=self.result.value)
         metrics.record(Metric.DELIVERY_DURATION, self.total_ms)
-        for kind in outcomes:
-            metrics.record(Metric.PUSHES, outcome=kind.value)
+        for result in results:
+            metrics.record(
+                Metric.PUSHES,
+                outcome=result.outcome.kind.value,
+                platform=result.platform,
+                hub=result.hub,
+            )
         if self.retried:
             metrics.record(Metric.RETRIES, self.retried)
         if self.age_at_first_push_ms is not None:
             metrics.record(Metric.FIRST_PUSH_AGE, self.age_at_first_push_ms)
+
+    def describe(self, span: Span) -> None:
+        """Put what became of the event into its span."""
+        named = (
+            "event_id",
+            "call_id",
+            "event_type",
+            "reason",
+            "code",
+            "devices",
+            "accepted",
+            "failed",
+            "retried",
+        )
+        span.set({"result": self.result.value, **{name: getattr(self, name) for name in named}})
+        if _LEVELS[self.result] >= logging.ERROR:
+            span.fail(self.code or self.result.value)
 
     def note(self, now: datetime) -> Note | None:
         """What an operator who looks the call up has to know; None where the devices' outcomes say it all."""

@@ -7,6 +7,7 @@ sleep through a back-off; the invocation's own thread waits.
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -87,7 +88,7 @@ class FanOut:
     def run(self, sends: Sequence[DeviceSend]) -> None:
         """Send to every device until it is settled or the time is up; each send then has its last outcome."""
         # With one device this thread sends: handing the work to another thread costs time.
-        submit = self._tools.pool.submit if len(sends) > 1 else _run_here
+        submit = self._submit if len(sends) > 1 else _run_here
         self._waiting = list(sends)
         while self._waiting or self._running:
             # Start the tries that are due, or give up what is left when the time or the lease is over.
@@ -100,6 +101,12 @@ class FanOut:
                 self._keeper.save()
             if self._waiting and not self._running:
                 self._tools.clock.sleep(self._until_next_due())
+
+    def _submit(
+        self, work: Callable[[DeviceSend], Outcome | None], send: DeviceSend
+    ) -> "Future[Outcome | None]":
+        # In a copy of this thread's context: the send belongs to its trace.
+        return self._tools.pool.submit(copy_context().run, work, send)
 
     def _start_due(self, submit: Callable[..., "Future[Outcome | None]"]) -> None:
         now = self._tools.clock.monotonic()
@@ -171,7 +178,12 @@ class FanOut:
         if send.outcome is None:
             raise ValueError("no try has ended yet")
         return DeviceResult(
-            send.outcome, send.tries.number, self._age_ms(), send.tries.unanswered, send.device.device_key
+            send.outcome,
+            send.tries.number,
+            self._age_ms(),
+            send.tries.unanswered,
+            send.device.device_key,
+            send.device.platform.value,
         )
 
     def _until_next_due(self) -> float:

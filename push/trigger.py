@@ -13,7 +13,9 @@ import azure.functions as func
 
 from common import telemetry
 from common.clock import Clock
-from common.telemetry import Metrics
+from common.invocation import continued
+from common.metrics import Metrics
+from common.tracing import NOT_TRACED, Span, Tracer
 from models.call import INCOMING_CALL_EVENT_TYPE, Envelope, IncomingCall, parse_event, parse_incoming_call
 from models.errors import (
     ConfigurationError,
@@ -43,6 +45,7 @@ class EventTools:
     clock: Clock
     metrics: Metrics
     database_grace: Grace
+    tracer: Tracer = NOT_TRACED
 
 
 class IncomingCallHandler:
@@ -66,19 +69,22 @@ class IncomingCallHandler:
         """
         clock = self._tools.clock
         started = clock.monotonic()
-        line, report, error = self._handle(event)
-        line = replace(line, total_ms=round((clock.monotonic() - started) * 1_000, 1))
-        line.write()
-        outcomes = [result.outcome.kind for result in report.results.values()] if report else []
-        line.measure(self._tools.metrics, outcomes)
+        with self._tools.tracer.span("incoming call") as span:
+            line, report, error = self._handle(event, span)
+            line = replace(line, total_ms=round((clock.monotonic() - started) * 1_000, 1))
+            line.write()
+            line.measure(self._tools.metrics, report.results.values() if report else ())
+            if span.is_recorded:
+                line.describe(span)
         if error is not None:
             raise error
 
-    def _handle(self, text: str) -> _Handled:
+    def _handle(self, text: str, span: Span) -> _Handled:
         try:
             envelope = parse_event(text)
         except InvalidEventError as error:
             return _failed(EventLine(result=EventResult.FAILED), error), None, error
+        span.link(envelope.trace_parent, envelope.trace_state)
         line = EventLine(result=EventResult.SKIPPED, event_id=envelope.event_id)
         if envelope.event_type != INCOMING_CALL_EVENT_TYPE:
             event_type = envelope.event_type[:128]
@@ -211,15 +217,23 @@ def handle_event(event: str, handler: Callable[[], IncomingCallHandler], setting
     ready.handle(event)
 
 
-def push_blueprint(handler: Callable[[], IncomingCallHandler], settings_grace: Grace) -> func.Blueprint:
-    """The Event Grid function, over a handler that is built on first use; see `handle_event`."""
+def push_blueprint(
+    handler: Callable[[], IncomingCallHandler],
+    settings_grace: Grace,
+    tracer: Callable[[], Tracer] = lambda: NOT_TRACED,
+) -> func.Blueprint:
+    """The Event Grid function, over a handler that is built on first use; see `handle_event`.
+
+    Spans and log lines continue the trace of the invocation.
+    """
     blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
 
     # The event arrives as its JSON text, in the subscription's schema: `EventGridEvent` would be parsed by
     # the worker first, which refuses times with an offset before this function could say why.
     @blueprint.function_name("IncomingCallEventHandler")
     @blueprint.event_grid_trigger(arg_name="event")
-    def incoming_call_event_handler(event: str) -> None:
-        handle_event(event, handler, settings_grace)
+    def incoming_call_event_handler(event: str, context: func.Context) -> None:
+        with continued(tracer(), context):
+            handle_event(event, handler, settings_grace)
 
     return blueprint

@@ -13,6 +13,8 @@ import azure.functions as func
 from common import telemetry
 from common.clock import Clock
 from common.http import json_response, problem_response
+from common.invocation import continued
+from common.tracing import NOT_TRACED, Tracer
 from models.device import DeviceRegistration, rfc3339
 from models.errors import (
     ConfigurationError,
@@ -155,34 +157,41 @@ def _info(device: DeviceRegistration, *, with_token: bool) -> dict[str, str]:
     return {**info, "deviceToken": device.device_token} if with_token else info
 
 
-def registrar_blueprint(registrar: Callable[[], Registrar]) -> func.Blueprint:
+def registrar_blueprint(
+    registrar: Callable[[], Registrar], tracer: Callable[[], Tracer] = lambda: NOT_TRACED
+) -> func.Blueprint:
     """The HTTP functions.
 
     Args:
         registrar: builds the registrar at the first request; a ServiceError from it is answered like any
             other.
+        tracer: lets spans and log lines continue the trace of the invocation.
     """
     blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
 
     @blueprint.function_name("AddDeviceToken")
     @blueprint.route(route="add_device_token", methods=["POST"])
-    def add_device_token(req: func.HttpRequest) -> func.HttpResponse:
-        return answer("AddDeviceToken", lambda: registrar().add_device_token(req))
+    def add_device_token(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+        with continued(tracer(), context):
+            return answer("AddDeviceToken", lambda: registrar().add_device_token(req))
 
     @blueprint.function_name("GetDeviceRegistrations")
     @blueprint.route(route="get_device_registrations", methods=["GET"])
-    def get_device_registrations(req: func.HttpRequest) -> func.HttpResponse:
-        return answer("GetDeviceRegistrations", lambda: registrar().get_device_registrations(req))
+    def get_device_registrations(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+        with continued(tracer(), context):
+            return answer("GetDeviceRegistrations", lambda: registrar().get_device_registrations(req))
 
     @blueprint.function_name("DeleteDeviceRegistration")
     @blueprint.route(route="delete_device_registration", methods=["DELETE"])
-    def delete_device_registration(req: func.HttpRequest) -> func.HttpResponse:
-        return answer("DeleteDeviceRegistration", lambda: registrar().delete_device_registration(req))
+    def delete_device_registration(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+        with continued(tracer(), context):
+            return answer("DeleteDeviceRegistration", lambda: registrar().delete_device_registration(req))
 
     @blueprint.function_name("DeleteUserRegistrations")
     @blueprint.route(route="delete_user_registrations", methods=["DELETE"])
-    def delete_user_registrations(req: func.HttpRequest) -> func.HttpResponse:
-        return answer("DeleteUserRegistrations", lambda: registrar().delete_user_registrations(req))
+    def delete_user_registrations(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+        with continued(tracer(), context):
+            return answer("DeleteUserRegistrations", lambda: registrar().delete_user_registrations(req))
 
     return blueprint
 

@@ -5,10 +5,12 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any, cast
 
 from common.clock import Clock, SystemClock
-from common.telemetry import LOGGER_NAME, Metrics, NoMetrics
+from common.metrics import Metrics
+from common.telemetry import LOGGER_NAME
 from models.device import DeviceRegistration
 from models.identity import Identity
 from models.platform import Platform
@@ -102,9 +104,10 @@ class AppLog:
         return "\n".join(record.getMessage() for record in self._records)
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        """The fields of the lines of one event, with `level` added."""
+        """The fields of the lines of one event, with `level` added and without the version."""
         lines = [(record.levelname, json.loads(record.getMessage())) for record in self._records]
-        return [{**fields, "level": level} for level, fields in lines if fields["event"] == name]
+        found = [{**fields, "level": level} for level, fields in lines if fields["event"] == name]
+        return [{key: value for key, value in fields.items() if key != "version"} for fields in found]
 
 
 @contextmanager
@@ -124,6 +127,13 @@ def app_log() -> Iterator[AppLog]:
         logger.propagate = propagate
 
 
+class Invocation:
+    """What the worker hands a function that asks for its context."""
+
+    def __init__(self, trace_parent: str = "", trace_state: str = "") -> None:
+        self.trace_context = SimpleNamespace(trace_parent=trace_parent, trace_state=trace_state)
+
+
 class NoLedger:
     """Keeps no notes."""
 
@@ -137,5 +147,5 @@ def event_handler(
     """A handler of events over a stand-in for the delivery."""
     grace = Grace(clock.monotonic)
     ledger = cast("Ledger", NoLedger())
-    tools = EventTools(cast("Delivery", delivery), ledger, clock, metrics or NoMetrics(), grace)
+    tools = EventTools(cast("Delivery", delivery), ledger, clock, metrics or Metrics(None), grace)
     return IncomingCallHandler(tools, limits)

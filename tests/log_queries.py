@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,10 +10,12 @@ from typing import Any
 import duckdb
 import duckdb_kql
 import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
 
 from common import telemetry
 from common.clock import SystemClock
-from common.telemetry import Metric
+from common.metrics import Metrics
 from local.samples import event_grid_event, incoming_call_data
 from models.errors import ServiceError
 from models.push import DeviceResult, Outcome, OutcomeKind
@@ -39,27 +41,15 @@ class StubDelivery:
         return self._end
 
 
-class KeptMetrics:
-    """Keeps what is recorded."""
-
-    def __init__(self) -> None:
-        self.kept: list[tuple[Metric, float, dict[str, str]]] = []
-
-    def record(self, metric: Metric, value: float = 1, **attributes: str) -> None:
-        """Keep it."""
-        self.kept.append((metric, value, attributes))
-
-    def close(self) -> None:
-        """Do nothing."""
-
-
 class Log:
     """Runs parts of the app and keeps the lines that they write, as Application Insights would."""
 
     def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
         self._caplog = caplog
         self._ages: dict[int, float] = {}
-        self._metrics = KeptMetrics()
+        self._reader = InMemoryMetricReader()
+        self._meters = MeterProvider([self._reader], shutdown_on_exit=False)
+        self._metrics = Metrics(self._meters.get_meter("tests"))
         caplog.set_level(logging.DEBUG, logger=telemetry.LOGGER_NAME)
 
     def call(
@@ -105,12 +95,22 @@ class Log:
             database.execute(
                 "CREATE TABLE AppMetrics (TimeGenerated TIMESTAMP, Name VARCHAR, Sum DOUBLE, Properties JSON)"
             )
-            for metric, value, attributes in self._metrics.kept:
-                row = [now, metric.value, value, json.dumps(attributes)]
+            for name, total, attributes in self._measured():
+                row = [now, name, total, json.dumps(dict(attributes))]
                 database.execute("INSERT INTO AppMetrics VALUES (?, ?, ?, ?)", row)
             found = duckdb_kql.execute(database, text)
             columns = [column[0] for column in found.description]
             return [dict(zip(columns, row, strict=True)) for row in found.fetchall()]
+
+    def _measured(self) -> Iterator[tuple[str, float, Mapping[str, Any]]]:
+        """Name, sum and attributes of every point, as the exporter sends them."""
+        data = self._reader.get_metrics_data()
+        for resource in data.resource_metrics if data else ():
+            for scope in resource.scope_metrics:
+                for metric in scope.metrics:
+                    for point in metric.data.data_points:
+                        total = point.value if isinstance(point, NumberDataPoint) else point.sum
+                        yield metric.name, total, point.attributes or {}
 
     def _messages(self) -> Sequence[str]:
         return [

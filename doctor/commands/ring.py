@@ -64,10 +64,10 @@ def _ring(owner: Identity, values: Mapping[str, str], settings: Settings, *, yes
         # Imported only here: no other command needs the app itself.
         from app import App  # noqa: PLC0415
 
-        # The app's metrics do not count a test call.
-        counted = "APPLICATIONINSIGHTS_CONNECTION_STRING"
+        # The worker sets up telemetry, and there is none here.
+        telemetry = "PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY"
         call = synthetic_call(owner.mri, datetime.now(UTC))
-        with App({name: value for name, value in values.items() if name.upper() != counted}) as app:
+        with App({name: value for name, value in values.items() if name.upper() != telemetry}) as app:
             deliveries = deliver(
                 app.incoming_call_handler, call, SystemClock(), lambda text: typer.echo(text, err=True)
             )

@@ -58,6 +58,17 @@ var defaults = {
   MongoDbOperationTimeoutSeconds: '3'
 }
 
+// Telemetry as docs/operations.md has it: the worker sends traces, metrics and the app's own log lines. Nothing is
+// instrumented by itself, since a request's URL can hold a token. One sampler for the host and the worker, which keeps
+// everything: a smaller OTEL_TRACES_SAMPLER_ARG thins traces out, never the app's log lines.
+var telemetry = {
+  PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY: 'true'
+  PYTHON_APPLICATIONINSIGHTS_LOGGER_NAME: 'acs_call_push'
+  OTEL_PYTHON_DISABLED_INSTRUMENTATIONS: 'azure_sdk,django,fastapi,flask,httpx,httpx2,psycopg2,requests,urllib,urllib3'
+  OTEL_TRACES_SAMPLER: 'microsoft.fixed_percentage'
+  OTEL_TRACES_SAMPLER_ARG: '1.0'
+}
+
 var databaseByPassword = '@Microsoft.KeyVault(SecretUri=${vaultUri}secrets/mongodb-connection-string)'
 // No secret: the app asks for a token. It is Azure's own connection string with another mechanism and no user.
 var signIn = 'authMechanism=MONGODB-OIDC&retrywrites=false&maxIdleTimeMS=120000'
@@ -171,7 +182,7 @@ resource appSettings 'Microsoft.Web/sites/config@2025-03-01' = {
   // checkov:skip=CKV_AZURE_222: not a property of app settings; the site above says why it is public
   parent: app
   name: 'appsettings'
-  properties: union(defaults, overrides, fixed)
+  properties: union(defaults, telemetry, overrides, fixed)
 }
 
 // Deployments sign in with Entra ID; user names and passwords for publishing are off. The children of a site are

@@ -140,7 +140,8 @@ class FunctionWorker:
             function_id=function.function_id,
             input_data=[protos.ParameterBinding(name=function.trigger["name"], data=data)],
             trigger_metadata={},
-            trace_context=SimpleNamespace(trace_parent="", trace_state="", attributes={}),
+            # As in Azure, where the host has a span for each invocation.
+            trace_context=SimpleNamespace(trace_parent=_trace_parent(), trace_state="", attributes={}),
             retry_context=SimpleNamespace(retry_count=0, max_retry_count=0, exception=protos.RpcException()),
         )
         response = await runtime.invocation_request(_request(invocation_request=invocation))
@@ -149,6 +150,11 @@ class FunctionWorker:
             raised = ended.result.exception or protos.RpcException(message="the worker gave no reason")
             raise InvocationFailed(raised.message, raised.stack_trace)
         return ended.return_value
+
+
+def _trace_parent() -> str:
+    """A new trace, in the form of W3C's Trace Context."""
+    return f"00-{uuid4().hex}-{uuid4().hex[:16]}-01"
 
 
 def _request(**verbs: SimpleNamespace) -> SimpleNamespace:

@@ -18,6 +18,7 @@ from typing import Self
 import certifi
 import pycurl
 
+from common.version import VERSION
 from push.hub.answers import Answer, NoAnswer
 
 MAX_IDLE_SECONDS = 60.0
@@ -285,7 +286,7 @@ def _new_handle(reply: _Reply) -> pycurl.Curl:
     handle.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
     handle.setopt(pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_2)  # or later
     handle.setopt(pycurl.HEADEROPT, pycurl.HEADER_SEPARATE)  # a proxy does not see the SAS token
-    handle.setopt(pycurl.USERAGENT, "acs-call-push")
+    handle.setopt(pycurl.USERAGENT, f"acs-call-push/{VERSION}")
     _trust(handle, os.environ)
     # A kept connection can break before a byte of the answer. libcurl then repeats the request by itself, and
     # the phone rings twice. It cannot do that if the body comes from a read callback without a seek callback:

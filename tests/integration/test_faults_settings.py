@@ -42,14 +42,7 @@ NEEDED_AND_WRONG = [
     ("CallRingSeconds", "3"),
 ]
 
-INSTRUMENTATION_KEY = "InstrumentationKey=6a1c1a3e-0000-4000-8000-000000000000"
 NOT_NEEDED_AND_WRONG = [
-    ("APPLICATIONINSIGHTS_CONNECTION_STRING", REFERENCE),
-    ("APPLICATIONINSIGHTS_CONNECTION_STRING", "rubbish"),
-    ("APPLICATIONINSIGHTS_CONNECTION_STRING", "InstrumentationKey=rubbish"),
-    ("APPLICATIONINSIGHTS_CONNECTION_STRING", "IngestionEndpoint=https://ingest.test/"),
-    ("APPLICATIONINSIGHTS_CONNECTION_STRING", f"{INSTRUMENTATION_KEY};Authorization=rubbish"),
-    ("APPLICATIONINSIGHTS_CONNECTION_STRING", f"{INSTRUMENTATION_KEY};IngestionEndpoint=https://a=b/"),
     ("RegistrationsPerMinute", "many"),
     ("MaxDevicesPerUser", "0"),
     ("DefaultTtlSeconds", "1"),

@@ -23,7 +23,7 @@ from push.event_log import EventResult
 from push.grace import Grace
 from push.trigger import IncomingCallHandler, push_blueprint
 from registrar.routes import answer
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, Invocation
 from tests.log_queries import Log, Rows, given_up, report
 
 ALERTS = Path(__file__).parents[2] / "infra" / "alerts"
@@ -207,7 +207,7 @@ class TestMisconfiguration:
         blueprint = push_blueprint(missing, Grace(FakeClock().monotonic))
         (builder,) = blueprint._function_builders
         with pytest.raises(ConfigurationError):
-            builder._function.get_user_function()("{}")
+            builder._function.get_user_function()("{}", Invocation())
         (row,) = rows(log, "misconfiguration")
         assert row["remedy"] == "Settings to correct: DbName: is missing"
 

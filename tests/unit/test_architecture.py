@@ -20,8 +20,7 @@ OUR_OWN = {*TOP_LEVEL, *PACKAGES, "local", "doctor", "migrate", "tools", "tests"
 # What each import comes with; `requirements/app.txt` has to name it.
 INSTALLED = {
     "azure.functions": "azure-functions",
-    "azure.monitor.opentelemetry.exporter": "azure-monitor-opentelemetry-exporter",
-    "opentelemetry": "opentelemetry-sdk",
+    "opentelemetry": "opentelemetry-api",
     "pydantic": "pydantic",
     "pydantic_core": "pydantic",
     "dns": "dnspython",
@@ -150,13 +149,7 @@ class TestImporting:
         """Importing any deployed module opens no socket, writes nothing and reads no setting."""
         paths = [path.relative_to(ROOT).with_suffix("") for path in deployed_files()]
         modules = sorted(".".join(path.parts).removesuffix(".__init__") for path in paths)
-        # This one exists to keep a heavy import out of the way, and is imported only where it is used.
-        modules.remove("common.metrics_export")
         assert "function_app.py" in imported_by(*modules)
-
-    def test_metrics_are_imported_on_use(self) -> None:
-        """The exporter of metrics, slow to import, is not loaded with the app."""
-        assert "common/metrics_export.py" not in imported_by("function_app")
 
     def test_nothing_for_development(self) -> None:
         """The app loads nothing of local/, tests/ or bench/."""
@@ -207,7 +200,7 @@ class TestDeployment:
     def test_what_the_app_imports_is_uploaded(self) -> None:
         """Everything that the function app loads is uploaded, and what the platform reads beside it."""
         needed = [*imported_by("function_app"), "host.json", "requirements.txt"]
-        needed += ["common/metrics_export.py", "function_app.py"]
+        needed += ["function_app.py"]
         assert [path for path in needed if ignored(path)] == []
         assert [path for path in needed if not (ROOT / path).exists()] == []
 

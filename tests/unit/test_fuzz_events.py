@@ -53,6 +53,8 @@ PLACES: tuple[tuple[str, ...], ...] = (
     ("eventTime",),
     ("time",),
     ("specversion",),
+    ("traceparent",),
+    ("tracestate",),
     ("data",),
     ("data", "to"),
     ("data", "to", "rawId"),

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
+from azure.monitor.opentelemetry._constants import _ALL_SUPPORTED_INSTRUMENTED_LIBRARIES
 
+from common.telemetry import LOGGER_NAME
 from local.stack import FUNCTIONS
 from settings import Settings, setting_names
 from tools.bicep_file import BicepFile
@@ -31,6 +33,18 @@ PLATFORM = {
 
 OF_THE_HOST = {"PYTHON_THREADPOOL_THREAD_COUNT", "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT"}
 
+ENABLE_TELEMETRY = "PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY"
+
+TELEMETRY = {
+    "APPLICATIONINSIGHTS_CONNECTION_STRING",
+    "PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY",
+    "PYTHON_APPLICATIONINSIGHTS_LOGGER_NAME",
+    "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS",
+    "OTEL_TRACES_SAMPLER",
+    "OTEL_TRACES_SAMPLER_ARG",
+}
+"""Read by the host and by the worker, not by the app."""
+
 SECRETS = {"ANHHubConnectionString", "ANHHubConnectionStringSecondary", "MongoDbConnectionString"}
 
 
@@ -51,9 +65,9 @@ def variable(name: str) -> Mapping[str, Any]:
 class TestSettings:
     def test_the_same_set(self) -> None:
         """Settings in Azure, in the sample file and in the code are the same ones."""
-        deployed = set(variable("defaults")) | set(variable("fixed"))
+        deployed = set(variable("defaults")) | set(variable("telemetry")) | set(variable("fixed"))
         assert deployed - PLATFORM == set(sample()) - LOCAL_ONLY
-        assert deployed - PLATFORM - OF_THE_HOST == set(setting_names())
+        assert deployed - PLATFORM - OF_THE_HOST - TELEMETRY == set(setting_names())
         assert not set(variable("defaults")) & set(variable("fixed"))
 
     def test_the_same_defaults(self) -> None:
@@ -61,6 +75,28 @@ class TestSettings:
         defaults = variable("defaults")
         assert dict(defaults) == {name: sample()[name] for name in defaults}
         Settings.from_mapping({**sample(), **defaults})
+
+    def test_telemetry(self) -> None:
+        """Telemetry is on in Azure and off in the sample, and else the same; an operator can change it."""
+        deployed, local = dict(variable("telemetry")), sample()
+        assert deployed == {name: local[name] for name in deployed} | {ENABLE_TELEMETRY: "true"}
+        assert local[ENABLE_TELEMETRY] == "false"
+        assert "union(defaults, telemetry, overrides, fixed)" in app().source
+
+    def test_nothing_is_instrumented(self) -> None:
+        """Every library that the distribution would instrument is left out: a URL can hold a SAS."""
+        disabled = variable("telemetry")["OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"].split(",")
+        assert set(disabled) == set(_ALL_SUPPORTED_INSTRUMENTED_LIBRARIES)
+
+    def test_only_the_apps_lines(self) -> None:
+        """The worker exports the logger of the app. With the root logger it would export its own exports."""
+        assert variable("telemetry")["PYTHON_APPLICATIONINSIGHTS_LOGGER_NAME"] == LOGGER_NAME
+
+    def test_the_host_sends_as_well(self) -> None:
+        """Host and worker speak OpenTelemetry; samplingSettings would be without effect there."""
+        host = json.loads((ROOT / "host.json").read_text())
+        assert host["telemetryMode"] == "OpenTelemetry"
+        assert "applicationInsights" not in host["logging"]
 
     def test_secrets_are_references(self) -> None:
         """What is secret comes from the key vault; nothing else in the settings is secret."""

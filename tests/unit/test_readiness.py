@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 
 from common.clock_watch import ClockWatch
+from common.version import VERSION
 from health.readiness import CACHED_SECONDS, Part, Readiness
 from health.routes import ready
 from models.errors import ConfigurationError
@@ -92,7 +93,7 @@ class TestClock:
     def test_right(self, time: Time) -> None:
         """A clock that is right is not mentioned."""
         answer = ready(readiness_of(time, Part("a", Switch().problem)))
-        assert json.loads(answer.get_body()) == {"status": "ready"}
+        assert json.loads(answer.get_body()) == {"status": "ready", "version": VERSION}
 
 
 class TestHowOften:

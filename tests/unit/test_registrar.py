@@ -15,7 +15,7 @@ from models.platform import Platform
 from registrar.access import KeyAccess
 from registrar.routes import Limits, Registrar, registrar_blueprint
 from registrar.store import DeviceStore
-from tests.fakes import ALICE, BOB, NOW, TEAMS_USER, FakeClock, app_log, registration
+from tests.fakes import ALICE, BOB, NOW, TEAMS_USER, FakeClock, Invocation, app_log, registration
 from tests.memory_store import FailingCollection, device_store, new_collection, no_change_limit
 
 DEFAULT_TTL = 86_400
@@ -50,7 +50,9 @@ class Service:
     ) -> func.HttpResponse:
         """The whole answer."""
         function = self.functions[name].get_user_function()
-        response = function(func.HttpRequest("", "/", headers=headers, params=params, body=body))
+        response = function(
+            func.HttpRequest("", "/", headers=headers, params=params, body=body), Invocation()
+        )
         assert isinstance(response, func.HttpResponse)
         return response
 

@@ -31,7 +31,7 @@ def without(*names: str) -> dict[str, str]:
     return {name: value for name, value in NEEDED.items() if name not in names}
 
 
-SECTIONS = ("hub", "secondary_key", "database", "calls", "registrar", "metrics")
+SECTIONS = ("hub", "secondary_key", "database", "calls", "registrar")
 
 
 def refused(values: dict[str, str]) -> dict[str, str]:
@@ -329,7 +329,6 @@ class TestValues:
         database = read.database
         assert (database.server_selection_timeout_seconds, database.operation_timeout_seconds) == (2, 3)
         assert read.registrar.default_ttl_seconds == 86_400
-        assert read.metrics.application_insights is None
 
     def test_pasted_blanks(self) -> None:
         """Blanks and line breaks around a value, as pasting leaves them, do not count."""
@@ -338,13 +337,12 @@ class TestValues:
 
     def test_secrets_are_masked(self) -> None:
         """The settings can be written down."""
-        secret = "6a1c1a3e-0000-4000-8000-00000000d07e"
-        read = settings(APPLICATIONINSIGHTS_CONNECTION_STRING=f"InstrumentationKey={secret};")
+        second = f"Endpoint=sb://{HOST}/;SharedAccessKeyName=Send;SharedAccessKey={SECRET}"
+        read = settings(ANHHubConnectionStringSecondary=second)
         shown = [text for each in (read, *read_all(read)) for text in (repr(each), str(each))]
         assert SECRET not in "".join(shown)
-        assert secret not in "".join(shown)
-        assert read.metrics.application_insights is not None
-        assert secret in read.metrics.application_insights.get_secret_value()
+        assert read.secondary_key.connection_string_secondary is not None
+        assert read.secondary_key.connection_string_secondary.key == SECRET
 
     def test_frozen(self) -> None:
         """They do not change once they are read."""
@@ -359,6 +357,12 @@ class TestSampleFile:
             "AzureWebJobsStorage",
             "PYTHON_THREADPOOL_THREAD_COUNT",
             "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT",
+            "APPLICATIONINSIGHTS_CONNECTION_STRING",
+            "PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY",
+            "PYTHON_APPLICATIONINSIGHTS_LOGGER_NAME",
+            "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS",
+            "OTEL_TRACES_SAMPLER",
+            "OTEL_TRACES_SAMPLER_ARG",
         }
     )
 

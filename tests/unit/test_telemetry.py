@@ -3,10 +3,13 @@
 import logging
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from common import telemetry
+from common.metrics import HISTOGRAMS, Metric
+from common.version import VERSION
 from tests.fakes import app_log
 
 
@@ -29,9 +32,41 @@ def test_line() -> None:
     with app_log() as log:
         telemetry.log(logging.WARNING, "thing_happened", status=503, tracking_id=None, name="Zoë", ok=False)
     assert log.events("thing_happened") == [
-        {"event": "thing_happened", "status": 503, "name": "Zoë", "ok": False, "level": "WARNING"}
+        {
+            "event": "thing_happened",
+            "status": 503,
+            "name": "Zoë",
+            "ok": False,
+            "level": "WARNING",
+        }
     ]
     assert "\n" not in log.text
+
+
+def test_version() -> None:
+    """Every line says which release wrote it, after the event by which queries find it."""
+    with app_log() as log:
+        telemetry.log(logging.INFO, "thing_happened", status=503)
+    assert log.text.startswith(f'{{"event": "thing_happened", "version": "{VERSION}"')
+
+
+class Broken(logging.Handler):
+    """As a handler of the worker is, whose settings are wrong."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Fail."""
+        raise KeyError(record.name)
+
+
+def test_broken_handler(capsys: pytest.CaptureFixture[str]) -> None:
+    """A handler that fails stops nothing; the line goes to standard error."""
+    logger, broken = logging.getLogger(telemetry.LOGGER_NAME), Broken()
+    logger.addHandler(broken)
+    try:
+        telemetry.log(logging.ERROR, "thing_happened")
+    finally:
+        logger.removeHandler(broken)
+    assert '{"event": "thing_happened"' in capsys.readouterr().err
 
 
 def test_values_of_other_types() -> None:
@@ -61,5 +96,5 @@ def test_level() -> None:
 
 def test_metric_names() -> None:
     """Every metric is named after the app, and the histograms are metrics."""
-    assert all(metric.value.startswith("acs_call_push.") for metric in telemetry.Metric)
-    assert set(telemetry.Metric) > telemetry.HISTOGRAMS
+    assert all(metric.value.startswith("acs_call_push.") for metric in Metric)
+    assert set(Metric) > HISTOGRAMS
