@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import requests
 
+from common.version import VERSION
 from local.database import EmbeddedDatabase
 from local.stack import Host, Stack, StackOptions
 
@@ -40,7 +41,7 @@ def not_ready(response: requests.Response) -> str:
     assert response.headers["Content-Type"].split(";")[0] == "application/problem+json"
     assert int(response.headers["Retry-After"]) > 0
     document = response.json()
-    assert set(document) == {"type", "title", "status", "detail", "code", "part"}
+    assert set(document) == {"type", "title", "status", "detail", "code", "part", "version"}
     assert document["code"] == "not_ready"
     for secret in ("127.0.0.1", "mongodb", "Endpoint", "localhub", "ANHHub"):
         assert secret not in response.text
@@ -52,7 +53,7 @@ class TestWell:
     def test_open_to_everybody(self, stack: Stack, route: str, status: str) -> None:
         """Both answer 200 without a key, and may not be cached on the way."""
         response = stack.host.call("GET", route)
-        assert (response.status_code, response.json()) == (200, {"status": status})
+        assert (response.status_code, response.json()) == (200, {"status": status, "version": VERSION})
         assert response.headers["Cache-Control"] == "no-store"
 
     @pytest.mark.parametrize("route", ["health/live", "health/ready"])
