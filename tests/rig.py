@@ -85,6 +85,12 @@ class Watched:
         return outcome
 
 
+def new_token(platform: Platform = Platform.APPLE) -> str:
+    """A device token that the platform could have issued."""
+    text = uuid.uuid4().hex * 2
+    return f"https://db5p.notify.windows.com/?token={text}" if platform is Platform.WINDOWS else text
+
+
 class Instance:
     """One instance of the app; `with Instance(hub, database.uri, {"HubReadTimeoutSeconds": 0.5}) as app`."""
 
@@ -153,7 +159,7 @@ class Instance:
         for number in range(count):
             platform = list(Platform)[number % len(Platform)]
             device = replace(
-                registered(acs_mri, f"device-{number}", uuid.uuid4().hex, platform),
+                registered(acs_mri, f"device-{number}", new_token(platform), platform),
                 expires_at=now.replace(year=now.year + 1, day=1, microsecond=0),
             )
             self.app.device_store.register(device, now)

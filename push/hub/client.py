@@ -5,7 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from common.clock_watch import ClockWatch
+from models.device_token import is_device_token
 from models.hub import HubEndpoint
+from models.platform import Platform
 from models.push import UNUSABLE_TOKEN, Outcome, OutcomeKind, Push
 from push.hub.answers import (
     DEFAULT_THROTTLE_SECONDS,
@@ -17,7 +19,7 @@ from push.hub.answers import (
     retry_after_seconds,
 )
 from push.hub.sas import SasTokenSource
-from push.hub.wire import HubWire, Request, is_header_value
+from push.hub.wire import HubWire, Request
 
 _BOTH_KEYS_ARE_WRONG = (
     "both keys are wrong: compare ANHHubConnectionString and ANHHubConnectionStringSecondary with the hub's "
@@ -69,8 +71,9 @@ class HubClient:
             time_left: seconds in which to be back, whatever the time-outs.
             fresh_connection: use a new connection, because an earlier try has failed.
         """
-        if not is_header_value(device_token):
-            reason = "the device token is not one that a platform issues"
+        if not is_device_token(Platform(push.format), device_token):
+            # It was registered before tokens were checked; the hub would refuse it.
+            reason = "the device token is not one that the platform issues"
             return Outcome(OutcomeKind.REJECTED, reason, code=UNUSABLE_TOKEN)
         started = self._clock()
         outcome = self._send(push, device_token, self._tokens.token(), time_left, fresh=fresh_connection)

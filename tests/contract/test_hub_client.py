@@ -4,6 +4,7 @@ import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler
@@ -27,10 +28,19 @@ from tests.scripted_hub import PATIENCE, ScriptedHub
 CONNECTION = HubConnectionString("contoso.servicebus.windows.net", "Send", "do-not-quote-this-key=")
 DEVICE_TOKEN = "do-not-quote-this-device-token"
 PUSH = Push(
-    "apple", "application/json;charset=utf-8", (("apns-push-type", "voip"),), b'{"aps":{},"data":"\xc3\xbc"}'
+    # Its device tokens may be any printable text.
+    "fcmv1",
+    "application/json;charset=utf-8",
+    (("apns-push-type", "voip"),),
+    b'{"aps":{},"data":"\xc3\xbc"}',
 )
 TRACKING_ID = "9a4b6f0e-7d7e-4c57-8b43-6f1b9d9b2f10"
 AMPLE = 60.0  # seconds left
+TOKENS = {
+    "apple": "a1b2" * 16,
+    "fcmv1": "a1b2:c3",
+    "windows": "https://db5p.notify.windows.com/?token=a1b2",
+}
 
 ACCEPTED, REJECTED, GONE = OutcomeKind.ACCEPTED, OutcomeKind.REJECTED, OutcomeKind.GONE
 THROTTLED, TRANSIENT = OutcomeKind.THROTTLED, OutcomeKind.TRANSIENT
@@ -95,7 +105,7 @@ class TestRequest:
         assert seen.header("Authorization") == [sas_token(CONNECTION, "Ring", int(fake_clock.unix()) + 3_600)]
         assert seen.header("Content-Type") == ["application/json;charset=utf-8"]
         assert seen.header("Content-Length") == [str(len(PUSH.body))]
-        assert seen.header("ServiceBusNotification-Format") == ["apple"]
+        assert seen.header("ServiceBusNotification-Format") == ["fcmv1"]
         assert seen.header("ServiceBusNotification-DeviceHandle") == [DEVICE_TOKEN]
         assert seen.header("apns-push-type") == ["voip"]
         assert uuid.UUID(seen.header("TrackingId")[0]).version == 4
@@ -294,24 +304,43 @@ class TestDeviceTokens:
         ],
     )
     def test_no_header_value(self, hub: ScriptedHub, client: HubClient, device_token: str) -> None:
-        """What cannot stand in a header is no token of any platform; it is not sent, and not quoted."""
+        """Text that cannot stand in a header is no token of any platform; it is not sent, and not quoted."""
         outcome = client.send(PUSH, device_token, AMPLE)
         assert (outcome.kind, outcome.status, outcome.code) == (REJECTED, None, UNUSABLE_TOKEN)
         assert "do-not-quote" not in repr(outcome)
         assert hub.script.connections == 0
 
     @pytest.mark.parametrize(
-        "device_token",
+        ("platform", "device_token"),
         [
-            "a" * 4_096,
-            "a:b-c_d.e/f+g=",
-            "with a space",
-            "https://db5p.notify.windows.com/?token=AwYAAAB%2fcQhYBud&x=1",
+            (Platform.APPLE, "<96d6bb5d 412881d3 0046f5bf 5616bead df6aa4ab e57987bc cc4b5c23 209dbb0c>"),
+            (Platform.APPLE, "(null)"),
+            (Platform.FCM_V1, "BLACKLISTED"),
+            (Platform.WINDOWS, "https://evil.test/"),
         ],
     )
-    def test_longest_and_oddest(self, hub: ScriptedHub, client: HubClient, device_token: str) -> None:
-        """Every token that fits a header is sent as it is."""
-        assert client.send(PUSH, device_token, AMPLE).kind is ACCEPTED
+    def test_of_another_shape(
+        self, hub: ScriptedHub, client: HubClient, platform: Platform, device_token: str
+    ) -> None:
+        """A token that was registered before its shape was checked, and can never ring, is not sent."""
+        outcome = client.send(replace(PUSH, format=platform.value), device_token, AMPLE)
+        assert (outcome.kind, outcome.code) == (REJECTED, UNUSABLE_TOKEN)
+        assert hub.script.connections == 0
+
+    @pytest.mark.parametrize(
+        ("platform", "device_token"),
+        [
+            (Platform.FCM_V1, "a" * 4_096),
+            (Platform.FCM_V1, "a:b-c_d.e/f+g="),
+            (Platform.APPLE, "aB" * 100),
+            (Platform.WINDOWS, "https://db5p.notify.windows.com/?token=AwYAAAB%2fcQhYBud&x=1"),
+        ],
+    )
+    def test_longest_and_oddest(
+        self, hub: ScriptedHub, client: HubClient, platform: Platform, device_token: str
+    ) -> None:
+        """A token of the platform's shape is sent as it is."""
+        assert client.send(replace(PUSH, format=platform.value), device_token, AMPLE).kind is ACCEPTED
         assert hub.script.requests[0].header("ServiceBusNotification-DeviceHandle") == [device_token]
 
 
@@ -389,7 +418,7 @@ class TestSimulator:
         endpoint = HubEndpoint(running.messages_url, "2020-06")
         with HubWire(Timeouts(PATIENCE, PATIENCE), time.monotonic) as wire:
             client = HubClient(endpoint, wire, tokens, time.time, ClockWatch())
-            return client.send(push, "a1b2", AMPLE)
+            return client.send(push, TOKENS[push.format], AMPLE)
 
     @pytest.mark.parametrize("platform", list(Platform))
     @pytest.mark.parametrize("display_name", ["Zoë 📱", None, "x" * 9_000])
@@ -403,7 +432,7 @@ class TestSimulator:
             (attempt,) = running.simulator.attempts()
         assert (outcome.kind, outcome.status, attempt.reason) == (ACCEPTED, 201, None)
         assert (received.body, received.format) == (push.body.decode(), platform.value)
-        assert (received.device_handle, received.tracking_id) == ("a1b2", outcome.tracking_id)
+        assert (received.device_handle, received.tracking_id) == (TOKENS[platform], outcome.tracking_id)
         assert received.call_id == "call-1"
 
     def test_wrong_key(self) -> None:
