@@ -1,10 +1,10 @@
 """What Notification Hubs refuses in a Direct Send request, as tables (pure).
 
-Written from the public documentation. It shares no code with the app: a test double that shares the code
-under test proves nothing. Sources: Notification Hubs REST ("Direct Send", "Send an APNS / WNS native
-notification"), Service Bus "Shared Access Signature authentication", FCM HTTP v1 "Message", WNS "Push
-notification service request and response headers". What Microsoft's SDKs send is accepted; beyond that, this
-is stricter than the service.
+Written from the public documentation. It shares no code with the app, since a test double that shares the
+code under test proves nothing, but for one definition: the shape of device tokens. Sources: Notification
+Hubs REST ("Direct Send", "Send an APNS / WNS native notification"), Service Bus "Shared Access Signature
+authentication", FCM HTTP v1 "Message", WNS "Push notification service request and response headers". What
+Microsoft's SDKs send is accepted; beyond that, this is stricter than the service.
 """
 
 import hmac
@@ -26,6 +26,8 @@ from local.hub.direct_send import (
     Refusal,
     signature,
 )
+from models.device_token import is_device_token
+from models.platform import Platform
 
 API_VERSIONS = frozenset({"2015-01", "2015-04", "2016-07", "2020-06"})
 SIZE_LIMITS = {"apple": 4096, "fcmv1": 4096, "windows": 5120}
@@ -201,6 +203,13 @@ _SERVICE_HEADERS = (
         400,
         "ServiceBusNotification-DeviceHandle is missing, empty or not ASCII",
         lambda send: not re.fullmatch(r"[!-~]+", send.headers.get(SERVICE_PREFIX + "devicehandle", "")),
+    ),
+    _Check(
+        400,
+        "ServiceBusNotification-DeviceHandle is not a device token of the platform",
+        lambda send: (
+            not is_device_token(Platform(send.format), send.headers[SERVICE_PREFIX + "devicehandle"])
+        ),
     ),
     _Check(400, "TrackingId is not a GUID", _not_matching("trackingid", GUID.pattern)),
 )

@@ -25,6 +25,7 @@ HUB = HubConfig(
 )
 AUDIENCE = "https://contoso-ns.servicebus.windows.net/ring"
 HANDLE = "a1" * 32
+CHANNEL = "https://db5.notify.windows.com/?token=AwYAAAB"
 
 
 def sas(uri: str, key_name: str, key: str, expiry: object) -> str:
@@ -101,7 +102,8 @@ def fcm() -> Send:
 def windows() -> Send:
     """A raw push for Windows."""
     body = {"data": {"callId": "call-1"}}
-    return _send("windows", "application/octet-stream", body, X_WNS_Type="wns/raw", X_WNS_TTL="30")
+    send = _send("windows", "application/octet-stream", body, X_WNS_Type="wns/raw", X_WNS_TTL="30")
+    return send.with_headers(SBN_DeviceHandle=CHANNEL)
 
 
 def fcm_message(**message: object) -> Send:

@@ -23,11 +23,13 @@ from local.hub.simulator import Simulator
 
 HUB = HubConfig("contoso-ns", "ring", {"k": AccessRule(key="c2VuZA==", rights=frozenset({"Send"}))})
 PATH = "/ring/messages/?direct&api-version=2020-06"
+PHONE = "https://db5.notify.windows.com/?token=phone"
+TABLET = "https://db5.notify.windows.com/?token=tablet"
 SILENCE_SECONDS = 0.1
 """Silence of this length counts as "no answer"; a slow machine can only let a test pass."""
 
 
-def headers(handle: str = "phone") -> dict[str, str]:
+def headers(handle: str = PHONE) -> dict[str, str]:
     """Headers of a valid push to a Windows device, signed without the simulator's code."""
     resource = urllib.parse.quote("https://contoso-ns.servicebus.windows.net/ring", safe="")
     expiry = int(time.time()) + 300
@@ -42,7 +44,7 @@ def headers(handle: str = "phone") -> dict[str, str]:
     }
 
 
-def push(hub: RunningHub, handle: str = "phone", timeout: float = 5, **extra: str) -> requests.Response:
+def push(hub: RunningHub, handle: str = PHONE, timeout: float = 5, **extra: str) -> requests.Response:
     """Send a valid push, with additional headers."""
     with requests.Session() as session:
         session.trust_env = False
@@ -51,7 +53,7 @@ def push(hub: RunningHub, handle: str = "phone", timeout: float = 5, **extra: st
 
 
 @contextmanager
-def sent_without_answer(hub: RunningHub, handle: str = "phone") -> Iterator[socket.socket]:
+def sent_without_answer(hub: RunningHub, handle: str = PHONE) -> Iterator[socket.socket]:
     """A connection on which a valid push was sent; the hub has read it."""
     lines = [f"POST {PATH} HTTP/1.1", "Host: hub", "Content-Length: 2"]
     lines += [f"{name}: {value}" for name, value in headers(handle).items()]
@@ -72,7 +74,7 @@ def is_silent(connection: socket.socket) -> bool:
     return False
 
 
-def results(hub: RunningHub, handle: str = "phone") -> list[str]:
+def results(hub: RunningHub, handle: str = PHONE) -> list[str]:
     """The result of each request for this device."""
     return [attempt.result for attempt in hub.simulator.attempts(handle)]
 
@@ -133,14 +135,14 @@ def test_drop_closes_without_an_answer(hub: RunningHub) -> None:
 
 def test_black_hole_never_answers(hub: RunningHub) -> None:
     """The request stays unanswered until its client closes; other requests are served meanwhile."""
-    hub.simulator.add_fault(Fault(kind="black_hole", device_handle="phone"))
+    hub.simulator.add_fault(Fault(kind="black_hole", device_handle=PHONE))
     with sent_without_answer(hub) as connection:
-        assert push(hub, "tablet").status_code == 201
+        assert push(hub, TABLET).status_code == 201
         assert is_silent(connection)
     with pytest.raises(requests.ReadTimeout):
         push(hub, timeout=SILENCE_SECONDS)
     hub.simulator.wait_until(lambda simulator: simulator.summary().connections.open == 0)
-    assert [each.device_handle for each in hub.simulator.pushes()] == ["tablet"]
+    assert [each.device_handle for each in hub.simulator.pushes()] == [TABLET]
     assert results(hub) == ["black_hole", "black_hole"]
 
 
@@ -149,9 +151,9 @@ def test_clearing_a_black_hole_does_not_answer_held_requests(hub: RunningHub) ->
     hub.simulator.add_fault(Fault(kind="black_hole"))
     with sent_without_answer(hub) as connection:
         hub.simulator.clear_faults()
-        assert push(hub, "tablet").status_code == 201
+        assert push(hub, TABLET).status_code == 201
         assert is_silent(connection)
-    assert [each.device_handle for each in hub.simulator.pushes()] == ["tablet"]
+    assert [each.device_handle for each in hub.simulator.pushes()] == [TABLET]
 
 
 def test_stop_closes_held_connections(hub: RunningHub) -> None:
@@ -197,11 +199,11 @@ def test_times_counts_down(hub: RunningHub) -> None:
 
 def test_first_matching_fault_wins(hub: RunningHub) -> None:
     """Faults apply in the order in which they were added, each to its own device."""
-    hub.simulator.add_fault(Fault(kind="status", status=410, device_handle="tablet"))
+    hub.simulator.add_fault(Fault(kind="status", status=410, device_handle=TABLET))
     hub.simulator.add_fault(Fault(kind="status", status=500, times=1))
     hub.simulator.add_fault(Fault(kind="status", status=429, times=1))
     assert [push(hub).status_code for _ in range(3)] == [500, 429, 201]
-    assert [push(hub, "tablet").status_code for _ in range(2)] == [410, 410]
+    assert [push(hub, TABLET).status_code for _ in range(2)] == [410, 410]
 
 
 def test_refused_request_takes_no_fault(hub: RunningHub) -> None:
@@ -217,7 +219,7 @@ def test_times_is_exact_under_concurrent_pushes(hub: RunningHub) -> None:
     with ThreadPoolExecutor(8) as pool:
         answers = Counter(pool.map(lambda _: push(hub).status_code, range(40)))
     assert answers == {500: 7, 201: 33}
-    assert hub.simulator.summary().attempts == {"phone": {"500": 7, "201": 33}}
+    assert hub.simulator.summary().attempts == {PHONE: {"500": 7, "201": 33}}
 
 
 def test_probability_repeats_with_its_seed() -> None:
@@ -226,7 +228,7 @@ def test_probability_repeats_with_its_seed() -> None:
     def run(seed: int) -> list[bool]:
         faults = ActiveFaults(Random(seed))  # noqa: S311 - not for cryptography
         faults.add(Fault(kind="drop", probability=0.5))
-        return [faults.take("phone") is not None for _ in range(64)]
+        return [faults.take(PHONE) is not None for _ in range(64)]
 
     assert run(1) == run(1) != run(2)
     assert set(run(1)) == {True, False}
@@ -237,15 +239,15 @@ def test_probability_that_misses_leaves_the_push_to_the_next_fault() -> None:
     faults = ActiveFaults(Random(3))  # noqa: S311 - not for cryptography
     faults.add(Fault(kind="drop", probability=0.5, times=1))
     faults.add(Fault(kind="status", status=500))
-    applied = [fault.kind for _ in range(32) if (fault := faults.take("phone"))]
+    applied = [fault.kind for _ in range(32) if (fault := faults.take(PHONE))]
     assert Counter(applied) == {"drop": 1, "status": 31}
 
 
 def test_faults_over_http(hub: RunningHub) -> None:
     """Faults are added and cleared through the control API in the same form."""
     with ControlClient(hub.url) as control:
-        control.add_fault(Fault(kind="status", status=429, retry_after="2", device_handle="phone"))
-        assert (push(hub).status_code, push(hub, "tablet").status_code) == (429, 201)
+        control.add_fault(Fault(kind="status", status=429, retry_after="2", device_handle=PHONE))
+        assert (push(hub).status_code, push(hub, TABLET).status_code) == (429, 201)
         control.clear_faults()
         assert push(hub).status_code == 201
         assert [each.fault for each in control.attempts()] == ["status", None, None]

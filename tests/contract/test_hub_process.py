@@ -19,7 +19,7 @@ import requests
 from local.hub.__main__ import RULES_VARIABLE
 from local.hub.control_client import ControlClient
 from local.hub.faults import EFFECTS, Fault, parse_fault
-from tests.contract.hub_requests import HANDLE, Send, apple, sas, windows
+from tests.contract.hub_requests import CHANNEL, HANDLE, Send, apple, sas, windows
 
 ROOT = Path(__file__).parents[2]
 NODE_MODULES = ROOT / "bench" / "node" / "node_modules"
@@ -89,8 +89,8 @@ class TestProcess:
         with running("--namespace", "contoso-ns", "--hub-name", "ring", rules=self.RULES) as hub:
             assert hub.url.startswith("http://127.0.0.1:")
             with ControlClient(hub.url) as control:
-                control.add_fault(Fault(kind="status", status=500, device_handle="pc"))
-                assert windows().with_headers(SBN_DeviceHandle="pc").to(hub.url).status_code == 500
+                control.add_fault(Fault(kind="status", status=500, device_handle=CHANNEL))
+                assert windows().to(hub.url).status_code == 500
                 assert apple().to(hub.url).status_code == 201
                 assert control.wait_for_pushes(1).calls == {"call-1": {HANDLE: 1}}
             hub.process.send_signal(number)

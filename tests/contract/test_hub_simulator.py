@@ -29,6 +29,7 @@ from local.hub.server import server_tls
 from local.hub.simulator import Simulator
 from tests.contract.hub_requests import (
     AUDIENCE,
+    CHANNEL,
     HANDLE,
     HUB,
     Send,
@@ -170,6 +171,12 @@ REFUSALS: dict[str, Wrong] = {
     "legacy gcm": (lambda: fcm().with_headers(SBN_Format="gcm"), 400, "legacy"),
     "no device handle": (lambda: apple().with_headers(SBN_DeviceHandle=None), 400, "DeviceHandle"),
     "empty device handle": (lambda: apple().with_headers(SBN_DeviceHandle=""), 400, "DeviceHandle"),
+    "a token of another platform": (lambda: windows().with_headers(SBN_DeviceHandle=HANDLE), 400, "platform"),
+    "an iOS app's text for a token": (
+        lambda: apple().with_headers(SBN_DeviceHandle="{length=32,bytes=0x124686a5}"),
+        400,
+        "platform",
+    ),
     "tags": (lambda: apple().with_headers(SBN_Tags="a"), 400, "Tags"),
     "an unknown service header": (
         lambda: apple().with_headers(SBN_Type="apple"),
@@ -310,7 +317,7 @@ def test_accepts(hub: RunningHub, make: Callable[[], Send]) -> None:
     answer = make().to(hub.url)
     assert (answer.status_code, answer.content) == (201, b"")
     assert len(hub.simulator.pushes()) == 1
-    assert [each.result for each in hub.simulator.attempts(HANDLE)] == ["201"]
+    assert [each.result for each in hub.simulator.attempts()] == ["201"]
 
 
 def test_recorded_push(hub: RunningHub) -> None:
@@ -405,12 +412,12 @@ def test_connection_string() -> None:
 
 def test_counts_by_call_and_device(hub: RunningHub) -> None:
     """The summary counts pushes by call and device, for every platform."""
-    for send in (apple(), apple(), fcm(), windows().with_headers(SBN_DeviceHandle="pc")):
+    for send in (apple(), apple(), fcm(), windows()):
         assert send.to(hub.url).status_code == 201
     summary = hub.simulator.summary()
-    assert summary.calls == {"call-1": {HANDLE: 3, "pc": 1}}
-    assert summary.handles == {HANDLE: 3, "pc": 1}
-    assert summary.attempts == {HANDLE: {"201": 3}, "pc": {"201": 1}}
+    assert summary.calls == {"call-1": {HANDLE: 3, CHANNEL: 1}}
+    assert summary.handles == {HANDLE: 3, CHANNEL: 1}
+    assert summary.attempts == {HANDLE: {"201": 3}, CHANNEL: {"201": 1}}
 
 
 def test_counts_connections_and_keeps_them_alive() -> None:
@@ -513,7 +520,7 @@ def test_control_api_over_http(hub: RunningHub) -> None:
     """Pushes, attempts and counts are the same over HTTP; `forget` deletes them."""
     with ControlClient(hub.url) as control:
         apple().to(hub.url)
-        fcm().with_headers(SBN_DeviceHandle="other").to(hub.url)
+        fcm().with_headers(SBN_DeviceHandle="d:other").to(hub.url)
         apple().with_headers(SBN_Tags="a").to(hub.url)
         assert control.wait_for_pushes(2) == hub.simulator.summary() == control.summary()
         assert control.pushes() == hub.simulator.pushes()
