@@ -252,6 +252,9 @@ class TcpProxy:
     def passed(self, link: Link, direction: Direction, unit: bytes) -> None:
         """Called in the proxy's thread after a unit has been passed on."""
 
+    def closing(self, link: Link) -> None:
+        """Called in the proxy's thread when a link has ended; `link.ended` says that the proxy ended it."""
+
     def forget_faults(self) -> None:
         """Called by `restore`, in the proxy's thread, for faults of a subclass."""
 
@@ -336,6 +339,7 @@ class TcpProxy:
             pass  # one side is gone, or does not speak a subclass's protocol: the other one is closed too
         finally:
             self._links.discard(link)
+            self.closing(link)
             link.end("close")
             await link.wait_ended()
 

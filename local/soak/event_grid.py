@@ -47,8 +47,10 @@ class EventGrid:
         self._ends = time.monotonic() + plan.limit_seconds
         self.calls: list[Call] = []
         self.deliveries = 0
-        self.raised: Counter[str] = Counter()
-        """Deliveries that were not acknowledged, by event id."""
+        self.deliveries_of: Counter[str] = Counter()
+        """By event id."""
+        self.raised = 0
+        """Deliveries that were not acknowledged."""
         self._duplicates = 0
         self._unacknowledged = 0
         self._answer_ms: list[float] = []
@@ -60,7 +62,7 @@ class EventGrid:
             calls=len(self.calls),
             duplicates=self._duplicates,
             deliveries=self.deliveries,
-            raised=self.raised.total(),
+            raised=self.raised,
             unacknowledged=self._unacknowledged,
             answer_ms=(answers[len(answers) // 2], answers[len(answers) * 99 // 100]),
         )
@@ -115,10 +117,11 @@ class EventGrid:
         with self._changed:
             self._under_way -= 1
             self.deliveries += 1
+            self.deliveries_of[str(delivery.call.event["id"])] += 1
             if delivery.redeliveries == 0:
                 self._answer_ms.append((ended - started) * 1_000)
             if not acknowledged:
-                self.raised[str(delivery.call.event["id"])] += 1
+                self.raised += 1
                 self._redeliver(delivery, ended)
             self._changed.notify_all()
 

@@ -1,13 +1,29 @@
 """A proxy in front of the hub that records which pushes were answered 201 to a worker."""
 
 import asyncio
+import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 from local.tcp_proxy import Direction, Link, TcpProxy
 
+GIVE_UP_SECONDS = 1.0
+"""A worker that closes its connection so soon after an answer may have timed out without reading it: it keeps
+the connection after an answer that it has read."""
+
 _HANDLE = "servicebusnotification-devicehandle"
+
+
+@dataclass(slots=True)
+class _Exchanges:
+    """The requests of one connection."""
+
+    pending: deque[str] = field(default_factory=deque)
+    """Device handles of the requests without an answer, in order."""
+    last_201: tuple[str, float] | None = None
+    """Device handle and time of the last answer 201."""
 
 
 class HubProxy(TcpProxy):
@@ -17,9 +33,8 @@ class HubProxy(TcpProxy):
         """Take the hub simulator's port."""
         super().__init__(server_port)
         self.seen_201: Counter[str] = Counter()
-        """Answers 201 that reached a worker, by device handle."""
-        self._handles: WeakKeyDictionary[Link, deque[str]] = WeakKeyDictionary()
-        """Handles of the requests that have no answer yet, in order."""
+        """Answers 201 that a worker has read, by device handle."""
+        self._exchanges: WeakKeyDictionary[Link, _Exchanges] = WeakKeyDictionary()
 
     async def units(self, link: Link, direction: Direction) -> AsyncIterator[bytes]:
         """Whole requests and whole answers; both have a Content-Length."""
@@ -32,15 +47,26 @@ class HubProxy(TcpProxy):
             return
 
     def passed(self, link: Link, direction: Direction, unit: bytes) -> None:
-        """Record the handle of a request; count an answer 201, unless the worker has given up."""
-        handles = self._handles.setdefault(link, deque())
+        """Record the handle of a request; count an answer 201, unless the worker has given up already."""
+        exchanges = self._exchanges.setdefault(link, _Exchanges())
         head = unit.partition(b"\r\n\r\n")[0]
         if direction is Direction.TO_SERVER:
-            handles.append(_headers(head).get(_HANDLE, ""))
+            exchanges.pending.append(_headers(head).get(_HANDLE, ""))
+            exchanges.last_201 = None  # the worker uses the connection again, so it has read the answer
             return
-        handle = handles.popleft() if handles else ""
+        handle = exchanges.pending.popleft() if exchanges.pending else ""
         if head.split(None, 2)[1] == b"201" and not link.client_gone:
             self.seen_201[handle] += 1
+            exchanges.last_201 = (handle, time.monotonic())
+
+    def closing(self, link: Link) -> None:
+        """Take back the count of an answer if the worker closed the connection right after it."""
+        exchanges = self._exchanges.get(link)
+        if exchanges is None or exchanges.last_201 is None or link.ended or not link.client_gone:
+            return
+        handle, at = exchanges.last_201
+        if time.monotonic() - at < GIVE_UP_SECONDS:
+            self.seen_201[handle] -= 1
 
 
 def _headers(head: bytes) -> dict[str, str]:

@@ -50,7 +50,7 @@ NETWORK_FAULTS = (
     NetworkFault("hub: connections frozen", 2, lambda it: it.hub.freeze_existing()),
     NetworkFault("hub: connections reset", 2, lambda it: it.hub.reset_existing()),
     NetworkFault("hub: an answer lost", 2, lambda it: it.hub.lose_next_answer()),
-    NetworkFault("hub: silent for 2 s", 1, lambda it: it.hub.freeze_all(), lambda it: it.hub.thaw(), 2.0),
+    NetworkFault("hub: silent for 2.5 s", 1, lambda it: it.hub.freeze_all(), lambda it: it.hub.thaw(), 2.5),
     NetworkFault(
         "hub: refuses connections for 1 s",
         1,

@@ -15,10 +15,10 @@ class PhoneCount:
 
     rang: Counter[int]
     by_unseen_answers: int
-    """Additional rings after an accepted push whose answer did not reach a worker."""
-    by_raised_deliveries: int
-    """Additional rings after an answer that did reach a worker, in a raised delivery of the event: the
-    database could not record the result, so the redelivery rings again."""
+    """Additional rings after an accepted push whose answer no worker has read."""
+    by_unrecorded_results: int
+    """Additional rings in another delivery of the event, after an answer that a worker has read: the database
+    did not record the result in time."""
     unexplained: int
     """Phones with more rings than these causes explain."""
 
@@ -32,25 +32,27 @@ def count_phones(
     calls: Sequence[Call],
     rings: Mapping[str, int],
     seen_201: Mapping[str, int],
-    raised: Mapping[str, int],
+    deliveries: Mapping[str, int],
     *,
     database_faults: bool,
 ) -> PhoneCount:
-    """Compare the pushes that the hub accepted with the answers that reached a worker.
+    """Compare the pushes that the hub accepted with the answers that workers have read.
 
-    A worker that has seen a 201 for a phone must not send to it again, unless it could not record that.
+    After a worker has read a 201 for a phone, no worker may send to it again, unless the result could not be
+    recorded.
 
     Args:
         calls: all calls of the run.
         rings: accepted pushes by device token.
-        seen_201: answers 201 that reached a worker, by device token.
-        raised: deliveries that were not acknowledged, by event id.
+        seen_201: answers 201 that a worker has read, by device token.
+        deliveries: by event id.
         database_faults: whether the run had faults of the database, which explain unrecorded results.
     """
     rang: Counter[int] = Counter()
-    by_unseen = by_raised = unexplained = 0
+    by_unseen = by_unrecorded = unexplained = 0
     for call in calls:
-        unrecorded = raised.get(str(call.event["id"]), 0) if database_faults else 0
+        # Each further delivery rings once more if it does not find the result of an earlier one.
+        further = deliveries.get(str(call.event["id"]), 1) - 1 if database_faults else 0
         for token in call.tokens:
             count = rings.get(token, 0)
             unseen = count - min(count, seen_201.get(token, 0))
@@ -58,9 +60,9 @@ def count_phones(
             more = max(0, count - 1)
             by_unseen += min(more, unseen)
             after_seen = max(0, more - unseen)
-            by_raised += min(after_seen, unrecorded)
-            unexplained += after_seen > unrecorded
-    return PhoneCount(rang, by_unseen, by_raised, unexplained)
+            by_unrecorded += min(after_seen, further)
+            unexplained += after_seen > further
+    return PhoneCount(rang, by_unseen, by_unrecorded, unexplained)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +117,8 @@ class Report:
             f"  phones that rang once     {rang[1]}",
             f"  phones that did not ring  {self.phones.silent}",
             f"  phones that rang more     {sum(more.values())} {more or ''}".rstrip(),
-            f"    rings after an answer that reached no worker    {self.phones.by_unseen_answers}",
-            f"    rings after a result that was not recorded      {self.phones.by_raised_deliveries}",
+            f"    rings after an answer that no worker has read   {self.phones.by_unseen_answers}",
+            f"    rings after a result that was not recorded      {self.phones.by_unrecorded_results}",
             f"    phones without such an explanation              {self.phones.unexplained}",
             f"  first answer              {made.answer_ms[0]:.0f} ms median, {made.answer_ms[1]:.0f} ms p99",
         ]

@@ -49,7 +49,7 @@ def soak(plan: Plan, tell: Callable[[str], None]) -> Report:
         time.sleep(SETTLE_SECONDS)
         summary = stack.hub.summary()
         phones = count_phones(
-            grid.calls, summary.handles, hub.seen_201, grid.raised, database_faults=plan.network_faults
+            grid.calls, summary.handles, hub.seen_201, grid.deliveries_of, database_faults=plan.network_faults
         )
         results = hub_results(grid.calls, summary)
         return Report(plan, grid.summary(), phones, results, faults.applied, time.monotonic() - started)
@@ -81,7 +81,7 @@ def _progress(plan: Plan, grid: EventGrid, tell: Callable[[str], None]) -> Itera
             seconds = time.monotonic() - started
             tell(
                 f"{seconds:4.0f} s  {len(grid.calls):>6} of {plan.events} calls"
-                f"  {grid.deliveries / seconds:4.0f} deliveries a second  {grid.raised.total()} raised"
+                f"  {grid.deliveries / seconds:4.0f} deliveries a second  {grid.raised} raised"
             )
 
     thread = threading.Thread(target=run)
