@@ -232,7 +232,7 @@ const message = JSON.stringify({ message: { data: { callId: "2" } } });
   const raw = sdk.createWindowsRawNotification({ body: "raw", headers: { "X-WNS-Type": "wns/raw" } });
   const accepted = await client.sendNotification(voip, { deviceHandle });
   await client.sendNotification(sdk.createFcmV1Notification({ body: message }), { deviceHandle });
-  await client.sendNotification(raw, { deviceHandle });
+  await client.sendNotification(raw, { deviceHandle: "https://db5.notify.windows.com/?token=a" });
   console.log(JSON.stringify(accepted));
 })();
 """
