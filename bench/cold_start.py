@@ -20,9 +20,16 @@ START_MS = "import and index, ms"
 FIRST_EVENT_MS = "first event, ms"
 PACKAGES = "packages alone"
 
-# What requirements.txt pins, without what the app imports only where metrics are exported (the exporter and
-# OpenTelemetry), and without the worker library, which the process has imported before the app.
-_MODULES = ("azure.functions", "pydantic", "pymongo", "requests")
+# What requirements.txt pins, without what the worker imports where telemetry is exported, and without the
+# worker library, which the process has imported before the app.
+_MODULES = (
+    "azure.functions",
+    "pydantic",
+    "pymongo",
+    "requests",
+    "opentelemetry.trace",
+    "opentelemetry.metrics",
+)
 _IMPORTS = {MeasuredApp.OURS.value: "function_app", PACKAGES: ", ".join(_MODULES)}
 _TIMED = """
 import json, resource, time

@@ -86,8 +86,16 @@ class Log:
         """What a query finds."""
         with duckdb.connect() as database:
             now = datetime.now(UTC).replace(tzinfo=None)
-            database.execute("CREATE TABLE AppTraces (TimeGenerated TIMESTAMP, Message VARCHAR)")
-            traces = "INSERT INTO AppTraces VALUES (?, ?)"
+            database.execute(
+                "CREATE TABLE AppTraces (TimeGenerated TIMESTAMP, Message VARCHAR, OperationId VARCHAR)"
+            )
+            database.execute(
+                "CREATE TABLE AppDependencies (TimeGenerated TIMESTAMP, Name VARCHAR, "
+                "DependencyType VARCHAR, Target VARCHAR, ResultCode VARCHAR, Success BOOLEAN, "
+                "DurationMs DOUBLE, Properties JSON, "
+                "OperationId VARCHAR)"
+            )
+            traces = "INSERT INTO AppTraces (TimeGenerated, Message) VALUES (?, ?)"
             database.execute(traces, [now, "Executing 'Functions.IncomingCallEventHandler'"])
             for index, message in enumerate(self._messages()):
                 written = now - timedelta(minutes=self._ages.get(index, 0))
@@ -128,7 +136,9 @@ def report(
 ) -> DeliveryReport:
     """A delivery in which every device came to the same."""
     outcome = Outcome(kind, "the hub says so", status=500, tracking_id="tracking")
-    results = {f"{number:064x}": DeviceResult(outcome, attempts, 100) for number in range(devices)}
+    results = {
+        f"{number:064x}": DeviceResult(outcome, attempts, 100, platform="apple") for number in range(devices)
+    }
     settled = {OutcomeKind.ACCEPTED: EventResult.DELIVERED, OutcomeKind.GONE: EventResult.SKIPPED}
     result = EventResult.INCOMPLETE if redeliver else settled.get(kind, EventResult.GIVEN_UP)
     return DeliveryReport(result, devices=devices, results=results, first_push_age_ms=first_push_age_ms)

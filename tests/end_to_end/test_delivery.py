@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 import pytest
 import requests
 
+from common.version import VERSION
 from local.hub.config import DEVELOPMENT_HUB
 from local.hub.records import ReceivedPush
 from local.samples import (
@@ -135,7 +136,7 @@ class TestThePushes:
         """The headers without User-Agent and TrackingId, which must be a GUID."""
         headers = dict(push.headers)
         assert UUID.fullmatch(headers.pop("trackingid"))
-        headers.pop("user-agent", None)
+        assert headers.pop("user-agent") == f"acs-call-push/{VERSION}"
         return headers
 
     def check_left(self, seconds: str) -> None:

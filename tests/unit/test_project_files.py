@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from common.version import VERSION
+
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 FORMS = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
@@ -114,3 +116,14 @@ def test_dependabot_knows_every_lock() -> None:
         *ROOT.glob("requirements.txt"),
     ]
     assert {f"/{path.parent.relative_to(ROOT)}".replace("/.", "/") for path in locks} <= folders
+
+
+class TestVersion:
+    """The release is stated in `common/version.py`."""
+
+    def test_the_same_everywhere(self) -> None:
+        """Files that cannot read it there agree with it."""
+        openapi = yaml.safe_load((ROOT / "docs" / "openapi.yaml").read_text())
+        assert openapi["info"]["version"] == VERSION
+        azd = yaml.safe_load((ROOT / "azure.yaml").read_text())
+        assert azd["metadata"]["template"] == f"acs-call-push@{VERSION}"

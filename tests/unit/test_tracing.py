@@ -8,33 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry import trace
 from opentelemetry.metrics import Meter
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
 from common.metrics import Metric, Metrics
 from common.tracing import NOT_TRACED, Tracer
 from tests.fakes import app_log
+from tests.recording import Recording
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = f"00-{TRACE}-b7ad6b7169203331-01"
 SECRET = "device-token-4711"
-
-
-class Recording:
-    """A tracer of the SDK, and the spans that it has recorded."""
-
-    def __init__(self) -> None:
-        self._exporter = InMemorySpanExporter()
-        self._provider = TracerProvider(shutdown_on_exit=False)
-        self._provider.add_span_processor(SimpleSpanProcessor(self._exporter))
-        self.tracer = Tracer(self._provider.get_tracer("tests"))
-
-    @property
-    def spans(self) -> dict[str, ReadableSpan]:
-        """By name."""
-        return {span.name: span for span in self._exporter.get_finished_spans()}
 
 
 @pytest.fixture
