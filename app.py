@@ -3,7 +3,6 @@
 import logging
 import random
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import timedelta
@@ -102,6 +101,7 @@ class App:
         self._tracer = tracer
         self._metrics = metrics
         self.settings_grace = Grace(self.clock.monotonic)
+        self._clocks_unasked = threading.Lock()  # taken by the first who asks, never released
 
     @_Part
     def settings(self) -> Settings:
@@ -165,6 +165,7 @@ class App:
             self.metrics,
             self.service_watch.database,
             self.tracer,
+            self._compare_clocks,
         )
         handler = IncomingCallHandler(tools, self.time_limits)
         self._tell_of_settings()
@@ -250,8 +251,11 @@ class App:
         """The client of the notification hub."""
         hub = self.settings.hub
         keys = [hub.connection_string, *self._secondary_keys()]
-        tokens = [SasTokenSource(key, hub.name, time.time) for key in keys]
-        return HubClient(self.hub_endpoint, self.hub_wire, tokens, time.time, self.clock_watch)
+        tokens = [SasTokenSource(key, hub.name, self._unix_time) for key in keys]
+        return HubClient(self.hub_endpoint, self.hub_wire, tokens, self._unix_time, self.clock_watch)
+
+    def _unix_time(self) -> float:
+        return self.clock.now().timestamp()
 
     def _secondary_keys(self) -> list[HubConnectionString]:
         try:
@@ -326,6 +330,11 @@ class App:
     def clock_watch(self) -> ClockWatch:
         """Compares this instance's clock with the hub's."""
         return ClockWatch()
+
+    def _compare_clocks(self) -> None:
+        """Ask the hub for its time, once a process, unless an answer of it has shown it."""
+        if not self.clock_watch.has_compared and self._clocks_unasked.acquire(blocking=False):
+            self.hub_client.problem(PROBE_SECONDS)
 
     def close(self) -> None:
         """Stop and close what has been built; the app cannot be used after that."""

@@ -49,6 +49,8 @@ class ClockWatch:
     def __init__(self) -> None:
         self._last_date: str | None = None
         self._unlogged = threading.Lock()
+        self.has_compared = False
+        """An answer has shown its server's time."""
         self.off_by_seconds: float | None = None
         """By how much our clock is ahead, negative if it is behind; None if it is not off, or not known."""
 
@@ -60,6 +62,7 @@ class ClockWatch:
         ahead = ahead_seconds(date, began, ended)
         if ahead is None:
             return
+        self.has_compared = True
         uncertain = 0.5 + (ended - began) / 2
         is_off = abs(ahead) > LARGEST_SKEW_SECONDS + uncertain
         self.off_by_seconds = round(ahead, 1) if is_off else None

@@ -106,9 +106,10 @@ class Work:
             ConfigurationError: it refuses the credentials, or the connection string cannot be used.
             DuplicateKeyError: pymongo's own; its message quotes keys, so no handler may keep it as a cause.
         """
-        deadline = self._clock.monotonic() + self._timeouts.operation_seconds
+        seconds = self._timeouts.operation_seconds * _times_as_long.get()
+        deadline = self._clock.monotonic() + seconds
         pause = _FIRST_PAUSE_SECONDS
-        with self._spans.of(collection), within(self._timeouts.operation_seconds):
+        with self._spans.of(collection), within(seconds):
             tries = 0
             while True:
                 tries += 1
@@ -173,6 +174,19 @@ def within(seconds: float) -> Iterator[None]:
         _ends_at.reset(outer)
 
 
+_times_as_long: ContextVar[int] = ContextVar("_times_as_long", default=1)
+
+
+@contextmanager
+def times_as_long(factor: int) -> Iterator[None]:
+    """A block in which a piece of work may take `factor` times as long as it otherwise may."""
+    before = _times_as_long.set(factor)
+    try:
+        yield
+    finally:
+        _times_as_long.reset(before)
+
+
 def _seconds_left() -> float:
     return _ends_at.get() - time.monotonic()
 
@@ -234,6 +248,9 @@ def make_client(
             connectTimeoutMS=operation,
             timeoutMS=operation,
             maxIdleTimeMS=_MOST_IDLE_MILLISECONDS,
+            # Half the driver's default. A command without an answer ends one connection, a heartbeat without
+            # one ends all that are as old: a firewall that has lost its state costs a call 8 s, not 13.
+            heartbeatFrequencyMS=5_000,
             # In Azure Functions this is the driver's default. It finds a new primary at once after a failure,
             # where a stream of the server's changes may take until the next heartbeat.
             serverMonitoringMode="poll",

@@ -10,11 +10,11 @@ second.
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from pymongo import errors
@@ -244,7 +244,7 @@ class Ledger:
         self._collection = collection
         self._work = work
         self._lease = lease
-        self._indexes_ready = False
+        self._missing_indexes: Sequence[NeededIndex] = INDEXES
 
     def within(self, seconds: float) -> AbstractContextManager[None]:
         """A block whose work with MongoDB ends within `seconds`, however long each method may take."""
@@ -373,10 +373,16 @@ class Ledger:
             self._work.run(self._collection, lambda: self._collection.update_one(named, {"$set": values}))
 
     def _ensure_indexes(self) -> None:
-        """Create the indexes once a process, after an event's rings rather than before."""
-        if not self._indexes_ready:
-            self._work.run(self._collection, lambda: mongodb.ensure_indexes(self._collection, INDEXES))
-            self._indexes_ready = True
+        """Create the indexes once a process, after an event's rings rather than before.
+
+        One that cannot be made now is made after the next event: this one's results are written.
+        """
+        try:
+            for index in self._missing_indexes:
+                self._work.run(self._collection, partial(mongodb.ensure_indexes, self._collection, [index]))
+                self._missing_indexes = [each for each in self._missing_indexes if each is not index]
+        except (DatabaseUnavailableError, ConfigurationError) as error:
+            telemetry.log(logging.WARNING, "indexes_not_made", collection=COLLECTION_NAME, code=error.code)
 
 
 def _device_values(results: Mapping[str, DeviceResult]) -> mongodb.Document:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from common import mongodb
 from common.clock import Clock
 from models.errors import DatabaseUnavailableError
 
@@ -12,6 +13,9 @@ LONGEST_PAUSE_SECONDS = 0.5
 def patiently[Result](work: Callable[[], Result], clock: Clock, until: float) -> Result:
     """Do work with the database, and do it again while the database is away.
 
+    Each repetition may take twice as long as the one before: over a slow network a new connection takes more
+    time than a piece of work has, and would be given up and opened anew for ever.
+
     Args:
         work: must be safe to repeat.
         clock: waits between the tries.
@@ -21,11 +25,14 @@ def patiently[Result](work: Callable[[], Result], clock: Clock, until: float) ->
         DatabaseUnavailableError: the database was away until then.
     """
     pause = FIRST_PAUSE_SECONDS
+    longer = 1
     while True:
         try:
-            return work()
+            with mongodb.times_as_long(longer):
+                return work()
         except DatabaseUnavailableError:
             if clock.monotonic() + pause > until:
                 raise
         clock.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+        longer *= 2

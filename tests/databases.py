@@ -1,6 +1,8 @@
 """The database that tests run on: the embedded one, or a real MongoDB that TEST_MONGODB_URI names."""
 
 import os
+import uuid
+from collections.abc import Iterator
 
 import pytest
 
@@ -46,3 +48,9 @@ def database_for_tests(*, test_commands: bool = False) -> EmbeddedDatabase:
     """
     uri = os.environ.get(VARIABLE)
     return RealDatabase(uri) if uri else EmbeddedDatabase(test_commands=test_commands)
+
+
+def unique_names(prefix: str) -> Iterator[str]:
+    """Names of collections that no other test and no earlier run has used."""
+    while True:
+        yield f"{prefix}-{uuid.uuid4().hex[:12]}"

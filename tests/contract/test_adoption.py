@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from itertools import count, permutations
+from itertools import permutations
 from typing import Any
 
 import mongomock
@@ -12,18 +12,18 @@ from pymongo import MongoClient
 from pymongo.collection import Collection
 
 from common import mongodb
-from local.database import EmbeddedDatabase
 from migrate.adoption import Adoption, AdoptionStore
 from models.device import DeviceRegistration
 from models.identity import Identity
 from models.platform import Platform
 from registrar.store import DeviceStore
+from tests.databases import database_for_tests, unique_names
 
 NOW = datetime(2100, 1, 31, 12, 0, 0, tzinfo=UTC)
 MONTH = timedelta(days=30)
 ALICE, BOB = "8:acs:resource_alice", "8:acs:resource_bob"
 
-_names = (f"adoption-{number}" for number in count())
+_names = unique_names("adoption")
 
 
 def phone(user: str = ALICE, device: str = "phone", token: str = "token") -> DeviceRegistration:
@@ -33,7 +33,7 @@ def phone(user: str = ALICE, device: str = "phone", token: str = "token") -> Dev
 @pytest.fixture(scope="module")
 def client() -> Iterator[MongoClient[mongodb.Document]]:
     with (
-        EmbeddedDatabase() as database,
+        database_for_tests() as database,
         MongoClient[mongodb.Document](database.uri, serverSelectionTimeoutMS=5_000) as connected,
     ):
         yield connected
@@ -183,3 +183,6 @@ class TestRaces:
         assert sorted(tokens(store, BOB)) == sorted(f"moved-{number}" for number in numbers)
         assert sorted(tokens(store, ALICE)) == sorted(f"new-{number}" for number in numbers)
         assert collection.count_documents({}) == 2 * len(numbers)
+
+
+# FIXME

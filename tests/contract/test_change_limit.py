@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from typing import cast
 
 import mongomock
@@ -14,22 +13,22 @@ from pymongo import MongoClient, errors
 from pymongo.collection import Collection
 
 from common import mongodb
-from local.database import EmbeddedDatabase
 from models.errors import DatabaseUnavailableError, TooManyChangesError
 from models.identity import Identity
 from registrar.rate import ChangeLimit
+from tests.databases import database_for_tests, unique_names
 from tests.fakes import ALICE, BOB
 
 MINUTE = datetime(2100, 1, 31, 12, 0, 0, tzinfo=UTC)
 WORK = mongodb.Work(mongodb.Timeouts(10.0))
 
-_names = (f"rates-{number}" for number in count())
+_names = unique_names("rates")
 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[MongoClient[mongodb.Document]]:
     with (
-        EmbeddedDatabase() as database,
+        database_for_tests() as database,
         MongoClient[mongodb.Document](database.uri, tz_aware=True) as connected,
     ):
         yield connected

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from itertools import count
 from typing import Any, cast
 
 import mongomock
@@ -29,6 +28,7 @@ from models.errors import (
 from models.identity import Identity
 from models.platform import Platform
 from registrar.store import DeviceStore
+from tests.databases import database_for_tests, unique_names
 from tests.fakes import ALICE, BOB, NOW, app_log, registration
 
 SECOND = timedelta(seconds=1)
@@ -37,7 +37,7 @@ TOKEN = "do-not-quote-this-device-token"
 
 owner = Identity.parse
 
-_names = (f"devices-{number}" for number in count())
+_names = unique_names("devices")
 
 
 class Commands(CommandListener):
@@ -63,7 +63,7 @@ class Commands(CommandListener):
 @pytest.fixture(scope="module")
 def database() -> Iterator[EmbeddedDatabase]:
     """One database process for all tests here; each has a collection of its own."""
-    with EmbeddedDatabase(test_commands=True) as running:
+    with database_for_tests(test_commands=True) as running:
         yield running
 
 

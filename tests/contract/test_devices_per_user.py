@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from itertools import count
 from typing import Any, cast
 
 import mongomock
@@ -12,9 +11,9 @@ from pymongo import MongoClient
 from pymongo.collection import Collection
 
 from common import mongodb
-from local.database import EmbeddedDatabase
 from models.identity import Identity
 from registrar.store import DeviceStore
+from tests.databases import database_for_tests, unique_names
 from tests.fakes import ALICE, BOB, NOW, registration
 
 SECOND = timedelta(seconds=1)
@@ -22,12 +21,12 @@ WORK = mongodb.Work(mongodb.Timeouts(10.0))
 
 owner = Identity.parse
 
-_names = (f"devices-{number}" for number in count())
+_names = unique_names("devices")
 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[MongoClient[mongodb.Document]]:
-    with EmbeddedDatabase() as database, MongoClient[mongodb.Document](database.uri) as connected:
+    with database_for_tests() as database, MongoClient[mongodb.Document](database.uri) as connected:
         yield connected
 
 

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterator
 from datetime import timedelta
-from itertools import count
 from typing import Any
 
 import pytest
@@ -11,12 +10,12 @@ from pymongo import MongoClient
 from pymongo.collection import Collection
 
 from common import mongodb
-from local.database import EmbeddedDatabase
 from migrate.adoption import Adoption, AdoptionStore
 from models.errors import RegistrationNotFoundError
 from models.identity import Identity
 from models.platform import Platform
 from registrar.store import DeviceStore
+from tests.databases import database_for_tests, unique_names
 from tests.fakes import ALICE, BOB, NOW, TEAMS_USER, app_log, registration
 from tests.memory_store import WORK, new_collection
 
@@ -27,12 +26,12 @@ CAPITALS = HEX.upper()
 IN_CAPITALS = TEAMS_USER.upper()
 OWNER = Identity.parse
 
-_names = (f"earlier-{number}" for number in count())
+_names = unique_names("earlier")
 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[MongoClient[mongodb.Document]]:
-    with EmbeddedDatabase() as database, MongoClient[mongodb.Document](database.uri) as connected:
+    with database_for_tests() as database, MongoClient[mongodb.Document](database.uri) as connected:
         yield connected
 
 

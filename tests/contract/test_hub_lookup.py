@@ -1,30 +1,14 @@
 """The look-up of the hub's name: it ends with the time for connecting, however long the resolver waits."""
 
-import json
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.faults import DnsMode
-
-ROOT = Path(__file__).parents[2]
-UNSHARE = ["unshare", "--map-root-user", "--net", "--mount"]
+from tests.faults.namespaces import run_in_namespaces
 
 
 def exchange(mode: DnsMode) -> dict[str, Any]:
     """How an exchange ends whose name server behaves like this."""
-    if shutil.which("unshare") is None:
-        pytest.skip("unshare is not installed")
-    if subprocess.run([*UNSHARE, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("tests may not make namespaces on this machine")
-    command = [*UNSHARE, sys.executable, "-m", "tests.faults.exchange_with_dns", mode.value]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-    assert run.returncode == 0, run.stderr
-    found: dict[str, Any] = json.loads(run.stdout)
+    found = run_in_namespaces("tests.faults.exchange_with_dns", mode.value)
     assert ["contoso.servicebus.windows.net", "A"] in found["queries"]
     return found
 

@@ -24,6 +24,7 @@ from push.ledger import (
     LedgerEntry,
     Note,
 )
+from tests.databases import database_for_tests
 from tests.fakes import NOW, app_log
 
 # mongomock still asks for the time in the deprecated way.
@@ -41,7 +42,7 @@ def result(kind: OutcomeKind = OutcomeKind.ACCEPTED) -> DeviceResult:
 @pytest.fixture(scope="module")
 def database() -> Iterator[EmbeddedDatabase]:
     """A database in memory, with fail points."""
-    with EmbeddedDatabase(test_commands=True) as running:
+    with database_for_tests(test_commands=True) as running:
         yield running
 
 

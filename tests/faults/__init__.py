@@ -47,8 +47,8 @@ embedded database (`tests.rig.FailPoint`) act inside the server and know most co
         another_host(stack, log, settings, host_module="tests.faults.host_with_dns")   # a worker process
 
 `mongodb+srv` implies TLS: write `tls=false` in the connection string, or use a proxy with `tls` for the host
-`server.cluster.lab.test` and `tlsCAFile=`. libcurl resolves names by itself; `tests.faults.exchange_with_dns`
-shows how it can be made to use this server.
+`server.cluster.lab.test` and `tlsCAFile=`. libcurl resolves names by itself: `tests.faults.namespaces`
+makes this server the one that it asks.
 """
 
 from local.tcp_proxy import Direction, TcpProxy

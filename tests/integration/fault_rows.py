@@ -21,17 +21,18 @@ class FaultRow:
     """What Event Grid hears of each delivery of the event."""
     rings: tuple[int, ...] = (1, 1)
     """How often each phone has rung after each delivery."""
-    tries: int = 1
-    """Sends to each phone in the first delivery."""
+    tries: int | None = 1
+    """Sends to each phone in the first delivery; None for as many as fit into its time."""
 
     def published_line(self) -> str:
         """The row of the published table."""
         heard = "acknowledge" if self.statuses[0] == 202 else "raise"
-        return f"| {self.fault} | {self.tries} | {heard} | {self._when()} | {self.rings[-1]} |"
+        tries = "until the time is up" if self.tries is None else self.tries
+        return f"| {self.fault} | {tries} | {heard} | {self._when()} | {self.rings[-1]} |"
 
     def _when(self) -> str:
         if self.rings[0]:
-            return "at once"
+            return "in the first delivery"
         return "with the redelivery" if self.rings[-1] else "not"
 
 

@@ -22,16 +22,18 @@ from tests.scripted_hub import CREATED, ScriptedHub
 CREATED_AND_LONG = b"HTTP/1.1 201 Created\r\nContent-Length: 8000\r\n\r\n"
 
 INTERIM = FaultRow("the hub answers 103 Early Hints, then 201")
-LONG_HEADER = FaultRow("201 with a header of 70 kB")
+LONG_HEADER = FaultRow("the hub answers 201 with a header of 70 kB")
 NO_STATUS = FaultRow("the hub takes the push and answers with the status 999", (500, 202), (2, 3), tries=2)
-DRIP = FaultRow("201 whose body drips a byte every 0.3 s")
+DRIP = FaultRow("the hub answers 201, and the body drips a byte every 0.3 s")
 SECOND_ANSWER = FaultRow(
     "a second 201 follows in the same TLS record; the next push gets 503", (500, 202), (0, 1)
 )
 SILENT = FaultRow("the hub is silent for the first half of the ring", (500, 202), (0, 1), tries=3)
 GONE = FaultRow("the hub answers 410 to everything for a moment", (202, 202), (0, 0))
-REFUSING = FaultRow("401, 403 or 404 to everything, for less than two minutes", (500, 202), (0, 1), tries=4)
-REFUSED = FaultRow("401, 403 or 404 to everything, for longer", (202, 202), (0, 0), tries=4)
+REFUSING = FaultRow(
+    "the hub answers 401, 403 or 404 to everything, for less than two minutes", (500, 202), (0, 1), tries=4
+)
+REFUSED = FaultRow("the hub answers 401, 403 or 404 to everything, for longer", (202, 202), (0, 0), tries=4)
 NO_AUTHORITIES = FaultRow(
     "`REQUESTS_CA_BUNDLE` names no readable file, for less than two minutes", (500, 202), (0, 1), tries=4
 )

@@ -18,11 +18,11 @@ VANISHED = FaultRow(
     "six kept connections to the hub vanish silently (no FIN, no RST); new ones work", tries=2
 )
 RESET = FaultRow("the kept connections to the hub are reset; new ones work")
-FRONT_END = {
-    status: FaultRow(f"one front end answers {status} to every request on a kept connection", tries=2)
-    for status in (401, 403, 404, 408, 503)
-}
-ROWS = (VANISHED, RESET, *FRONT_END.values())
+FRONT_END = FaultRow(
+    "one front end of the hub answers 401, 403, 404, 408 or 503 to every request on a kept connection",
+    tries=2,
+)
+ROWS = (VANISHED, RESET, FRONT_END)
 
 
 def through(proxy: TcpProxy, hub: RunningHub) -> dict[str, str]:
@@ -85,7 +85,7 @@ class TestKeptConnections:
         call.deliver()
         call.check(RESET)
 
-    @pytest.mark.parametrize("status", FRONT_END)
+    @pytest.mark.parametrize("status", [401, 403, 404, 408, 503])
     def test_front_end_that_fails(self, app: Instance, proxy: FrontEndProxy, status: int) -> None:
         """The second try goes to another front end; no later call meets the one that fails."""
         devices = app.register(user := new_user())
@@ -93,7 +93,7 @@ class TestKeptConnections:
         call = Played(app, call_to(user), devices)
         call.deliver()
         call.deliver()
-        call.check(FRONT_END[status])
+        call.check(FRONT_END)
         for _ in range(3):
             later = Played(app, call_to(user), devices)
             later.deliver()

@@ -20,13 +20,13 @@ from tests.rig import Instance, call_to, settings_for
 REFERENCE = "@Microsoft.KeyVault(SecretUri=https://vault.test/secrets/one/)"
 
 WRONG_AT_FIRST = FaultRow(
-    "a setting that ringing needs is wrong in one process, or is an unresolved Key Vault reference, for less "
-    "than two minutes",
+    "one process has an unresolved Key Vault reference, or a wrong setting that ringing needs, for less than "
+    "two minutes",
     (500, 202),
     (0, 1),
     tries=0,
 )
-WRONG_FOR_GOOD = FaultRow("the same for longer", (202, 202), (0, 0), tries=0)
+WRONG_FOR_GOOD = FaultRow("the same setting, for longer", (202, 202), (0, 0), tries=0)
 NOT_NEEDED = FaultRow("a setting that ringing does not need is wrong, for good")
 ROWS = (WRONG_AT_FIRST, WRONG_FOR_GOOD, NOT_NEEDED)
 
