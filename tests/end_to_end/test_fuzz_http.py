@@ -31,7 +31,8 @@ HEALTH_OPERATIONS = 4
 NO_LIMIT = {"RegistrationsPerMinute": "0", "DbName": "fuzz"}
 
 _AUDIT = (
-    r'\S+ \S+ (INFO|WARNING) +acs_call_push: \{"event": "registrar_audit", "action": "\w+", "right": "\w+", '
+    r'\S+ \S+ (INFO|WARNING) +acs_call_push: \{"event": "registrar_audit", "version": "[0-9.]+", '
+    r'"action": "\w+", "right": "\w+", '
     r'"user": "[0-9a-f]{16}"(, "(device|registration|moved_from|platform)": "[0-9a-z, ]+"'
     r'|, "(registrations|devices)": \d+)*\}'
 )
