@@ -1,6 +1,7 @@
 """Builds what lives as long as the process: one part each, on first use."""
 
 import logging
+import os
 import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -23,10 +24,14 @@ from models.access import AccessSettings, read_access
 from models.errors import ConfigurationError
 from models.hub import HubConnectionString, HubEndpoint
 from models.known_causes import Cause
+from models.notifications import NotificationOptions
 from models.push import DEFAULT_HUB
 from models.requests import FieldLimits
 from push import ledger
-from push.delivery import Delivery, ServiceWatch, TimeLimits
+from push.call_end import CallEnds, EndTools
+from push.call_end_event import CallEndHandler
+from push.call_states import CallStates
+from push.delivery import Delivery, DeliveryTools, ServiceWatch, TimeLimits
 from push.fan_out import FanOutTools, Sender
 from push.gone import GoneWatch
 from push.grace import Grace
@@ -34,8 +39,10 @@ from push.hub.client import HubClient
 from push.hub.sas import SasTokenSource
 from push.hub.traced_sender import TracedSender
 from push.hub.wire import HubWire, Timeouts
+from push.incoming_call import IncomingCallHandler, IncomingCallTools
 from push.ledger import Ledger
-from push.trigger import EventTools, IncomingCallHandler
+from push.notices import Notices
+from push.trigger import EventHandler, EventTools
 from registrar import rate, store
 from registrar.access import Access, KeyAccess
 from registrar.rate import ChangeLimit
@@ -155,19 +162,23 @@ class App:
     # --- incoming calls ---
 
     @_Part
-    def incoming_call_handler(self) -> IncomingCallHandler:
+    def event_handler(self) -> EventHandler:
         """What the Event Grid function calls."""
         self.settings.check_ringing()
+        calls = IncomingCallHandler(
+            IncomingCallTools(self.delivery, self.call_ends, self.ledger, self.clock), self.time_limits
+        )
+        ends = CallEndHandler(self.call_ends, self.clock, self.time_limits.patience_seconds)
         tools = EventTools(
-            self.delivery,
-            self.ledger,
+            calls,
+            ends,
             self.clock,
             self.metrics,
             self.service_watch.database,
             self.tracer,
             self._compare_clocks,
         )
-        handler = IncomingCallHandler(tools, self.time_limits)
+        handler = EventHandler(tools)
         self._tell_of_settings()
         return handler
 
@@ -209,8 +220,33 @@ class App:
     @_Part
     def delivery(self) -> Delivery:
         """Rings the devices of a callee."""
-        tools = FanOutTools(self.sender, self.pool, self.clock, self.jitter)
-        return Delivery(self.device_store, self.ledger, tools, self.time_limits, self.service_watch)
+        tools = DeliveryTools(self.device_store, self.ledger, self.call_ends, self.sending)
+        return Delivery(tools, self.time_limits, self.service_watch)
+
+    @_Part
+    def sending(self) -> FanOutTools:
+        """What sends pushes side by side."""
+        return FanOutTools(self.sender, self.pool, self.clock, self.jitter)
+
+    @_Part
+    def call_ends(self) -> CallEnds:
+        """Draws the conclusions from ends, answers and reports of calls."""
+        states = CallStates(self.collection(ledger.COLLECTION_NAME), self.work)
+        notices = Notices(states, self.sending)
+        tools = EndTools(states, self.device_store, notices, self.clock, self.metrics)
+        ring_time = self.time_limits.ring_time
+        return CallEnds(tools, self._notification_options(), ring_time, self._threads() // 4)
+
+    def _notification_options(self) -> NotificationOptions:
+        try:
+            return self.settings.notifications.options
+        except ConfigurationError:
+            return NotificationOptions()  # said by _tell_of_settings
+
+    def _threads(self) -> int:
+        """How many events this process handles at once: the worker's own setting."""
+        given = self._environment.get("PYTHON_THREADPOOL_THREAD_COUNT", "")
+        return int(given) if given.isascii() and given.isdigit() else (os.cpu_count() or 1) + 4
 
     @_Part
     def pool(self) -> Executor:
@@ -324,7 +360,7 @@ class App:
         return Readiness(parts, self.clock.monotonic, self.clock_watch)
 
     def _build_all(self) -> None:
-        _ = self.registrar, self.incoming_call_handler
+        _ = self.registrar, self.event_handler
 
     @_Part
     def clock_watch(self) -> ClockWatch:

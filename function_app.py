@@ -16,6 +16,6 @@ anonymous = parts.access.is_anonymous_to_the_host
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS if anonymous else func.AuthLevel.FUNCTION)
 app.register_functions(registrar_blueprint(lambda: parts.registrar, lambda: parts.tracer))
 app.register_functions(
-    push_blueprint(lambda: parts.incoming_call_handler, parts.settings_grace, lambda: parts.tracer)
+    push_blueprint(lambda: parts.event_handler, parts.settings_grace, lambda: parts.tracer)
 )
 app.register_functions(health_blueprint(lambda: parts.readiness))

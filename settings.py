@@ -10,6 +10,7 @@ as well. `local.settings.sample.json` has one line for each setting.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, ClassVar
 
@@ -20,6 +21,8 @@ from models import access, known_causes
 from models.errors import ConfigurationError, FieldError
 from models.hub import HubConnectionString, check_messages_url
 from models.identity import MAXIMUM_TTL_SECONDS, MINIMUM_TTL_SECONDS, TEAMS_MAXIMUM_TTL_SECONDS
+from models.notifications import CALLER, NotificationOptions, Texts
+from models.platform import PLATFORM_NAMES, Platform
 
 LEASE_MARGIN_SECONDS = 2.0
 """By how much the lease on an event outlasts the longest send."""
@@ -33,6 +36,40 @@ def _mongodb_uri(value: object) -> object:
     if isinstance(value, str) and not value.startswith(("mongodb://", "mongodb+srv://")):
         raise ValueError("must begin with mongodb:// or mongodb+srv://")
     return value
+
+
+NONE = "none"
+
+
+class VisibleKind(StrEnum):
+    """What `VisibleNotifications` may name."""
+
+    MISSED = "missed"
+    FALLBACK = "fallback"
+
+
+def _words(value: str) -> list[str]:
+    """The words of a comma-separated list, in lower case; `none` stands for no word."""
+    words = [word.strip().lower() for word in value.split(",") if word.strip()]
+    return [] if words == [NONE] else words
+
+
+def _platforms(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    words = _words(value)
+    if any(word not in PLATFORM_NAMES for word in words):
+        raise ValueError(f"must be none, or out of {', '.join(Platform)}")
+    return frozenset(PLATFORM_NAMES[word] for word in words)
+
+
+def _visible_kinds(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    words = _words(value)
+    if any(word not in VisibleKind for word in words):
+        raise ValueError(f"must be none, or out of {', '.join(VisibleKind)}")
+    return frozenset(VisibleKind(word) for word in words)
 
 
 _HubConnectionString = Annotated[HubConnectionString, BeforeValidator(_hub_connection_string)]
@@ -143,17 +180,40 @@ class RegistrarSettings(Section):
     max_device_token_length: Annotated[int, Field(ge=64, le=16_384)] = 4_096
 
 
+class NotificationSettings(Section):
+    """Which pushes are sent beside rings, and the texts of visible ones."""
+
+    stop_ringing: Annotated[frozenset[Platform], BeforeValidator(_platforms)] = frozenset()
+    visible_notifications: Annotated[frozenset[VisibleKind], BeforeValidator(_visible_kinds)] = frozenset()
+    missed_call_title: str = "Missed call"
+    missed_call_body: str = CALLER
+    incoming_call_title: str = "Incoming call"
+    incoming_call_body: str = CALLER
+
+    @property
+    def options(self) -> NotificationOptions:
+        """The same, as the rest of the app takes it."""
+        return NotificationOptions(
+            stop_ringing=self.stop_ringing,
+            missed=VisibleKind.MISSED in self.visible_notifications,
+            fallback=VisibleKind.FALLBACK in self.visible_notifications,
+            missed_call=Texts(self.missed_call_title, self.missed_call_body),
+            incoming_call=Texts(self.incoming_call_title, self.incoming_call_body),
+        )
+
+
 SECTIONS: tuple[type[Section], ...] = (
     HubSettings,
     SecondaryKeySettings,
     DatabaseSettings,
     RegistrarSettings,
     CallSettings,
+    NotificationSettings,
 )
 
 
 NEEDED_FOR_RINGING = ("hub", "database", "calls")
-NOT_NEEDED_FOR_RINGING = ("secondary_key", "registrar")
+NOT_NEEDED_FOR_RINGING = ("secondary_key", "registrar", "notifications")
 """Names of the sections of `Settings`."""
 
 
@@ -227,6 +287,15 @@ class Settings:
             ConfigurationError: lists the section's mistakes.
         """
         return self._read(RegistrarSettings)
+
+    @cached_property
+    def notifications(self) -> NotificationSettings:
+        """Ringing does not need it.
+
+        Raises:
+            ConfigurationError: lists the section's mistakes.
+        """
+        return self._read(NotificationSettings)
 
     @property
     def renamed(self) -> Mapping[str, str]:

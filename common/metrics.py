@@ -21,9 +21,16 @@ class Metric(StrEnum):
     """Histogram: age of the call when its first push left, in milliseconds."""
     DELIVERY_DURATION = "acs_call_push.delivery_duration"
     """Histogram: from the event's arrival to the end of its invocation, in milliseconds."""
+    TIME_TO_RING = "acs_call_push.time_to_ring"
+    """Histogram: from the event's time to the report of a phone that it rings, in milliseconds; attribute
+    `platform`."""
+    STOPS = "acs_call_push.stops"
+    """Stop pushes that the hub has taken."""
+    MISSED_CALLS_TOLD = "acs_call_push.missed_calls_told"
+    """Notifications of missed calls that the hub has taken."""
 
 
-HISTOGRAMS = frozenset({Metric.FIRST_PUSH_AGE, Metric.DELIVERY_DURATION})
+HISTOGRAMS = frozenset({Metric.FIRST_PUSH_AGE, Metric.DELIVERY_DURATION, Metric.TIME_TO_RING})
 """In milliseconds. All other metrics are counters."""
 
 

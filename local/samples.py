@@ -12,6 +12,8 @@ CALLEE = "8:acs:1b5cc06b-f352-4571-b1e6-d9b259b7c776_00000017-1f0a-5b2e-8a5d-084
 CALLER = "8:acs:1b5cc06b-f352-4571-b1e6-d9b259b7c776_00000017-1f0a-5b2e-8a5d-084822005678"
 
 INCOMING_CALL = "Microsoft.Communication.IncomingCall"
+CALL_ENDED = "Microsoft.Communication.CallEnded"
+PARTICIPANT_ADDED = "Microsoft.Communication.CallParticipantAdded"
 SOURCE = (
     "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/calling"
     "/providers/Microsoft.Communication/communicationServices/contoso"
@@ -81,28 +83,65 @@ def incoming_call_data(
     }
 
 
-def event_grid_event(data: dict[str, Any], *, time: datetime | None = None) -> dict[str, Any]:
+def call_ended_data(call: dict[str, Any]) -> dict[str, Any]:
+    """The `data` of the CallEnded event of a call, as Microsoft's documentation shows it."""
+    return {
+        "durationOfCall": 12.5,
+        "endedBy": {"kind": "communicationUser", "rawId": CALLER, "communicationUser": {"id": CALLER}},
+        **_of_call(call),
+    }
+
+
+def participant_added_data(call: dict[str, Any], joined: str) -> dict[str, Any]:
+    """The `data` of the CallParticipantAdded event of a call."""
+    identity = {"kind": "communicationUser", "rawId": joined, "communicationUser": {"id": joined}}
+    return {
+        "user": {"communicationIdentifier": identity, "role": None},
+        "displayName": "Ada",
+        "participantId": str(uuid.uuid4()),
+        "endpointType": "acs-mobile-app",
+        **_of_call(call),
+    }
+
+
+def _of_call(call: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "startedBy": {"communicationIdentifier": {"rawId": CALLER}},
+        "serverCallId": call["serverCallId"],
+        "group": {"id": None},
+        "room": None,
+        "isTwoParty": True,
+        "correlationId": call["correlationId"],
+        "isRoomsCall": False,
+    }
+
+
+def event_grid_event(
+    data: dict[str, Any], *, time: datetime | None = None, kind: str = INCOMING_CALL
+) -> dict[str, Any]:
     """`data` in the Event Grid schema."""
     return {
         "id": str(uuid.uuid4()),
         "topic": SOURCE,
         "subject": f"call/startingCall/caller/{CALLER}/recipient/{CALLEE}",
         "data": data,
-        "eventType": INCOMING_CALL,
+        "eventType": kind,
         "dataVersion": "1.0",
         "metadataVersion": "1",
         "eventTime": event_time(time),
     }
 
 
-def cloud_event(data: dict[str, Any], *, time: datetime | None = None) -> dict[str, Any]:
+def cloud_event(
+    data: dict[str, Any], *, time: datetime | None = None, kind: str = INCOMING_CALL
+) -> dict[str, Any]:
     """`data` as CloudEvents 1.0."""
     return {
         "id": str(uuid.uuid4()),
         "source": SOURCE,
         "subject": f"call/startingCall/caller/{CALLER}/recipient/{CALLEE}",
         "data": data,
-        "type": INCOMING_CALL,
+        "type": kind,
         "specversion": "1.0",
         "time": event_time(time),
     }

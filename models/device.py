@@ -3,16 +3,26 @@
 import hashlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import StrEnum
 from functools import cached_property
 
 from models.device_token import compared_form, former_spellings
 from models.identity import Identity
 from models.platform import Platform
+from models.push import DEFAULT_HUB
 
 
 def rfc3339(moment: datetime) -> str:
     """`moment` as RFC 3339 in UTC with whole seconds and a `Z`, such as `2026-01-31T12:00:00Z`."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
+
+
+class Purpose(StrEnum):
+    """What a device token is for. An iPhone has two tokens: PushKit's for calls, the ordinary one for
+    alerts."""
+
+    CALLS = "calls"
+    ALERTS = "alerts"
 
 
 @dataclass(frozen=True)
@@ -26,6 +36,9 @@ class DeviceRegistration:
     platform: Platform
     expires_at: datetime
     """UTC, whole seconds."""
+    purpose: Purpose = Purpose.CALLS
+    hub: str = DEFAULT_HUB
+    """Name of the hub that reaches the device."""
     gone_at: datetime | None = None
     """When the hub called the device gone; None if it has not since the registration or an accepted push."""
     stored_id: str | None = field(default=None, compare=False)

@@ -96,3 +96,29 @@ class DeviceResult:
     platform: str = "unknown"
     hub: str = DEFAULT_HUB
     """Name of the hub that the push was for."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopInfo:
+    """What a phone is told when it is to ring no more."""
+
+    call_id: str | None
+    recipient_id: str
+    caller_id: str | None
+    reason: str
+    """`answered`, `declined` or `ended`."""
+
+
+@dataclass(frozen=True, slots=True)
+class VisibleInfo:
+    """What a phone shows of a call."""
+
+    event: str
+    """`missedCall` or `incomingCall`."""
+    call_id: str | None
+    caller_id: str | None
+    display_name: str | None = field(repr=False)
+    title: str = field(repr=False)
+    body: str = field(repr=False)
+    time_sensitive: bool
+    """It breaks through what keeps the phone quiet, if the app has the entitlement."""

@@ -6,44 +6,32 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Protocol
 
 from common import telemetry
 from common.clock import Clock
+from common.patience import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, patiently
 from models.call import IncomingCall
 from models.device import DeviceRegistration
 from models.errors import ConfigurationError, DatabaseUnavailableError, PushTooLargeError
-from models.identity import Identity
 from models.platform import Platform
 from models.push import UNUSABLE_TOKEN, DeviceResult, Outcome, OutcomeKind, Push, PushNotificationInfo
+from push.call_end import CallEnds
+from push.devices import DeviceDirectory, calling
 from push.event_log import EventResult
 from push.fan_out import DeviceSend, FanOut, FanOutTools
 from push.gone import GoneWatch
 from push.grace import Grace
 from push.hub.payload import build_push
 from push.lease_keeper import LeaseKeeper
-from push.ledger import DeviceRecord, EventKey, Finished, HeldElsewhere, Lease, Ledger
-from push.patience import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, patiently
+from push.ledger import Finished, HeldElsewhere, Lease, Ledger
+from push.ledger_entry import DeviceRecord, EventKey, RingFacts
 from push.retry import Tries, worth_redelivery
 
 RESERVED_SECONDS = 4.0
 """What is kept of the invocation for sending and writing after a lease or a database has been waited for."""
 
-
-class DeviceDirectory(Protocol):
-    """What delivery needs of the registrar, which it must not import."""
-
-    def devices_of(self, owner: Identity, now: datetime) -> Sequence[DeviceRegistration]:
-        """The unexpired devices of a user."""
-        ...
-
-    def note_gone(self, registration: DeviceRegistration, now: datetime) -> None:
-        """Mark a registration that the hub calls gone; delete it if an earlier call marked it."""
-        ...
-
-    def note_alive(self, registration: DeviceRegistration) -> None:
-        """Remove such a mark."""
-        ...
+LATE_MILLISECONDS = 2_000
+"""Age from which an event that is new may have been overtaken by the end of its call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,21 +96,25 @@ class ServiceWatch:
     gone: GoneWatch
 
 
+@dataclass(frozen=True, slots=True)
+class DeliveryTools:
+    """What every delivery uses."""
+
+    devices: DeviceDirectory
+    ledger: Ledger
+    ends: CallEnds
+    sending: FanOutTools
+
+
 class Delivery:
     """Rings the devices of a callee. Safe to share between threads."""
 
-    def __init__(
-        self,
-        devices: DeviceDirectory,
-        ledger: Ledger,
-        tools: FanOutTools,
-        limits: TimeLimits,
-        watch: ServiceWatch,
-    ) -> None:
+    def __init__(self, tools: DeliveryTools, limits: TimeLimits, watch: ServiceWatch) -> None:
         """Take ready collaborators."""
-        self._devices = devices
-        self._ledger = ledger
-        self._tools = tools
+        self._devices = tools.devices
+        self._ledger = tools.ledger
+        self._ends = tools.ends
+        self._tools = tools.sending
         self._limits = limits
         self._watch = watch
 
@@ -144,8 +136,9 @@ class Delivery:
         started = self._clock.monotonic()
         wait_until = started + self._limits.patience_seconds
         key = EventKey(call.event_source, call.event_id, call.correlation_id)
+        facts = self._ends.facts_of(call)
         with self._ledger.within(self._limits.invocation_seconds):
-            claim = self._claim(key, wait_until)
+            claim = self._claim(key, facts, wait_until)
             self._watch.database.succeeded()
             if isinstance(claim, Finished):
                 return DeliveryReport(EventResult.DUPLICATE)
@@ -164,7 +157,7 @@ class Delivery:
                     self._clock,
                     wait_until,
                 )
-                report = self._ring(_Ringing(call, call_context, claim, devices), keeper, started)
+                report = self._ring(_Ringing(call, facts, call_context, claim, devices), keeper, started)
             except Exception:
                 keeper.release()
                 raise
@@ -174,15 +167,17 @@ class Delivery:
             else:
                 keeper.finish()
             self._note_gone_devices(devices, report.results)
+            if report.result in {EventResult.GIVEN_UP, EventResult.MISSED}:
+                self._ends.not_rung(key.document_id, facts, started + self._limits.invocation_seconds)
             return report
 
-    def _claim(self, key: EventKey, wait_until: float) -> Lease | HeldElsewhere | Finished:
+    def _claim(self, key: EventKey, facts: RingFacts, wait_until: float) -> Lease | HeldElsewhere | Finished:
         """The lease; while another invocation has it, wait for that one to finish or to lose it."""
         holder = uuid.uuid4().hex
         pause = FIRST_PAUSE_SECONDS
         while True:
             claim = patiently(
-                lambda: self._ledger.claim(key, holder, self._clock.now()), self._clock, wait_until
+                lambda: self._ledger.claim(key, holder, self._clock.now(), facts), self._clock, wait_until
             )
             if not isinstance(claim, HeldElsewhere) or self._clock.monotonic() + pause > wait_until:
                 return claim
@@ -199,24 +194,36 @@ class Delivery:
 
     def _ring(self, ringing: "_Ringing", keeper: LeaseKeeper, started: float) -> DeliveryReport:
         ends_at = ringing.call.ends_at(self._limits.ring_time, ringing.lease.first_seen)
-        devices = ringing.devices
+        devices = calling(ringing.devices)
         if ends_at <= self._clock.now():
             return DeliveryReport(EventResult.MISSED, devices=len(devices))
         if not devices:
             return DeliveryReport(EventResult.SKIPPED, "the callee has no registered device")
+        # An ordinary call pays no read before its first push: only a later delivery, or an event that came
+        # late and may have been overtaken, looks whether the call is over.
+        age = _Age(self._clock, ends_at - self._limits.ring_time)
+        may_be_over = not ringing.lease.is_new or age.milliseconds() >= LATE_MILLISECONDS
+        if may_be_over and self._ends.is_over(ringing.entry_id, ringing.facts):
+            over = EventResult.DELIVERED if ringing.has_rung() else EventResult.SKIPPED
+            return DeliveryReport(over, "the call was answered or has ended", devices=len(devices))
         open_devices = ringing.open_devices()
         pushes = _Pushes(ringing.push_info(), ends_at, self._clock)
         sends, results = _plan(open_devices, pushes, ringing.lease.devices)
         for registration_id, result in results.items():
             keeper.note(registration_id, result)
-        age = _Age(self._clock, ends_at - self._limits.ring_time)
         age_before = age.milliseconds()
-        fan_out = FanOut(self._tools, keeper, self._deadline(started, ends_at), age.milliseconds)
+        deadline = self._deadline(started, ends_at)
+        fan_out = FanOut(self._tools, keeper, deadline, age.milliseconds)
         fan_out.run(sends)
         for send in sends:
             if send.outcome is not None:
                 results[send.device.registration_id] = fan_out.result(send)
-        conclusion, reason = self._conclude(ringing, sends, results, ends_at)
+        records = {name: DeviceRecord.of(result) for name, result in results.items()}
+        self._ends.overtaken(
+            ringing.entry_id, ringing.facts, devices, {**ringing.lease.devices, **records}, deadline
+        )
+        shown = self._fall_back(ringing, results, deadline)
+        conclusion, reason = self._conclude(ringing, sends, results, shown, ends_at)
         return DeliveryReport(
             conclusion,
             reason,
@@ -231,9 +238,11 @@ class Delivery:
         ringing: "_Ringing",
         sends: Sequence[DeviceSend],
         results: Mapping[str, DeviceResult],
+        shown: frozenset[str],
         ends_at: datetime,
     ) -> tuple[EventResult, str | None]:
-        """What the devices' outcomes make of the event."""
+        """What the devices' outcomes make of the event; `shown` are the keys of devices that show the
+        call."""
         kinds = {result.outcome.kind for result in results.values()}
         if OutcomeKind.ACCEPTED in kinds:
             self._watch.hub.succeeded()
@@ -242,15 +251,27 @@ class Delivery:
         if any(
             worth_redelivery(send.outcome, send.tries, ring_left, misconfiguration_may_pass=may_pass)
             for send in sends
+            if send.device.device_key not in shown
         ):
             return EventResult.INCOMPLETE, None
-        if OutcomeKind.ACCEPTED in kinds or any(
-            record.is_accepted for record in ringing.lease.devices.values()
-        ):
+        if OutcomeKind.ACCEPTED in kinds or shown or ringing.has_rung():
             return EventResult.DELIVERED, None
         if all(_can_never_ring(result.outcome) for result in results.values()):
             return EventResult.SKIPPED, "the callee's devices are gone or have unusable tokens"
         return EventResult.GIVEN_UP, None
+
+    def _fall_back(
+        self, ringing: "_Ringing", results: Mapping[str, DeviceResult], deadline: float
+    ) -> frozenset[str]:
+        """Show the call on iPhones whose VoIP push was refused; the keys of those that show it."""
+        if not self._ends.options.fallback:
+            return frozenset()
+        refused = [
+            device
+            for device in calling(ringing.devices)
+            if (result := results.get(device.registration_id)) and result.outcome.kind in _REFUSED
+        ]
+        return self._ends.fall_back(ringing.entry_id, ringing.facts, refused, ringing.devices, deadline)
 
     def _deadline(self, started: float, ends_at: datetime) -> float:
         """Monotonic time after which nothing is sent: the ledger's last write needs time."""
@@ -282,9 +303,19 @@ class _Ringing:
     """A call, the lease on its event, and the callee's devices."""
 
     call: IncomingCall
+    facts: RingFacts
     call_context: str = field(repr=False)
     lease: Lease
     devices: Sequence[DeviceRegistration]
+
+    @property
+    def entry_id(self) -> str:
+        """Of the event's document."""
+        return self.lease.key.document_id
+
+    def has_rung(self) -> bool:
+        """An earlier delivery has rung a device."""
+        return any(record.is_accepted for record in self.lease.devices.values())
 
     def open_devices(self) -> list[DeviceRegistration]:
         """The devices that no earlier delivery has settled, whatever their token is by now."""
@@ -292,7 +323,7 @@ class _Ringing:
         keys = {self.lease.devices[name].device_key for name in settled}
         return [
             device
-            for device in self.devices
+            for device in calling(self.devices)
             if device.registration_id not in settled and device.device_key not in keys
         ]
 
@@ -305,6 +336,10 @@ class _Ringing:
             caller_id=self.call.caller_mri,
             display_name=self.call.caller_display_name,
         )
+
+
+_REFUSED = frozenset({OutcomeKind.REJECTED, OutcomeKind.GONE, OutcomeKind.MISCONFIGURED})
+"""Outcomes after which a VoIP push will not arrive by itself."""
 
 
 def _can_never_ring(outcome: Outcome) -> bool:
@@ -361,7 +396,7 @@ def _plan(
     for device in devices:
         if refusal := refusals[device.platform]:
             results[device.registration_id] = DeviceResult(
-                refusal, 0, 0, 0, device.device_key, device.platform.value
+                refusal, 0, 0, 0, device.device_key, device.platform.value, device.hub
             )
         else:
             known = earlier.get(device.registration_id)

@@ -1,16 +1,17 @@
 """What is said of one event: its log line, its metrics, its note in the ledger."""
 
 import logging
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from enum import StrEnum
 
 from common import telemetry
 from common.metrics import Metric, Metrics
 from common.tracing import Span
+from models.errors import ServiceError
 from models.push import DeviceResult
-from push.ledger import Note
+from push.ledger_entry import Note
 
 
 class EventResult(StrEnum):
@@ -117,26 +118,32 @@ class EventLine:
     """Devices that have not been rung and are not gone."""
     age_at_first_push_ms: int | None = None
     troubles: Sequence[Trouble] = ()
+    results: Sequence[DeviceResult] = ()
+    """Of the devices, for the metrics; they do not stand in the line."""
     total_ms: float = 0.0
+
+    def timed(self, milliseconds: float) -> "EventLine":
+        """The line with how long the event's handling took."""
+        return replace(self, total_ms=milliseconds)
 
     def write(self) -> None:
         """Write the log line."""
         level = _LEVELS[self.result]
         if self.result is EventResult.DELIVERED and self.failed:
             level = logging.WARNING
-        values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "troubles"}
+        values = {name: getattr(self, name) for name in _FIELDS}
         if self.troubles:
             values["troubles"] = [asdict(trouble) for trouble in self.troubles[:MOST_TROUBLES]]
         telemetry.log(level, "incoming_call", **values)
 
-    def measure(self, metrics: Metrics, results: Iterable[DeviceResult]) -> None:
+    def measure(self, metrics: Metrics) -> None:
         """Record the metrics of the event and of its devices' results."""
         if self.code:
             metrics.record(Metric.EVENTS, result=self.result.value, code=self.code)
         else:
             metrics.record(Metric.EVENTS, result=self.result.value)
         metrics.record(Metric.DELIVERY_DURATION, self.total_ms)
-        for result in results:
+        for result in self.results:
             metrics.record(
                 Metric.PUSHES,
                 outcome=result.outcome.kind.value,
@@ -178,3 +185,66 @@ class EventLine:
             devices=self.devices,
             failed=self.failed,
         )
+
+
+_FIELDS = tuple(each.name for each in fields(EventLine) if each.name not in {"troubles", "results"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndLine:
+    """The line `call_end`; its fields are those of the line, and None is left out."""
+
+    result: EventResult
+    """`delivered` where a ring of the call is known, `skipped` where none is."""
+    event_id: str | None = None
+    call_id: str | None = None
+    kind: str | None = None
+    """`ended`, or `joined` by a callee."""
+    code: str | None = None
+    detail: str | None = None
+    rings: int | None = None
+    """Rings of the call that are known."""
+    stopped: int | None = None
+    """Stop pushes that the hub has taken."""
+    missed_told: int | None = None
+    """Notifications of a missed call that the hub has taken."""
+    left_over: int | None = None
+    """Notices that a redelivery may still send."""
+    total_ms: float = 0.0
+
+    def timed(self, milliseconds: float) -> "EndLine":
+        """The line with how long the event's handling took."""
+        return replace(self, total_ms=milliseconds)
+
+    def write(self) -> None:
+        """Write the log line."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        telemetry.log(_LEVELS[self.result], "call_end", **values)
+
+    def measure(self, metrics: Metrics) -> None:
+        """Record the metrics of the event."""
+        for metric, count in ((Metric.STOPS, self.stopped), (Metric.MISSED_CALLS_TOLD, self.missed_told)):
+            if count:
+                metrics.record(metric, count)
+
+    def describe(self, span: Span) -> None:
+        """Put what became of the event into its span."""
+        named = ("event_id", "call_id", "kind", "code", "rings", "stopped", "missed_told", "left_over")
+        span.set({"result": self.result.value, **{name: getattr(self, name) for name in named}})
+        if _LEVELS[self.result] >= logging.ERROR:
+            span.fail(self.code or self.result.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Handled[Line: (EventLine, EndLine)]:
+    """What is said of an event, and what went wrong."""
+
+    line: Line
+    error: Exception | None = None
+
+
+def failed[SomeLine: (EventLine, EndLine)](line: SomeLine, error: Exception) -> SomeLine:
+    """The line of an event that ended in an error; only this app's own errors may be quoted."""
+    if isinstance(error, ServiceError):
+        return replace(line, result=EventResult.FAILED, code=error.code, detail=error.detail)
+    return replace(line, result=EventResult.FAILED, code=ServiceError.code, detail=type(error).__name__)

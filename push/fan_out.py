@@ -15,7 +15,6 @@ from common import telemetry
 from common.clock import Clock
 from models.device import DeviceRegistration
 from models.push import DeviceResult, Outcome, OutcomeKind, Push, Unanswered
-from push.lease_keeper import LeaseKeeper
 from push.retry import Tries, seconds_to_wait
 
 _STRAGGLERS_SECONDS = 0.05
@@ -36,6 +35,27 @@ class Sender(Protocol):
 
     def send(self, push: Push, device_token: str, time_left: float, *, fresh_connection: bool) -> Outcome:
         """Send a push to one device, once, within the seconds that are left."""
+        ...
+
+
+class Keeper(Protocol):
+    """What a fan-out needs of the one that writes its results down: a lease's or a claim's keeper."""
+
+    @property
+    def send_until(self) -> float:
+        """Monotonic time at which every send must have ended."""
+        ...
+
+    def prepare_send(self) -> bool:
+        """Have time for a send that starts now; False if nothing may be sent."""
+        ...
+
+    def note(self, registration_id: str, result: DeviceResult) -> None:
+        """Keep a result until the next `save`."""
+        ...
+
+    def save(self) -> None:
+        """Write down what has been noted."""
         ...
 
 
@@ -68,20 +88,28 @@ class FanOut:
     """Sends one call's pushes."""
 
     def __init__(
-        self, tools: FanOutTools, keeper: LeaseKeeper, deadline: float, age_ms: Callable[[], int]
+        self,
+        tools: FanOutTools,
+        keeper: Keeper,
+        deadline: float,
+        age_ms: Callable[[], int],
+        *,
+        repeat_unanswered: bool = True,
     ) -> None:
         """Take what belongs to this call.
 
         Args:
             tools: shared with all calls.
-            keeper: of the lease; nothing is sent without it.
+            keeper: decides whether anything may be sent, and writes down what became of it.
             deadline: monotonic time after which nothing is sent.
             age_ms: tells the age of the call, in milliseconds.
+            repeat_unanswered: send again after a try that may have arrived.
         """
         self._tools = tools
         self._keeper = keeper
         self._deadline = deadline
         self._age_ms = age_ms
+        self._repeat_unanswered = repeat_unanswered
         self._running: dict[Future[Outcome | None], DeviceSend] = {}
         self._waiting: list[DeviceSend] = []
 
@@ -165,6 +193,8 @@ class FanOut:
         send.tries = send.tries.after(outcome)
         send.outcome = outcome
         pause = seconds_to_wait(outcome, send.tries, self._deadline - now, self._tools.jitter())
+        if outcome.unanswered is not None and not self._repeat_unanswered:
+            pause = None
         # A try that may have rung unseen counts in later deliveries too, even if this process dies while it
         # waits.
         if pause is None or outcome.unanswered is not None:
@@ -184,6 +214,7 @@ class FanOut:
             send.tries.unanswered,
             send.device.device_key,
             send.device.platform.value,
+            send.device.hub,
         )
 
     def _until_next_due(self) -> float:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from common import telemetry
 from common.clock import Clock
+from common.patience import patiently
 from models.errors import ConfigurationError, DatabaseUnavailableError
 from models.push import DeviceResult
 from push.ledger import Lease, Ledger
-from push.patience import patiently
 
 CLOCKS_AGREE_WITHIN_SECONDS = 1.0
 """Another instance takes a lease over by its own clock, so a send ends this long before the lease does."""

@@ -1,7 +1,8 @@
 """The document of a registration in MongoDB: the names of its fields, written and read here alone (pure).
 
 `_id` registration id, `acsMri`, `deviceUUID`, `deviceToken`, `platform`, `expiresAt`, `updatedAt` (when it
-was registered or refreshed last); `goneAt` (optional: since when the hub has called the device gone).
+was registered or refreshed last). Optional: `purpose` and `hub`, whose absence means `calls` and `default`;
+`goneAt`, since when the hub has called the device gone.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,9 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from models.device import DeviceRegistration
+from models.device import DeviceRegistration, Purpose
 from models.identity import Identity
 from models.platform import Platform
+from models.push import DEFAULT_HUB
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ def fields_of(registration: DeviceRegistration, updated_at: datetime) -> dict[st
         "platform": registration.platform.value,
         "expiresAt": registration.expires_at,
         "updatedAt": updated_at,
+        "purpose": registration.purpose.value,
+        "hub": registration.hub,
     }
 
 
@@ -66,6 +70,9 @@ def read(document: Mapping[str, Any]) -> StoredRegistration | UnreadableDocument
             return UnreadableDocument(str(document.get("_id")), f"{name} is missing or of another type")
     if document["platform"] not in Platform:
         return UnreadableDocument(document["_id"], "platform is unknown to this version")
+    purpose, hub = document.get("purpose") or Purpose.CALLS, document.get("hub") or DEFAULT_HUB
+    if purpose not in Purpose or not isinstance(hub, str):
+        return UnreadableDocument(document["_id"], "purpose or hub is unknown to this version")
     gone_at = document.get("goneAt")
     registration = DeviceRegistration(
         owner=Identity.parse(document["acsMri"]),
@@ -73,6 +80,8 @@ def read(document: Mapping[str, Any]) -> StoredRegistration | UnreadableDocument
         device_token=document["deviceToken"],
         platform=Platform(document["platform"]),
         expires_at=_utc(document["expiresAt"]),
+        purpose=Purpose(purpose),
+        hub=hub,
         gone_at=_utc(gone_at) if isinstance(gone_at, datetime) else None,
         stored_id=document["_id"],
     )
@@ -84,18 +93,19 @@ def _utc(moment: datetime) -> datetime:
 
 
 def newest_of_each_device(stored: Iterable[StoredRegistration]) -> list[DeviceRegistration]:
-    """The registrations that ring, newest first: of each device the newest, and each token once.
+    """The registrations that count, newest first: of each device and purpose the newest, and each token once.
 
     A token can be there twice: an earlier release gave the same Apple token another id in capitals.
     """
-    devices: set[str] = set()
+    devices: set[tuple[str, Purpose]] = set()
     tokens: set[tuple[Platform, str]] = set()
     newest = []
     for each in sorted(stored, key=lambda each: each.age_order, reverse=True):
         registration = each.registration
-        if registration.device_uuid not in devices and registration.compared_token not in tokens:
+        device = registration.device_uuid, registration.purpose
+        if device not in devices and registration.compared_token not in tokens:
             newest.append(registration)
-        devices.add(registration.device_uuid)
+        devices.add(device)
         tokens.add(registration.compared_token)
     return newest
 
@@ -107,9 +117,12 @@ def of_owner(owner: Identity) -> dict[str, Any]:
 
 
 def others_of_device(registration: DeviceRegistration) -> dict[str, Any]:
-    """A filter for other tokens of the same user's same device."""
+    """A filter for other tokens of the same user's same device and purpose."""
+    # None matches a field that is not there.
+    purposes = [registration.purpose.value, *([None] if registration.purpose is Purpose.CALLS else [])]
     return {
         **of_owner(registration.owner),
         "deviceUUID": registration.device_uuid,
         "_id": {"$ne": registration.registration_id},
+        "purpose": {"$in": purposes},
     }

@@ -100,7 +100,8 @@ class DeviceStore:
         return registered
 
     def devices_of(self, owner: Identity, now: datetime) -> Sequence[DeviceRegistration]:
-        """The unexpired registrations of a user, the newest of each device, sorted by device UUID.
+        """The unexpired registrations of a user, the newest of each device and purpose, sorted by device
+        UUID.
 
         A document that this version cannot read is left out and logged.
 
@@ -120,7 +121,7 @@ class DeviceStore:
                 "registration replaces the document.",
             )
         newest = document.newest_of_each_device(_readable(found))
-        return sorted(newest, key=lambda each: each.device_uuid)
+        return sorted(newest, key=lambda each: (each.device_uuid, each.purpose.value))
 
     def delete(self, owner: Identity, device_uuid: str, now: datetime) -> None:
         """Delete a device of a user.

@@ -11,13 +11,19 @@ from typing import Any, cast
 from common.clock import Clock, SystemClock
 from common.metrics import Metrics
 from common.telemetry import LOGGER_NAME
+from models.call import IncomingCall
 from models.device import DeviceRegistration
 from models.identity import Identity
+from models.notifications import NotificationOptions
 from models.platform import Platform
+from push.call_end import CallEnds
+from push.call_end_event import CallEndHandler
 from push.delivery import Delivery, TimeLimits
 from push.grace import Grace
+from push.incoming_call import IncomingCallHandler, IncomingCallTools
 from push.ledger import Ledger
-from push.trigger import EventTools, IncomingCallHandler
+from push.ledger_entry import RingFacts
+from push.trigger import EventHandler, EventTools
 
 # Far ahead, so that no database's own clock finds a test's documents expired.
 NOW = datetime(2100, 1, 31, 12, 0, 0, tzinfo=UTC)
@@ -141,11 +147,31 @@ class NoLedger:
         """Do nothing."""
 
 
+class NoEnds:
+    """Knows of no end of a call."""
+
+    options = NotificationOptions()
+
+    def facts_of(self, call: IncomingCall) -> RingFacts:
+        """What the ledger keeps of a call."""
+        return RingFacts.of(call, with_display_name=False)
+
+    def not_rung(self, *_: object) -> None:
+        """Do nothing."""
+
+
 def event_handler(
     delivery: object, limits: TimeLimits, clock: Clock, metrics: Metrics | None = None
-) -> IncomingCallHandler:
+) -> EventHandler:
     """A handler of events over a stand-in for the delivery."""
-    grace = Grace(clock.monotonic)
-    ledger = cast("Ledger", NoLedger())
-    tools = EventTools(cast("Delivery", delivery), ledger, clock, metrics or Metrics(None), grace)
-    return IncomingCallHandler(tools, limits)
+    ends = cast("CallEnds", NoEnds())
+    tools = IncomingCallTools(cast("Delivery", delivery), ends, cast("Ledger", NoLedger()), clock)
+    return EventHandler(
+        EventTools(
+            IncomingCallHandler(tools, limits),
+            CallEndHandler(ends, clock, limits.patience_seconds),
+            clock,
+            metrics or Metrics(None),
+            Grace(clock.monotonic),
+        )
+    )

@@ -4,7 +4,7 @@ import json
 import random
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -19,10 +19,11 @@ from local.hub.running_hub import RunningHub
 from local.samples import event_grid_event, incoming_call_data
 from models.device import DeviceRegistration
 from models.errors import ServiceError
+from models.identity import Identity
 from models.platform import Platform
 from models.push import Outcome, Push
 from push.fan_out import Sender
-from push.trigger import IncomingCallHandler, handle_event
+from push.trigger import EventHandler, handle_event
 from tests.fakes import AppLog
 from tests.fakes import registration as registered
 
@@ -148,15 +149,15 @@ class Instance:
         return self.sends
 
     @property
-    def handler(self) -> IncomingCallHandler:
+    def handler(self) -> EventHandler:
         """What the function calls."""
-        return self.app.incoming_call_handler
+        return self.app.event_handler
 
-    def register(self, acs_mri: str, count: int = 1) -> list[DeviceRegistration]:
-        """So many new devices of a user, one platform after the other."""
+    def register(self, acs_mri: str, count: int = 1, *, first: int = 0) -> list[DeviceRegistration]:
+        """So many new devices of a user, one platform after the other; `first` is the number of the first."""
         now = self.app.clock.now()
         devices = []
-        for number in range(count):
+        for number in range(first, first + count):
             platform = list(Platform)[number % len(Platform)]
             device = replace(
                 registered(acs_mri, f"device-{number}", new_token(platform), platform),
@@ -183,6 +184,11 @@ class Instance:
     def registrations(self, acs_mri: str) -> list[dict[str, Any]]:
         """The documents of a user's devices."""
         return list(self.watcher[self.database_name]["DeviceRegistrations"].find({"acsMri": acs_mri}))
+
+    def devices_of(self, acs_mri: str, *platforms: Platform) -> Sequence[DeviceRegistration]:
+        """A user's devices, of all platforms or of some."""
+        devices = self.app.device_store.devices_of(Identity.parse(acs_mri), self.app.clock.now())
+        return [device for device in devices if not platforms or device.platform in platforms]
 
     def rings(self, device: DeviceRegistration) -> int:
         """How often a device was rung."""

@@ -9,7 +9,7 @@ from typing import Any
 from doctor.checks.device_summaries import ID_LENGTH
 from doctor.checks.findings import Status
 from push.event_log import EventResult
-from push.ledger import DeviceRecord, LedgerEntry, Note
+from push.ledger_entry import DeviceRecord, LedgerEntry, Note
 
 
 class CallState(StrEnum):

@@ -12,7 +12,7 @@ from common.telemetry import fingerprint
 from doctor.checks.findings import Status
 from models.device import DeviceRegistration, rfc3339
 from models.device_token import is_device_token
-from push.ledger import LedgerEntry
+from push.ledger_entry import LedgerEntry
 from registrar.document import StoredRegistration, UnreadableDocument, newest_of_each_device, read
 
 ID_LENGTH = 16

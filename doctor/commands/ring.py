@@ -69,7 +69,7 @@ def _ring(owner: Identity, values: Mapping[str, str], settings: Settings, *, yes
         call = synthetic_call(owner.mri, datetime.now(UTC))
         with App({name: value for name, value in values.items() if name.upper() != telemetry}) as app:
             deliveries = deliver(
-                app.incoming_call_handler, call, SystemClock(), lambda text: typer.echo(text, err=True)
+                app.event_handler, call, SystemClock(), lambda text: typer.echo(text, err=True)
             )
         calls = calls_named(records, call.call_id)
     return RingReport(owner.mri, deliveries, calls, devices)

@@ -11,12 +11,17 @@ from doctor.checks.device_summaries import LastPush, last_push
 from doctor.probes.database_connection import translated
 from models.identity import Identity
 from push import ledger
+from push.ledger_entry import REMEMBERED_FOR
 from registrar import store
 from registrar.document import of_owner
 
 MOST_CALLS = 10_000
 NEWEST_CALLS = 500
 """Of the calls of the last day, how many are looked through for a device's last push."""
+
+
+_AN_EVENT: Document = {"eventId": {"$exists": True}}
+"""The collection also has marks that ends of calls leave."""
 
 
 class Records:
@@ -59,17 +64,14 @@ class Records:
 
         Args:
             begin: UTC.
-            owner: only calls that were sent to a device that this user has registered; None for all.
+            owner: only calls to this user; None for all.
 
         Raises:
             DatabaseTroubleError: they cannot be read.
         """
-        wanted: Document = {"expiresAt": {"$gt": begin + ledger.REMEMBERED_FOR}}
+        wanted: Document = {"expiresAt": {"$gt": begin + REMEMBERED_FOR}, **_AN_EVENT}
         if owner is not None:
-            ids = [str(each["_id"]) for each in self.registrations_of(owner)]
-            if not ids:
-                return []
-            wanted["$or"] = [{f"devices.{name}": {"$exists": True}} for name in ids]
+            wanted["callee"] = owner.mri
         with translated():
             # By the expiry, which has an index and follows the time at which an event was first seen.
             return list(self._ledger.find(wanted).sort("expiresAt", -1).limit(MOST_CALLS))
@@ -81,7 +83,7 @@ class Records:
             DatabaseTroubleError: it cannot be counted.
         """
         with translated():
-            newest = self._ledger.find_one({}, {"firstSeenAt": 1}, sort=[("expiresAt", -1)])
+            newest = self._ledger.find_one(_AN_EVENT, {"firstSeenAt": 1}, sort=[("expiresAt", -1)])
             moment = (newest or {}).get("firstSeenAt")
             return DatabaseContent(
                 name=self._ledger.database.name,

@@ -54,6 +54,12 @@ var defaults = {
   HubConnectTimeoutSeconds: '2'
   HubReadTimeoutSeconds: '5'
   MaxConcurrentSends: '64'
+  StopRinging: 'none'
+  VisibleNotifications: 'none'
+  MissedCallTitle: 'Missed call'
+  MissedCallBody: '{caller}'
+  IncomingCallTitle: 'Incoming call'
+  IncomingCallBody: '{caller}'
   MongoDbServerSelectionTimeoutSeconds: '2'
   MongoDbOperationTimeoutSeconds: '3'
 }

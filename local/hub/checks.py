@@ -13,6 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import unquote
+from xml.etree.ElementTree import ParseError
+
+from defusedxml import DefusedXmlException, ElementTree
 
 from local.hub.config import HubConfig
 from local.hub.direct_send import (
@@ -107,6 +110,23 @@ def _empty_aps_without_voip(send: ParsedSend) -> bool:
     names = ("apns-push-type", SERVICE_PREFIX + "apns-push-type")
     types = {send.headers[name].lower() for name in names if name in send.headers}
     return not send.member("aps") and types != {"voip"}
+
+
+_WNS_CONTENT_TYPES = {
+    "wns/raw": {"application/octet-stream"},
+    "wns/toast": {"application/xml", "text/xml"},
+}
+
+
+def _not_a_toast(send: ParsedSend) -> bool:
+    if send.headers["x-wns-type"].lower() != "wns/toast":
+        return False
+    try:
+        # Entities, the danger of XML from outside, are refused.
+        root = ElementTree.fromstring(send.request.body, forbid_dtd=True)
+    except (ParseError, DefusedXmlException, ValueError):
+        return True
+    return root.tag != "toast" or root.find("visual/binding/text") is None
 
 
 def _lacks_object(*path: str) -> Callable[[ParsedSend], bool]:
@@ -264,13 +284,16 @@ _FCM = (
 _WINDOWS = (
     _Check(400, "X-WNS-Type is missing", lambda send: "x-wns-type" not in send.headers),
     _Check(
-        400, "X-WNS-Type must be wns/raw: calls are raw pushes", _not_matching("x-wns-type", "(?i:wns/raw)")
+        400,
+        "X-WNS-Type must be wns/raw for calls, or wns/toast",
+        _not_matching("x-wns-type", "(?i:wns/(raw|toast))"),
     ),
     _Check(
         400,
-        "Content-Type must be application/octet-stream for wns/raw",
-        lambda send: send.content_type[0] != "application/octet-stream",
+        "Content-Type must be application/octet-stream for wns/raw, an XML type for wns/toast",
+        lambda send: send.content_type[0] not in _WNS_CONTENT_TYPES[send.headers["x-wns-type"].lower()],
     ),
+    _Check(400, "the body is not the XML of a toast", _not_a_toast),
     _Check(400, "X-WNS-TTL must be whole seconds, zero or more", _not_matching("x-wns-ttl", r"\d{1,12}")),
 )
 _FOR_EVERY_PUSH = _ADDRESS + _ACCESS + _QUERY + _SERVICE_HEADERS + _SIZE

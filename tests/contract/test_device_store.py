@@ -313,6 +313,8 @@ class TestDocuments:
             "deviceUUID": "phone",
             "deviceToken": "token-1",
             "platform": "apple",
+            "purpose": "calls",
+            "hub": "default",
             "expiresAt": datetime(2100, 2, 1, 12),  # noqa: DTZ001 - as the driver reads it
             "updatedAt": datetime(2100, 1, 31, 12, 0, 0, 123_000),  # noqa: DTZ001
         }

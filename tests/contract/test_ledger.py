@@ -14,16 +14,8 @@ from common import mongodb
 from local.database import EmbeddedDatabase
 from models.errors import ConfigurationError, DatabaseUnavailableError
 from models.push import DeviceResult, Outcome, OutcomeKind
-from push.ledger import (
-    REMEMBERED_FOR,
-    EventKey,
-    Finished,
-    HeldElsewhere,
-    Lease,
-    Ledger,
-    LedgerEntry,
-    Note,
-)
+from push.ledger import Finished, HeldElsewhere, Lease, Ledger
+from push.ledger_entry import REMEMBERED_FOR, EventKey, LedgerEntry, Note
 from tests.databases import database_for_tests
 from tests.fakes import NOW, app_log
 
@@ -87,7 +79,7 @@ def claimed(ledger: Ledger, holder: str = "me", after: float = 0.0, key: EventKe
 class TestClaim:
     def test_a_new_event(self, ledger: Ledger) -> None:
         """Whoever comes first has the lease, from now on, with nothing settled."""
-        assert claimed(ledger) == Lease(KEY, "me", NOW + LEASE, NOW)
+        assert claimed(ledger) == Lease(KEY, "me", NOW + LEASE, NOW, is_new=True)
 
     def test_a_held_event(self, ledger: Ledger) -> None:
         """Until the lease ends everybody else hears that it is held, and since when it is known."""

@@ -345,7 +345,7 @@ class TestCalls:
         assert call_id not in ids("--result", "not-rung")
         assert ids("--since", "0s") == []
         assert ids("--limit", "1") == [call_id]
-        assert ids("--user", "8:acs:nobody") == []
+        assert ids("--user", "8:acs:never-called") == []
 
     def test_for_people(self, stack: Stack, values: dict[str, str], user: User) -> None:
         """An id stands on one line, whole."""

@@ -110,6 +110,8 @@ class TestWhatTheSamplesAppsSend:
             "deviceUUID",
             "deviceToken",
             "platform",
+            "purpose",
+            "hub",
             "expiresAt",
             "updatedAt",
         }

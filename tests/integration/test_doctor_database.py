@@ -157,7 +157,7 @@ class TestContent:
         """Registrations and calls are counted, and the time of the last call is shown."""
         registered(client, name)
         now = datetime.now(UTC)
-        call = {"_id": "c", "firstSeenAt": now, "expiresAt": now + timedelta(days=1)}
+        call = {"_id": "c", "eventId": "e", "firstSeenAt": now, "expiresAt": now + timedelta(days=1)}
         client[name][ledger.COLLECTION_NAME].insert_one(call)
         found = checks(client, name)["content"]
         assert found.status is PASS

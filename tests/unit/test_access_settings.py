@@ -124,7 +124,7 @@ class TestMistakes:
             assert caught.value.http_status == 503
             assert [bad.field for bad in caught.value.errors] == ["OidcIssuer", "OidcAudience"]
             assert all(bad.field in caught.value.detail for bad in caught.value.errors)
-            assert app.incoming_call_handler
+            assert app.event_handler
 
     def test_reported_before_the_database(self) -> None:
         """A mistake is reported even where the database's settings are wrong too."""

@@ -21,7 +21,7 @@ from models.push import OutcomeKind
 from push.delivery import DeliveryReport
 from push.event_log import EventResult
 from push.grace import Grace
-from push.trigger import IncomingCallHandler, push_blueprint
+from push.trigger import EventHandler, push_blueprint
 from registrar.routes import answer
 from tests.fakes import FakeClock, Invocation
 from tests.log_queries import Log, Rows, given_up, report
@@ -201,7 +201,7 @@ class TestMisconfiguration:
     def test_a_setting(self, log: Log) -> None:
         """A setting that is missing is found, by which function it was needed."""
 
-        def missing() -> IncomingCallHandler:
+        def missing() -> EventHandler:
             raise ConfigurationError("Settings to correct: DbName: is missing")
 
         blueprint = push_blueprint(missing, Grace(FakeClock().monotonic))

@@ -7,8 +7,9 @@ import pytest
 
 from common import telemetry
 from doctor.synthetic_call import CALLER_NAME, REDELIVERY_PAUSES, deliver, synthetic_call
-from models.call import parse_event, parse_incoming_call
+from models.call import parse_incoming_call
 from models.errors import DeliveryIncompleteError
+from models.event import parse_event
 from push.call_context import call_context
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)

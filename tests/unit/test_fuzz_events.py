@@ -22,7 +22,7 @@ from push.call_context import call_context
 from push.delivery import DeliveryReport, TimeLimits
 from push.event_log import EventResult
 from push.hub.payload import build_push
-from push.ledger import EventKey
+from push.ledger_entry import EventKey
 from tests.fakes import NOW, FakeClock, app_log, event_handler
 
 LIMITS = TimeLimits(timedelta(seconds=60), 20, 3)

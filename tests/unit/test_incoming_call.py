@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.call import INCOMING_CALL_EVENT_TYPE, IncomingCall, parse_event, parse_incoming_call
+from models.call import INCOMING_CALL_EVENT_TYPE, IncomingCall, parse_incoming_call
 from models.errors import InvalidEventError
+from models.event import parse_event
 from models.identity import IdentityKind
 from tests.fakes import ALICE, BOB
 

@@ -9,7 +9,8 @@ import pytest
 from models.errors import ConfigurationError, DatabaseUnavailableError
 from models.push import DeviceResult, Outcome, OutcomeKind
 from push.lease_keeper import CLOCKS_AGREE_WITHIN_SECONDS, SHORTEST_SEND_SECONDS, LeaseKeeper
-from push.ledger import EventKey, Lease, Ledger
+from push.ledger import Lease, Ledger
+from push.ledger_entry import EventKey
 from tests.fakes import FakeClock, app_log
 
 LEASE = timedelta(seconds=9)
@@ -59,7 +60,7 @@ class Book:
             raise self.error
         if self.taken:
             return None
-        return Lease(lease.key, lease.holder, now + LEASE, lease.first_seen, lease.devices)
+        return Lease(lease.key, lease.holder, now + LEASE, lease.first_seen, devices=lease.devices)
 
 
 @pytest.fixture

@@ -1,0 +1,194 @@
+"""What becomes of calls, over mongomock and over the wire."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import cast
+
+import mongomock
+import pytest
+from pymongo import MongoClient
+from pymongo.collection import Collection
+
+from common import mongodb
+from local.database import EmbeddedDatabase
+from models.call_end import CallEnd
+from models.call_keys import call_keys
+from models.identity import Identity
+from models.report import DeviceState
+from push.call_states import CallStates
+from push.ledger import Lease, Ledger
+from push.ledger_entry import Answer, AnswerKind, EventKey, NoticeKind, NoticeState, RingFacts
+from tests.fakes import ALICE, BOB, NOW, FakeClock
+
+pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")
+
+SOURCE = "/subscriptions/1"
+KEYS = call_keys("call-1", None)
+LEASE = timedelta(seconds=9)
+SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[EmbeddedDatabase]:
+    with EmbeddedDatabase() as running:
+        yield running
+
+
+@pytest.fixture
+def wire(database: EmbeddedDatabase) -> Iterator[Collection[mongodb.Document]]:
+    """An empty collection on a real server."""
+    with MongoClient[mongodb.Document](database.uri, retryWrites=False) as client:
+        collection = client["calling"]["states"]
+        collection.drop()
+        yield collection
+
+
+@pytest.fixture(params=["mongomock", "wire"])
+def collection(request: pytest.FixtureRequest) -> Collection[mongodb.Document]:
+    """An empty collection, in memory or on a real server."""
+    if request.param == "mongomock":
+        return cast("Collection[mongodb.Document]", mongomock.MongoClient()["calling"]["ledger"])
+    return cast("Collection[mongodb.Document]", request.getfixturevalue("wire"))
+
+
+@pytest.fixture
+def states(collection: Collection[mongodb.Document]) -> CallStates:
+    return states_of(collection)
+
+
+def states_of(collection: Collection[mongodb.Document]) -> CallStates:
+    return CallStates(collection, mongodb.Work(mongodb.Timeouts(3, None), FakeClock()))
+
+
+def facts(callee: str = ALICE, call_id: str = "call-1") -> RingFacts:
+    return RingFacts(SOURCE, callee, callee, call_id, call_keys(call_id, None), NOW, None)
+
+
+def ring(collection: Collection[mongodb.Document], of: RingFacts, event_id: str = "event-1") -> str:
+    """The id of a ring that has begun."""
+    ledger = Ledger(collection, mongodb.Work(mongodb.Timeouts(3, None), FakeClock()), LEASE)
+    claim = ledger.claim(EventKey(SOURCE, event_id, of.call_id), "holder", NOW, of)
+    assert isinstance(claim, Lease)
+    return claim.key.document_id
+
+
+def end(joined: str | None = None, source: str = SOURCE) -> CallEnd:
+    return CallEnd("e", source, KEYS, None, Identity.parse(joined) if joined else None, "call-1")
+
+
+class TestMarks:
+    def test_seen_by_the_ring(self, states: CallStates, collection: Collection[mongodb.Document]) -> None:
+        """A mark left before the ring is found with it; of several the latest counts."""
+        states.mark(end(), NOW + SECOND)
+        states.mark(end(), NOW - SECOND)
+        entry_id = ring(collection, facts())
+        entry, marks = states.look(entry_id, facts())
+        assert entry is not None
+        assert marks.ended_at == NOW + SECOND
+        assert marks.joined_at is None
+
+    def test_of_others(self, states: CallStates) -> None:
+        """Another source's end and another callee's join are not of this ring; sources have no case."""
+        states.mark(end(source="/subscriptions/2"), NOW)
+        states.mark(end(joined=BOB), NOW)
+        assert states.look("none", facts()) == (None, marks_of(states, "none"))
+        states.mark(end(source=SOURCE.upper()), NOW)
+        assert states.look("none", facts())[1].ended_at == NOW
+
+    def test_lives_a_day(self, states: CallStates, collection: Collection[mongodb.Document]) -> None:
+        """The index that expires ledger entries expires marks."""
+        states.mark(end(), NOW)
+        (mark,) = collection.find()
+        assert mark["expiresAt"].replace(tzinfo=None) == (NOW + timedelta(days=1)).replace(tzinfo=None)
+
+
+def marks_of(states: CallStates, entry_id: str) -> object:
+    return states.look(entry_id, facts(call_id="another"))[1]
+
+
+class TestRings:
+    def test_of_an_end(self, states: CallStates, collection: Collection[mongodb.Document]) -> None:
+        """An end is of all callees' rings, a join of one's; not of rings that began after it."""
+        of_alice = ring(collection, facts())
+        of_bob = ring(collection, facts(BOB), "event-2")
+        ring(collection, facts(call_id="call-2"), "event-3")
+        assert {each.id for each in states.rings_of(end(), NOW)} == {of_alice, of_bob}
+        assert [each.id for each in states.rings_of(end(joined=BOB), NOW)] == [of_bob]
+        assert [each.id for each in states.rings_of(end(), NOW - 3 * SECOND)] == []
+        assert len(states.rings_of(end(), NOW - 2 * SECOND)) == 2
+
+    def test_to_a_callee(self, states: CallStates, collection: Collection[mongodb.Document]) -> None:
+        """By the call id in any case."""
+        entry_id = ring(collection, facts())
+        ring(collection, facts(BOB), "event-2")
+        assert [each.id for each in states.rings_to(Identity.parse(ALICE), "CALL-1")] == [entry_id]
+        assert states.rings_to(Identity.parse(ALICE), "call-2") == []
+
+
+class TestOnce:
+    def test_answer(self, states: CallStates, collection: Collection[mongodb.Document]) -> None:
+        """The first answer stays."""
+        entry_id = ring(collection, facts())
+        assert states.answer(entry_id, Answer(AnswerKind.DECLINED, NOW, "phone"))
+        assert not states.answer(entry_id, Answer(AnswerKind.ANSWERED, NOW, "tablet"))
+        entry, _ = states.look(entry_id, facts())
+        assert entry is not None
+        assert entry.answer == Answer(AnswerKind.DECLINED, NOW, "phone")
+
+    def test_report(self, states: CallStates, collection: Collection[mongodb.Document]) -> None:
+        """A state's first report stays, for each device and state."""
+        entry_id = ring(collection, facts())
+        assert states.report(entry_id, "phone", DeviceState.RINGING, NOW)
+        assert not states.report(entry_id, "phone", DeviceState.RINGING, NOW + SECOND)
+        assert states.report(entry_id, "phone", DeviceState.MISSED, NOW)
+        assert states.report(entry_id, "tablet", DeviceState.RINGING, NOW)
+        entry, _ = states.look(entry_id, facts())
+        assert entry is not None
+        assert entry.reports["phone"] == {DeviceState.RINGING: NOW, DeviceState.MISSED: NOW}
+
+
+class TestClaims:
+    """Over the wire alone: mongomock does not take the bulk writes of this pymongo."""
+
+    def test_claims(self, wire: Collection[mongodb.Document]) -> None:
+        """Each notice is taken once; one that cannot have arrived may be taken again."""
+        states = states_of(wire)
+        entry_id = ring(wire, facts())
+        assert states.claim(entry_id, NoticeKind.STOP, ["phone", "tablet"]) == {"phone", "tablet"}
+        assert states.claim(entry_id, NoticeKind.STOP, ["phone", "watch"]) == {"watch"}
+        assert states.claim(entry_id, NoticeKind.MISSED, ["phone"]) == {"phone"}
+        states.settle(entry_id, NoticeKind.STOP, {"phone": NoticeState.SENT, "tablet": None})
+        assert states.claim(entry_id, NoticeKind.STOP, ["phone", "tablet"]) == {"tablet"}
+        entry, _ = states.look(entry_id, facts())
+        assert entry is not None
+        assert entry.notices[NoticeKind.STOP]["phone"] is NoticeState.SENT
+
+    def test_of_a_ring_that_is_gone(self, wire: Collection[mongodb.Document]) -> None:
+        """Nothing is taken and nothing is written."""
+        states = states_of(wire)
+        assert states.claim("none", NoticeKind.STOP, ["phone"]) == frozenset()
+        assert not states.answer("none", Answer(AnswerKind.ANSWERED, NOW))
+        states.end("none", NOW)
+        assert states.look("none", facts())[0] is None
+
+
+class TestRaces:
+    def test_claims(self, database: EmbeddedDatabase) -> None:
+        """Of many that claim at once, each notice goes to one."""
+        with MongoClient[mongodb.Document](database.uri, retryWrites=False) as client:
+            collection = client["calling"]["races"]
+            collection.drop()
+            entry_id = ring(collection, facts())
+            states = CallStates(collection, mongodb.Work(mongodb.Timeouts(10, None), FakeClock()))
+            devices = [f"device-{number}" for number in range(10)]
+            with ThreadPoolExecutor(8) as pool:
+                won = list(pool.map(lambda _: states.claim(entry_id, NoticeKind.STOP, devices), range(16)))
+            assert sorted(device for each in won for device in each) == sorted(devices)
+            with ThreadPoolExecutor(8) as pool:
+                answers = list(
+                    pool.map(
+                        lambda name: states.answer(entry_id, Answer(AnswerKind.ANSWERED, NOW, name)), devices
+                    )
+                )
+            assert answers.count(True) == 1

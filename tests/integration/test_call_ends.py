@@ -1,0 +1,425 @@
+"""Phones ring no more once a call is over: by events of the call, and by reports of the phones."""
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from local.database import EmbeddedDatabase
+from local.hub.faults import Fault
+from local.hub.running_hub import RunningHub
+from local.samples import (
+    CALL_ENDED,
+    CALLER,
+    call_ended_data,
+    cloud_event,
+    event_grid_event,
+    incoming_call_data,
+)
+from models.device import DeviceRegistration
+from models.identity import Identity
+from models.platform import Platform
+from models.push import Outcome, OutcomeKind, Push, Unanswered
+from models.report import CallReport, DeviceState
+from tests.call_events import TurnedClock, ended, joined, pushes, report, stops
+from tests.fakes import AppLog
+from tests.integration.conftest import SHORT
+from tests.rig import FailPoint, Instance, at_once, call_to, new_user
+
+STOPS = {**SHORT, "StopRinging": "fcmv1,windows"}
+
+
+@pytest.fixture
+def clock() -> TurnedClock:
+    return TurnedClock()
+
+
+@pytest.fixture
+def app(hub: RunningHub, database: EmbeddedDatabase, clock: TurnedClock) -> Iterator[Instance]:
+    """One instance that stops Android and Windows devices."""
+    with Instance(hub, database.uri, STOPS, clock=clock) as running:
+        yield running
+
+
+def three_ring(app: Instance) -> tuple[str, list[DeviceRegistration], dict[str, Any]]:
+    """A user whose iPhone, Android phone and PC ring."""
+    user = new_user()
+    devices = app.register(user, 3)
+    assert [device.platform for device in devices] == list(Platform)[:3]
+    call = call_to(user)
+    assert app.deliver(call).status == 202
+    return user, devices, call
+
+
+class TestEvents:
+    @pytest.mark.parametrize("schema", [event_grid_event, cloud_event])
+    def test_the_caller_hangs_up(self, app: Instance, schema: Any, log: AppLog) -> None:
+        """Android phone and PC are told once to ring no more; an iPhone is not."""
+        user, (iphone, android, windows), call = three_ring(app)
+        end = schema(call_ended_data(call["data"]), kind=CALL_ENDED)
+        assert app.deliver(end).status == 202
+        call_id = call["data"]["correlationId"]
+        for device, event_id in ((android, "110"), (windows, 110)):
+            assert stops(app, device) == [
+                {
+                    "eventId": event_id,
+                    "callId": call_id,
+                    "recipientId": user,
+                    "callerId": CALLER,
+                    "reason": "ended",
+                }
+            ]
+        assert len(pushes(app, iphone)) == 1
+        (line,) = log.events("call_end")
+        assert (line["result"], line["kind"], line["stopped"], line["call_id"]) == (
+            "delivered",
+            "ended",
+            2,
+            call_id,
+        )
+
+    def test_the_callee_has_joined(self, app: Instance) -> None:
+        """A join of the callee is an answer; the end of the call after it stops nothing again."""
+        user, (_, android, windows), call = three_ring(app)
+        assert app.deliver(joined(call, user)).status == 202
+        assert app.deliver(ended(call)).status == 202
+        for device in (android, windows):
+            assert [stop["reason"] for stop in stops(app, device)] == ["answered"]
+
+    def test_duplicates(self, app: Instance) -> None:
+        """The same end again, under the same id and under another, stops nothing twice."""
+        _, (_, android, _), call = three_ring(app)
+        end = ended(call)
+        for event in (end, end, ended(call)):
+            assert app.deliver(event).status == 202
+        assert len(stops(app, android)) == 1
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda end: {**end, "topic": "/another/resource"},
+            lambda end: {
+                **end,
+                "data": {**end["data"], "correlationId": str(uuid.uuid4()), "serverCallId": "b3RoZXI"},
+            },
+        ],
+    )
+    def test_of_something_else(self, app: Instance, change: Any) -> None:
+        """An end of another resource's call, or of another call, does nothing."""
+        _, (_, android, _), call = three_ring(app)
+        assert app.deliver(change(ended(call))).status == 202
+        assert stops(app, android) == []
+
+    def test_another_participant_joins(self, app: Instance) -> None:
+        """The caller is a participant as well."""
+        _, (_, android, _), call = three_ring(app)
+        assert app.deliver(joined(call, CALLER)).status == 202
+        assert stops(app, android) == []
+
+    def test_by_the_server_call_id(self, app: Instance) -> None:
+        """The example of 2021 has no correlation id, and another query in the server call id's URL."""
+        _, (_, android, _), call = three_ring(app)
+        end = ended(call)
+        del end["data"]["correlationId"]
+        assert app.deliver(end).status == 202
+        assert len(stops(app, android)) == 1
+
+    def test_several_callees(self, app: Instance) -> None:
+        """Whom a group call rings no more is decided for each callee alone; its end stops all."""
+        data = incoming_call_data(alice := new_user())
+        calls = [event_grid_event(data)]
+        (bob_data := {**data})["to"] = incoming_call_data(bob := new_user())["to"]
+        calls.append(event_grid_event(bob_data))
+        (_, of_alice), (_, of_bob) = app.register(alice, 2), app.register(bob, 2)
+        for call in calls:
+            assert app.deliver(call).status == 202
+        assert app.deliver(joined(calls[0], bob)).status == 202
+        assert [stop["reason"] for stop in stops(app, of_bob)] == ["answered"]
+        assert stops(app, of_alice) == []
+        assert app.deliver(ended(calls[0])).status == 202
+        assert [stop["reason"] for stop in stops(app, of_alice)] == ["ended"]
+        assert len(stops(app, of_bob)) == 1
+
+    def test_invited_again(self, app: Instance) -> None:
+        """A callee who left the call and is invited again under the same ids rings again, and an end that was
+        delayed does not stop that ring."""
+        now = datetime.now(UTC)
+        user = new_user()
+        _, android = app.register(user, 2)
+        first = call_to(user, time=now - timedelta(seconds=30))
+        again = {**first, "id": str(uuid.uuid4()), "eventTime": call_to(user, time=now)["eventTime"]}
+        assert app.deliver(first).status == 202
+        assert app.deliver(ended(first, at=now - timedelta(seconds=20))).status == 202
+        assert app.deliver(again).status == 202
+        assert app.rings(android) == 3
+        assert len(stops(app, android)) == 1
+        assert app.deliver(joined(first, user, at=now - timedelta(seconds=15))).status == 202
+        assert len(stops(app, android)) == 1
+        assert app.deliver(ended(first, at=now + timedelta(seconds=1))).status == 202
+        assert len(stops(app, android)) == 2
+
+    def test_after_the_ring(self, app: Instance, clock: TurnedClock) -> None:
+        """A ring that has run out by itself is not stopped."""
+        _, (_, android, _), call = three_ring(app)
+        clock.turn(61)
+        assert app.deliver(ended(call)).status == 202
+        assert stops(app, android) == []
+
+    def test_without_a_time(self, app: Instance) -> None:
+        """An end without a time counts as of its arrival."""
+        _, (_, android, _), call = three_ring(app)
+        end = ended(call)
+        del end["eventTime"]
+        assert app.deliver(end).status == 202
+        assert len(stops(app, android)) == 1
+
+    @pytest.mark.parametrize("kind", ["CallStarted", "CallParticipantRemoved"])
+    def test_other_events_of_calls(self, app: Instance, kind: str) -> None:
+        """They are acknowledged, and nothing follows."""
+        user, (_, android, _), call = three_ring(app)
+        event = {**joined(call, user), "eventType": f"Microsoft.Communication.{kind}"}
+        assert app.deliver(event).status == 202
+        assert stops(app, android) == []
+
+    @pytest.mark.parametrize("data", [None, [], {}, {"correlationId": 7}])
+    def test_unreadable(self, app: Instance, data: object, log: AppLog) -> None:
+        """An end that names no call is raised, so that it ends as a dead letter; it is said why."""
+        three_ring(app)
+        event = {**event_grid_event({}, kind=CALL_ENDED), "data": data}
+        assert app.deliver(event).error == "invalid_event"
+        assert log.events("call_end")[-1]["result"] == "failed"
+
+    def test_switched_off(self, hub: RunningHub, database: EmbeddedDatabase) -> None:
+        """By default ends are acknowledged and nothing is sent or written."""
+        with Instance(hub, database.uri, SHORT) as app:
+            user, (_, android, _), call = three_ring(app)
+            assert app.deliver(ended(call)).status == app.deliver(joined(call, user)).status == 202
+            assert len(pushes(app, android)) == 1
+            assert app.watcher[app.database_name]["CallLedger"].count_documents({}) == 1
+
+    def test_iphones_where_they_are_asked_for(self, hub: RunningHub, database: EmbeddedDatabase) -> None:
+        """`StopRinging` may name apple."""
+        with Instance(hub, database.uri, {**SHORT, "StopRinging": "apple"}) as app:
+            _, (iphone, android, _), call = three_ring(app)
+            assert app.deliver(ended(call)).status == 202
+            assert [stop["reason"] for stop in stops(app, iphone)] == ["ended"]
+            assert stops(app, android) == []
+
+
+class TestOrder:
+    def test_an_end_before_a_late_ring(self, app: Instance) -> None:
+        """A ring that comes seconds late finds that its call is over, and rings nobody."""
+        user = new_user()
+        _, android = app.register(user, 2)
+        call = call_to(user, time=datetime.now(UTC) - timedelta(seconds=5))
+        assert app.deliver(ended(call)).status == 202
+        assert app.deliver(call).status == 202
+        assert pushes(app, android) == []
+
+    def test_an_end_before_a_fresh_ring(self, app: Instance) -> None:
+        """The first push of an ordinary call waits for no look-up, so that the stop follows it at once."""
+        user = new_user()
+        iphone, android = app.register(user, 2)
+        call = call_to(user)
+        assert app.deliver(ended(call)).status == 202
+        assert app.deliver(call).status == 202
+        assert [stop["reason"] for stop in stops(app, android)] == ["ended"]
+        assert len(pushes(app, android)) == 2
+        assert len(pushes(app, iphone)) == 1
+
+    def test_an_end_while_it_rings(self, app: Instance) -> None:
+        """An end that comes while pushes are on their way stops the devices that were rung before and
+        after."""
+        user = new_user()
+        _, android, windows = app.register(user, 3)
+        call = call_to(user)
+        assert app.handler
+
+        def hang_up() -> None:
+            app.sends.after.clear()
+            app.deliver(ended(call))
+
+        app.sends.after.append(hang_up)
+        assert app.deliver(call).status == 202
+        for device in (android, windows):
+            assert len(stops(app, device)) == 1
+
+    def test_an_end_before_a_redelivery(self, app: Instance, clock: TurnedClock) -> None:
+        """A redelivery of a ring whose call has ended rings nobody."""
+        user = new_user()
+        _, android = app.register(user, 2)
+        call = call_to(user)
+        app.hub.simulator.add_fault(Fault(kind="status", status=429, retry_after="30"))
+        assert app.deliver(call).status == 500
+        app.hub.simulator.clear_faults()
+        assert app.deliver(ended(call)).status == 202
+        clock.turn(5)
+        assert app.deliver(call).status == 202
+        assert pushes(app, android) == []
+
+    def test_two_instances(self, app: Instance, hub: RunningHub, database: EmbeddedDatabase) -> None:
+        """Ends and joins that two instances hear of at once stop each device once."""
+        with Instance(hub, database.uri, STOPS, database_name=app.database_name) as other:
+            for _ in range(5):
+                user, (_, android, windows), call = three_ring(app)
+                events = [ended(call), joined(call, user)] * 2
+                answers = at_once(
+                    lambda pair: pair[0].deliver(pair[1]),
+                    [(instance, event) for event in events for instance in (app, other)],
+                )
+                assert {answer.status for answer in answers} == {202}
+                assert [len(stops(app, device)) for device in (android, windows)] == [1, 1]
+
+
+class TestTries:
+    def test_refused_for_a_while(self, app: Instance) -> None:
+        """A stop that the hub refuses is tried again like a ring."""
+        _, (_, android, _), call = three_ring(app)
+        app.hub.simulator.add_fault(Fault(kind="status", status=503, times=2))
+        assert app.deliver(ended(call)).status == 202
+        assert len(stops(app, android)) == 1
+
+    def test_left_over(self, app: Instance) -> None:
+        """A stop that could not be sent is sent at the event's redelivery; those that were are not."""
+        _, (_, android, windows), call = three_ring(app)
+        fault = Fault(kind="status", status=429, retry_after="60", device_handle=android.device_token)
+        app.hub.simulator.add_fault(fault)
+        end = ended(call)
+        assert app.deliver(end).status == 500
+        app.hub.simulator.clear_faults()
+        assert app.deliver(end).status == 202
+        assert len(stops(app, android)) == len(stops(app, windows)) == 1
+
+    def test_it_may_have_arrived(self, app: Instance) -> None:
+        """Better none than two: after a try without an answer there is no other."""
+        _, (_, android, _), call = three_ring(app)
+        tries: list[str] = []
+
+        def lose(_push: Push, device_token: str, _time_left: float) -> Outcome:
+            tries.append(device_token)
+            return Outcome(OutcomeKind.TRANSIENT, "lost", unanswered=Unanswered.LOST)
+
+        app.sends.instead = lose
+        end = ended(call)
+        assert app.deliver(end).status == app.deliver(end).status == 202
+        assert tries.count(android.device_token) == 1
+
+    def test_the_ring_was_refused(self, app: Instance) -> None:
+        """A device that was never rung is not stopped."""
+        user = new_user()
+        _, android, windows = app.register(user, 3)
+        app.hub.simulator.add_fault(Fault(kind="status", status=400, device_handle=android.device_token))
+        call = call_to(user)
+        assert app.deliver(call).status == 202
+        app.hub.simulator.clear_faults()
+        assert app.deliver(ended(call)).status == 202
+        assert stops(app, android) == []
+        assert len(stops(app, windows)) == 1
+
+    def test_a_new_token_meanwhile(self, app: Instance) -> None:
+        """A device that has registered another token since it rang is stopped there."""
+        _, (_, android, _), call = three_ring(app)
+        newer = replace(android, device_token=uuid.uuid4().hex)
+        app.app.device_store.register(newer, app.app.clock.now())
+        assert app.deliver(ended(call)).status == 202
+        assert len(stops(app, newer)) == 1
+
+    def test_the_database_is_away(self, app: Instance, database: EmbeddedDatabase) -> None:
+        """Without the database nothing is known; the event is raised, and its redelivery stops the
+        devices."""
+        _, (_, android, _), call = three_ring(app)
+        end = ended(call)
+        with FailPoint(database.uri, ["update", "find"], errorCode=91):
+            assert app.deliver(end).error == "database_unavailable"
+        assert app.deliver(end).status == 202
+        assert len(stops(app, android)) == 1
+
+
+class TestReports:
+    @pytest.mark.parametrize("state", [DeviceState.ANSWERED, DeviceState.DECLINED])
+    def test_one_phone_tells(self, app: Instance, state: DeviceState) -> None:
+        """The others are stopped, the phone that reports is not, and events that follow change nothing."""
+        user, (_, android, windows), call = three_ring(app)
+        assert report(app, android, call, state)
+        assert [stop["reason"] for stop in stops(app, windows)] == [state.value]
+        assert app.deliver(joined(call, user)).status == app.deliver(ended(call)).status == 202
+        assert stops(app, android) == []
+        assert len(stops(app, windows)) == 1
+
+    def test_an_iphone_tells(self, app: Instance) -> None:
+        """The call id is compared without case, as Swift writes it."""
+        _, (iphone, android, windows), call = three_ring(app)
+        call["data"]["correlationId"] = call["data"]["correlationId"].upper()
+        assert report(app, iphone, call, DeviceState.ANSWERED)
+        assert len(stops(app, android)) == len(stops(app, windows)) == 1
+
+    def test_the_first_word_counts(self, app: Instance) -> None:
+        """A second phone that answers or declines changes nothing."""
+        _, (iphone, android, windows), call = three_ring(app)
+        assert report(app, android, call, DeviceState.DECLINED)
+        assert report(app, windows, call, DeviceState.ANSWERED)
+        assert report(app, iphone, call, DeviceState.ANSWERED)
+        assert report(app, android, call, DeviceState.DECLINED)
+        assert stops(app, android) == []
+        assert len(stops(app, windows)) == 1
+        ledger = app.ledger(call)
+        assert ledger is not None
+        assert ledger["answer"]["kind"] == "declined"
+
+    def test_ringing(self, app: Instance, clock: TurnedClock, log: AppLog) -> None:
+        """The proof that a phone rang: written once, with its time, and measured."""
+        _, (_, android, _), call = three_ring(app)
+        clock.turn(1.5)
+        assert report(app, android, call, DeviceState.RINGING)
+        clock.turn(5)
+        assert report(app, android, call, DeviceState.RINGING)
+        (line,) = log.events("device_reported")
+        assert (line["state"], line["platform"]) == ("ringing", "fcmv1")
+        assert 1_500 <= line["after_ms"] < 6_500
+        assert stops(app, android) == []
+
+    def test_not_a_call_of_that_user(self, app: Instance) -> None:
+        """A call that does not exist, another user's call and an unknown device are the same."""
+        user, (_, android, _), call = three_ring(app)
+        stranger, (_, of_stranger, _), _ = three_ring(app)
+        assert not report(app, of_stranger, call, DeviceState.ANSWERED)
+        assert not report(app, of_stranger, call_to(stranger), DeviceState.ANSWERED)
+        unknown = CallReport(
+            Identity.parse(user), "no-such-device", call["data"]["correlationId"], DeviceState.ANSWERED
+        )
+        assert not app.app.call_ends.reported(unknown)
+        assert stops(app, android) == []
+
+    def test_before_the_result_is_written(self, app: Instance) -> None:
+        """A phone that answers faster than the hub stops the devices that are rung after it."""
+        user = new_user()
+        iphone, android = app.register(user, 2)
+        call = call_to(user)
+        answered: list[bool] = []
+
+        def answer() -> None:
+            app.sends.after.clear()
+            answered.append(report(app, iphone, call, DeviceState.ANSWERED))
+
+        assert app.handler
+        app.sends.after.append(answer)
+        assert app.deliver(call).status == 202
+        assert answered == [True]
+        assert [stop["reason"] for stop in stops(app, android)] == ["answered"]
+
+    def test_at_once(self, app: Instance, hub: RunningHub, database: EmbeddedDatabase) -> None:
+        """All phones answer at the same time, on two instances: one of them has the first word."""
+        with Instance(hub, database.uri, STOPS, database_name=app.database_name) as other:
+            _, devices, call = three_ring(app)
+            pairs = list(zip((app, other, app), devices, strict=True))
+            assert all(at_once(lambda pair: report(*pair, call, DeviceState.ANSWERED), pairs))
+            ledger = app.ledger(call)
+            assert ledger is not None
+            first = ledger["answer"]["device"]
+            for device in devices:
+                wanted = 0 if device.device_key == first or device.platform is Platform.APPLE else 1
+                # A device that has reported in the meantime is left alone.
+                assert len(stops(app, device)) <= wanted
