@@ -1,6 +1,7 @@
 """Waiting for a database that is away."""
 
 from collections.abc import Callable
+from functools import partial
 
 from common import mongodb
 from common.clock import Clock
@@ -26,13 +27,14 @@ def patiently[Result](work: Callable[[], Result], clock: Clock, until: float) ->
     """
     pause = FIRST_PAUSE_SECONDS
     longer = 1
+    again = work
     while True:
         try:
-            with mongodb.times_as_long(longer):
-                return work()
+            return again()
         except DatabaseUnavailableError:
             if clock.monotonic() + pause > until:
                 raise
         clock.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
         longer *= 2
+        again = partial(mongodb.taking_longer, longer, work)

@@ -90,11 +90,12 @@ class IncomingCallHandler:
 
 def _with_report(line: EventLine, report: DeliveryReport) -> EventLine:
     """The line with what became of the devices."""
-    line = replace(line, result=report.result, reason=report.reason)
     if report.result is EventResult.DUPLICATE:
-        return line
+        return replace(line, result=report.result, reason=report.reason)
     return replace(
         line,
+        result=report.result,
+        reason=report.reason,
         devices=report.devices,
         accepted=report.count(OutcomeKind.ACCEPTED),
         already_settled=report.already_settled,

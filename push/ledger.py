@@ -33,8 +33,8 @@ from push.ledger_entry import (
 
 COLLECTION_NAME = "CallLedger"
 
-INDEXES = (NeededIndex("callId"), NeededIndex("calls"), NeededIndex("expiresAt", expires=True))
-"""An operator looks a call up by its id, the call's later events and reports by its keys."""
+INDEXES = (NeededIndex("calls"), NeededIndex("expiresAt", expires=True))
+"""A call is looked up by its keys: by its later events, by reports and by operators."""
 
 NOTE_SECONDS = 1.0
 """Short: while the database is down, late events by the hundred must not queue for it."""

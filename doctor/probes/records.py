@@ -9,6 +9,7 @@ from common.mongodb import Document
 from doctor.checks.database_content import DatabaseContent
 from doctor.checks.device_summaries import LastPush, last_push
 from doctor.probes.database_connection import translated
+from models.call_keys import correlation_key
 from models.identity import Identity
 from push import ledger
 from push.ledger_entry import REMEMBERED_FOR
@@ -51,12 +52,13 @@ class Records:
         Raises:
             DatabaseTroubleError: they cannot be read.
         """
-        wanted = {"$in": _spellings(name)}
         with translated():
-            found = list(self._ledger.find({"callId": wanted}))
+            found = list(self._ledger.find({"calls": correlation_key(name)}))
             if not found:
-                # Not indexed: an index would cost every call a little, and one day's calls are soon read.
-                found = list(self._ledger.find({"eventId": wanted}))
+                # Not indexed: an index would cost every call a little, and one day's calls are soon read. The
+                # version before wrote no keys.
+                wanted = {"$in": _spellings(name)}
+                found = list(self._ledger.find({"$or": [{"eventId": wanted}, {"callId": wanted}]}))
         return sorted(found, key=lambda document: str(document.get("firstSeenAt", "")))
 
     def recent_calls(self, begin: datetime, owner: Identity | None) -> Sequence[Document]:

@@ -244,7 +244,7 @@ class TestNote:
         assert (document["_id"], entry.event_id, entry.call_id) == (KEY.document_id, "event-1", "call-1")
         assert entry.note == self.NOTE
         assert document["expiresAt"] == (NOW + REMEMBERED_FOR).replace(tzinfo=None)
-        assert {"callId_1", "expiresAt_1"} <= set(collection.index_information())
+        assert {"calls_1", "expiresAt_1"} <= set(collection.index_information())
 
     def test_hinders_no_redelivery(self, ledger: Ledger) -> None:
         """An event of which nothing but a note is known is handled as if it were new."""
