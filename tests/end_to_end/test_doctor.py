@@ -307,10 +307,10 @@ class TestCall:
         assert run_here(values, "call", event["id"], "--json").json["events"][0]["state"] == "rung"
 
     def test_looked_up_by_an_index(self, stack: Stack, user: User) -> None:
-        """The ledger has an index on the call id once a call has been dealt with."""
+        """The ledger has an index on the call keys once a call has been dealt with."""
         stack.host.deliver(event_grid_event(incoming_call_data(user.mri)))
         with MongoClient[dict[str, Any]](stack.database.uri) as client:
-            assert "callId_1" in client["calling"]["CallLedger"].index_information()
+            assert "calls_1" in client["calling"]["CallLedger"].index_information()
 
     def test_unknown(self, values: dict[str, str]) -> None:
         """A call that the ledger does not know: 3, with where to look."""
