@@ -51,7 +51,7 @@ class Mistake(StrEnum):
     INVISIBLE = "invisible_character"
     NO_OWNER = "no_owner"
     UNKNOWN_PLATFORM = "unknown_platform"
-    NO_DEVICE_TOKEN = "no_device_token"  # noqa: S105 - the name of a mistake
+    NO_DEVICE_TOKEN = "no_device_token"  # noqa: S105 # nosec B105 - the name of a mistake
     TIME_TO_LIVE = "time_to_live"
     NOT_ONE_DEVICE = "not_one_device"
 

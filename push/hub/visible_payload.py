@@ -7,7 +7,7 @@ Hubs REST.
 import hashlib
 import re
 from datetime import datetime
-from xml.sax.saxutils import escape, quoteattr
+from xml.sax.saxutils import escape, quoteattr  # nosec B406 - they write XML, nothing is parsed
 
 from pydantic_core import to_json
 
