@@ -10,6 +10,9 @@ from models.errors import DatabaseUnavailableError
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 0.5
 
+LAST_TRY_SECONDS = 3.0
+"""How long a try may go on after the time at which no new one begins."""
+
 
 def patiently[Result](work: Callable[[], Result], clock: Clock, until: float) -> Result:
     """Do work with the database, and do it again while the database is away.
@@ -37,4 +40,9 @@ def patiently[Result](work: Callable[[], Result], clock: Clock, until: float) ->
         clock.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
         longer *= 2
-        again = partial(mongodb.taking_longer, longer, work)
+        again = partial(_repeat, work, longer, until - clock.monotonic() + LAST_TRY_SECONDS)
+
+
+def _repeat[Result](work: Callable[[], Result], longer: int, seconds: float) -> Result:
+    with mongodb.within(seconds):
+        return mongodb.taking_longer(longer, work)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from common import telemetry
 from common.clock import Clock
 from common.patience import patiently
-from models.errors import ConfigurationError, DatabaseUnavailableError
+from models.errors import ConfigurationError, DatabaseUnavailableError, ServiceError
 from models.push import DeviceResult
 from push.ledger import Lease, Ledger
 
@@ -72,7 +72,7 @@ class LeaseKeeper:
         try:
             self._keep(self._ledger.record(self._lease, self._unsaved, self._clock.now()))
         except _UNWRITTEN as error:
-            telemetry.log(logging.WARNING, "ledger_not_written", code=error.code, detail=error.detail)
+            self._warn("ledger_not_written", error)
         else:
             self._unsaved.clear()
 
@@ -91,23 +91,31 @@ class LeaseKeeper:
         try:
             patiently(write, self._clock, self._write_until)
         except _UNWRITTEN as error:
-            telemetry.log(logging.WARNING, "ledger_not_written", code=error.code, detail=error.detail)
+            self._warn("ledger_not_written", error)
+            return
+        if self._unsaved and self._clock.monotonic() > self._send_until:
+            # Another delivery may have taken over without knowing what has rung.
+            self._warn("ledger_written_late")
 
     def _renew(self) -> None:
         try:
             self._keep(self._ledger.renew(self._lease, self._clock.now()))
         except _UNWRITTEN as error:
             # What is left of the lease is still this invocation's.
-            telemetry.log(logging.WARNING, "lease_not_renewed", code=error.code, detail=error.detail)
+            self._warn("lease_not_renewed", error)
 
     def _keep(self, lease: Lease | None) -> None:
         if lease is None:
             self._lost = True
-            telemetry.log(logging.WARNING, "lease_lost", event_id=self._lease.key.event_id)
+            self._warn("lease_lost")
         else:
             self._lease = lease
             self._send_until = self._end_of_lease()
             self._sent_since_renewal = False
+
+    def _warn(self, event: str, error: ServiceError | None = None) -> None:
+        more = {"code": error.code, "detail": error.detail} if error else {}
+        telemetry.log(logging.WARNING, event, event_id=self._lease.key.event_id, **more)
 
     def _end_of_lease(self) -> float:
         left = (self._lease.until - self._clock.now()).total_seconds()

@@ -5,6 +5,7 @@ workers, hub and database fails in between. Events are delivered as Event Grid d
 acknowledged is delivered again, some events are delivered twice at the same time or again later.
 
 - `plan`: what a run does; `network_faults`: the faults of the network and their schedule.
-- `event_grid` delivers, `phones` places the calls, `hub_proxy` records which answers reached a worker.
+- `event_grid` delivers, `phones` places the calls, `hub_proxy` records which answers a worker has
+  read, `worker_log` which results were not recorded in time.
 - `report`: the result and its rules; `run` puts it together.
 """

@@ -4,7 +4,6 @@ import heapq
 import random
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -47,8 +46,6 @@ class EventGrid:
         self._ends = time.monotonic() + plan.limit_seconds
         self.calls: list[Call] = []
         self.deliveries = 0
-        self.deliveries_of: Counter[str] = Counter()
-        """By event id."""
         self.raised = 0
         """Deliveries that were not acknowledged."""
         self._duplicates = 0
@@ -117,7 +114,6 @@ class EventGrid:
         with self._changed:
             self._under_way -= 1
             self.deliveries += 1
-            self.deliveries_of[str(delivery.call.event["id"])] += 1
             if delivery.redeliveries == 0:
                 self._answer_ms.append((ended - started) * 1_000)
             if not acknowledged:

@@ -17,8 +17,8 @@ class PhoneCount:
     by_unseen_answers: int
     """Additional rings after an accepted push whose answer no worker has read."""
     by_unrecorded_results: int
-    """Additional rings in another delivery of the event, after an answer that a worker has read: the database
-    did not record the result in time."""
+    """Additional rings after an answer that a worker has read: its log says that the database did not record
+    the result in time."""
     unexplained: int
     """Phones with more rings than these causes explain."""
 
@@ -32,9 +32,7 @@ def count_phones(
     calls: Sequence[Call],
     rings: Mapping[str, int],
     seen_201: Mapping[str, int],
-    deliveries: Mapping[str, int],
-    *,
-    database_faults: bool,
+    unrecorded: Mapping[str, int],
 ) -> PhoneCount:
     """Compare the pushes that the hub accepted with the answers that workers have read.
 
@@ -45,14 +43,13 @@ def count_phones(
         calls: all calls of the run.
         rings: accepted pushes by device token.
         seen_201: answers 201 that a worker has read, by device token.
-        deliveries: by event id.
-        database_faults: whether the run had faults of the database, which explain unrecorded results.
+        unrecorded: by event id, how many lines of the workers say that a result was not recorded in time.
     """
     rang: Counter[int] = Counter()
     by_unseen = by_unrecorded = unexplained = 0
     for call in calls:
-        # Each further delivery rings once more if it does not find the result of an earlier one.
-        further = deliveries.get(str(call.event["id"]), 1) - 1 if database_faults else 0
+        # Another delivery rings once more where it does not find the result of an earlier one.
+        missing = unrecorded.get(str(call.event["id"]), 0)
         for token in call.tokens:
             count = rings.get(token, 0)
             unseen = count - min(count, seen_201.get(token, 0))
@@ -60,8 +57,8 @@ def count_phones(
             more = max(0, count - 1)
             by_unseen += min(more, unseen)
             after_seen = max(0, more - unseen)
-            by_unrecorded += min(after_seen, further)
-            unexplained += after_seen > further
+            by_unrecorded += min(after_seen, missing)
+            unexplained += after_seen > missing
     return PhoneCount(rang, by_unseen, by_unrecorded, unexplained)
 
 

@@ -17,6 +17,7 @@ from local.soak.network_faults import Network, NetworkFaults
 from local.soak.phones import Phones
 from local.soak.plan import SETTINGS, Plan
 from local.soak.report import Report, count_phones, hub_results
+from local.soak.worker_log import WorkerLog
 from local.stack import DATABASE_NAME, Host, Stack, StackOptions
 from local.tcp_proxy import TcpProxy
 from registrar.store import COLLECTION_NAME, DeviceStore
@@ -28,7 +29,8 @@ SETTLE_SECONDS = 1.0
 
 def soak(plan: Plan, tell: Callable[[str], None]) -> Report:
     """Run a plan; `tell` gets progress messages."""
-    options = StackOptions(hosts=0, settings=SETTINGS, log_level="ERROR", tell=tell)
+    log = WorkerLog()
+    options = StackOptions(hosts=0, settings=SETTINGS, log_level="WARNING", on_line=log, tell=tell)
     with ExitStack() as running:
         stack = running.enter_context(Stack(options))
         client = running.enter_context(MongoClient[dict[str, Any]](stack.database.uri))
@@ -48,9 +50,7 @@ def soak(plan: Plan, tell: Callable[[str], None]) -> Report:
             grid.run()
         time.sleep(SETTLE_SECONDS)
         summary = stack.hub.summary()
-        phones = count_phones(
-            grid.calls, summary.handles, hub.seen_201, grid.deliveries_of, database_faults=plan.network_faults
-        )
+        phones = count_phones(grid.calls, summary.handles, hub.seen_201, log.unrecorded)
         results = hub_results(grid.calls, summary)
         return Report(plan, grid.summary(), phones, results, faults.applied, time.monotonic() - started)
 

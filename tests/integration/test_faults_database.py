@@ -20,7 +20,7 @@ from tests.faults import Direction, MongoProxy, mongo_uri, port_of
 from tests.integration.conftest import SHORT
 from tests.integration.fault_rows import FaultRow, Played
 from tests.old_mongodb import old_mongodb
-from tests.rig import Instance, at_once, call_to
+from tests.rig import Instance, at_once, call_to, eventually
 
 SLOW = {
     seconds: FaultRow(f"the network delays each answer of the database by {seconds} s")
@@ -74,6 +74,9 @@ class Distant:
         self.proxy.delay_answer("insert", 0.3)
         at_once(Played.deliver, [self.new_call() for _ in range(connections)])
         self.proxy.restore()
+        # The driver's second heartbeat follows soon after the first; the third comes in its own time.
+        heartbeats = connections + 2
+        eventually(lambda: sum(collection is None for _, collection in self.proxy.commands) >= heartbeats)
 
     def commands(self) -> list[tuple[str, str | None]]:
         """The app's own, in order."""
@@ -178,14 +181,31 @@ class TestAway:
             call.check(row)
 
     def test_connections_that_vanish(self, hub: RunningHub, database: EmbeddedDatabase) -> None:
-        """The heartbeat finds out for all of them."""
+        """The heartbeat finds out for all of them, after 8 s at most."""
         with distant(hub, database) as place:
             place.warm_up(6)
             call = place.new_call(3)
             place.proxy.freeze_existing()
-            call.deliver()
+            assert call.deliver().seconds < 11
             call.deliver()
             call.check(VANISHED)
+
+    def test_index_that_cannot_be_made(
+        self, hub: RunningHub, database: EmbeddedDatabase, log: AppLog
+    ) -> None:
+        """The results of the call are written once; the next call tries again."""
+        with distant(hub, database, SHORT) as place:
+            place.proxy.answer_error("createIndexes", 16500, message="RetryAfterMs=60000", times=None)
+            for _ in range(2):
+                place.proxy.commands.clear()
+                call = place.new_call()
+                assert call.deliver().status == 202
+                assert place.commands().count(("update", "CallLedger")) == 1
+            place.proxy.restore()
+            place.proxy.commands.clear()
+            place.new_call().deliver()
+            assert ("createIndexes", "CallLedger") in place.commands()
+        assert len(log.events("indexes_not_made")) == 2
 
 
 COMMANDS = {

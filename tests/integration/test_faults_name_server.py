@@ -6,16 +6,20 @@ from contextlib import contextmanager
 
 import pytest
 
+from local.database import EmbeddedDatabase
+from local.hub.running_hub import RunningHub
 from local.stack import Host, Stack
 from tests.end_to_end.host_log import HostLog
 from tests.end_to_end.hosts import another_host, new_user, register_phones
+from tests.fakes import AppLog
 from tests.faults import DnsMode, DnsServer, port_of
 from tests.faults.namespaces import run_in_namespaces
 from tests.integration.conftest import SHORT
-from tests.integration.fault_rows import FaultRow
-from tests.rig import at_once, call_to
+from tests.integration.fault_rows import FaultRow, Played
+from tests.rig import Instance, at_once, call_to
 
 NAME = "cluster.lab.test"
+URI = f"mongodb+srv://{NAME}/?tls=false&retryWrites=false"
 BURST = 20
 
 FAILING = {
@@ -53,8 +57,7 @@ def name_server(stack: Stack) -> Iterator[DnsServer]:
 @contextmanager
 def starting(stack: Stack, name_server: DnsServer, log: HostLog, **settings: str) -> Iterator[Host]:
     """A worker process whose database has to be looked up."""
-    uri = f"mongodb+srv://{NAME}/?tls=false&retryWrites=false"
-    own = {**settings, **name_server.environment(), "MongoDbConnectionString": uri}
+    own = {**settings, **name_server.environment(), "MongoDbConnectionString": URI}
     with another_host(stack, log, own, host_module="tests.faults.host_with_dns") as host:
         yield host
 
@@ -111,6 +114,24 @@ def test_for_longer(workers: Stack, name_server: DnsServer, mode: DnsMode) -> No
     calls.check(FAILING_LONGER[mode])
     codes = [entry.fields.get("code") for entry in log.entries(event="incoming_call", result="failed")]
     assert codes == ["database_unavailable"] * BURST
+
+
+@pytest.mark.parametrize("record_type", ["SRV", "TXT", "A"])
+def test_each_look_up(hub: RunningHub, database: EmbeddedDatabase, log: AppLog, record_type: str) -> None:
+    """Whichever look-up fails on the way to the database, it passes."""
+    with DnsServer() as names, names.as_resolver_of_this_process():
+        names.add_mongodb(NAME, port_of(database.uri))
+        names.set_mode(DnsMode.SERVFAIL, record_type)
+        with (
+            Instance(hub, database.uri, SHORT) as near,
+            Instance(hub, URI, SHORT, database_name=near.database_name, observer_uri=database.uri) as app,
+        ):
+            call = Played(app, call_to(user := new_user()), near.register(user))
+            call.deliver()
+            names.set_mode(DnsMode.ANSWER)
+            call.deliver()
+    call.check(FAILING_LONGER[DnsMode.SERVFAIL])
+    assert log.events("misconfigured") == []
 
 
 @pytest.mark.parametrize("mode", HUB)

@@ -205,6 +205,15 @@ class TestWriting:
             getattr(keeper, end)()
         assert len(log.events("ledger_not_written")) == 1
 
+    @pytest.mark.parametrize(("after", "lines"), [(USABLE - 1, 0), (USABLE + 1, 1)])
+    def test_a_late_last_write(self, keeper: LeaseKeeper, clock: FakeClock, after: float, lines: int) -> None:
+        """Once the lease has run out, another delivery may have rung the same devices: that is logged."""
+        keeper.note("device", RESULT)
+        clock.sleep(after)
+        with app_log() as log:
+            keeper.finish()
+        assert [line["event_id"] for line in log.events("ledger_written_late")] == ["id"] * lines
+
     def test_what_was_rung_under_a_lost_lease(
         self, keeper: LeaseKeeper, book: Book, clock: FakeClock
     ) -> None:
