@@ -11,7 +11,7 @@ CLIENTS := .venv-clients
 CLIENTS_STAMP := $(CLIENTS)/.installed
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --progress-bar off
 # checkov takes options, skips and keys from the environment and from the home folder too. It gets neither, so that
-# only the project decides. It asks nobody, neither for policies nor for a newer version of itself, and fails for a
+# only the project decides. It sends no request, neither for policies nor for a newer version of itself, and fails for a
 # file that it cannot parse instead of leaving it out (without --quiet it says which).
 CHECKOV := env -i PATH="$$PATH" HOME="$(abspath $(POLICY))" \
 	CKV_SKIP_PACKAGE_UPDATE_CHECK=true CKV_PARSE_ERROR_FAIL=true \

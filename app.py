@@ -108,7 +108,7 @@ class App:
         self._tracer = tracer
         self._metrics = metrics
         self.settings_grace = Grace(self.clock.monotonic)
-        self._clocks_unasked = threading.Lock()  # taken by the first who asks, never released
+        self._clocks_unasked = threading.Lock()  # taken by the first look, never released
 
     @_Part
     def settings(self) -> Settings:

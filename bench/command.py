@@ -50,7 +50,7 @@ def main() -> int:
     arguments = _arguments()
     sizes = {"short": SHORT, "long": LONG, "smoke": SMOKE}[arguments.sizes]
     console = Console()
-    # Into a file or a pipe, the tables shall not be broken at 80 columns.
+    # Into a file or a pipe, the tables are not broken at 80 columns.
     console = console if console.is_terminal else Console(width=160)
     load_before = os.getloadavg()[0]
     samples = Samples(_measure(console, sizes, arguments.only or list(_EXPERIMENTS)))

@@ -40,7 +40,7 @@ class Bench:
     step: Callable[[str, int], Callable[[], None]]
     """Announces a title and a number of steps; what it gives is called after each of them."""
     tell: Callable[[str], None]
-    """Takes a line for the person who watches."""
+    """Takes a progress line."""
 
     def workers(
         self, stack: ExitStack, apps: Sequence[MeasuredApp], *, tls: bool = False

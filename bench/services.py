@@ -50,7 +50,7 @@ class Services:
         """`tell` is told what is being started."""
         self._tell = tell
         self._exit = ExitStack()
-        # A million documents need room, and nobody reads its log of operations.
+        # A million documents need room, and its log of operations is not read.
         self.database = EmbeddedDatabase(options=("--cache-size", "4G", "--oplog-max-entries", "1000"))
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""The events that tell how a call goes on: somebody joined it, or it ended.
+"""The events that tell how a call goes on: a participant joined it, or it ended.
 
 Shapes: "voice and video calling events" of the Communication Services documentation and
 `AcsCallEndedEventData`, `AcsCallParticipantEventData` of azure-rest-api-specs, which differ; all are

@@ -173,7 +173,7 @@ class EventLine:
             span.fail(self.code or self.result.value)
 
     def note(self, now: datetime) -> Note | None:
-        """What an operator who looks the call up has to know; None where the devices' outcomes say it all."""
+        """What an operator needs to know of the call; None where the devices' outcomes say it all."""
         if self.result not in _NOTED:
             return None
         return Note(

@@ -29,7 +29,7 @@ Rows = list[dict[str, Any]]
 
 
 class StubDelivery:
-    """Comes to whatever it is told to."""
+    """Returns the result that it is given."""
 
     def __init__(self, end: DeliveryReport | ServiceError) -> None:
         self._end = end

@@ -28,7 +28,7 @@ from tests.fakes import AppLog
 from tests.fakes import registration as registered
 
 TIMEOUT = 20.0
-"""Seconds for whatever a test waits for without measuring it."""
+"""Upper limit, in seconds, of a wait that a test does not measure."""
 
 Event = Mapping[str, Any]
 
@@ -248,7 +248,7 @@ class Commands(monitoring.CommandListener):
 
 
 class FailPoint:
-    """Disturbs the app's connections to the database, nobody else's; `with FailPoint(uri, ["find"], …)`."""
+    """Disturbs the app's connections to the database and no others; `with FailPoint(uri, ["find"], …)`."""
 
     def __init__(self, uri: str, commands: list[str], *, mode: object = "alwaysOn", **data: object) -> None:
         """`data`: such as `blockConnection` with `blockTimeMS`, `closeConnection`, `errorCode`."""

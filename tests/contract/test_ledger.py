@@ -78,7 +78,7 @@ def claimed(ledger: Ledger, holder: str = "me", after: float = 0.0, key: EventKe
 
 class TestClaim:
     def test_a_new_event(self, ledger: Ledger) -> None:
-        """Whoever comes first has the lease, from now on, with nothing settled."""
+        """The first claim gets the lease, from now on, with no device settled."""
         assert claimed(ledger) == Lease(KEY, "me", NOW + LEASE, NOW, is_new=True)
 
     def test_a_held_event(self, ledger: Ledger) -> None:
@@ -88,7 +88,7 @@ class TestClaim:
             assert ledger.claim(KEY, "you", NOW + timedelta(seconds=seconds)) == HeldElsewhere(NOW)
 
     def test_an_expired_lease(self, ledger: Ledger) -> None:
-        """Whoever comes after its end takes it over, once."""
+        """The first claim after the lease's end takes it over; the second does not."""
         claimed(ledger)
         taken = claimed(ledger, "you", after=9)
         assert (taken.holder, taken.until, taken.first_seen) == ("you", NOW + 2 * LEASE, NOW)
@@ -166,7 +166,7 @@ class TestHolding:
         assert isinstance(ledger.claim(KEY, "they", new.until - timedelta(seconds=1)), HeldElsewhere)
 
     def test_what_rang_is_written_after_a_takeover(self, ledger: Ledger) -> None:
-        """A ring is a ring, whoever has the lease by now."""
+        """A device that has rung is recorded even if another invocation has the lease by now."""
         old = claimed(ledger)
         claimed(ledger, "you", after=9)
         ledger.record(old, {PHONE: result()}, NOW + timedelta(seconds=10))

@@ -248,7 +248,7 @@ class TestTeamsUsers:
         assert call(teams, function, acs_mri, bearer(token)).status_code == succeeds(function, owner)
 
     @EVERY_FUNCTION
-    def test_somebody_else(self, teams: Host, issuer: OidcIssuer, function: str) -> None:
+    def test_another_user(self, teams: Host, issuer: OidcIssuer, function: str) -> None:
         """No other user, with any `acsMri`, and no ACS user with the same id."""
         user = new_user()
         for claims in ({"oid": "another", "acsMri": user}, {"acsMri": user}, {"oid": user}):

@@ -395,7 +395,7 @@ class TestRing:
         (event,) = answer.json["events"]
         assert {(d["outcome"], d["status"]) for d in event["devices"]} == {("misconfigured", 401)}
 
-    def test_nobody(self, values: dict[str, str]) -> None:
+    def test_no_devices(self, values: dict[str, str]) -> None:
         """A user without devices: 1, without a question, and nothing is sent."""
         answer = checked(run_here(values, "ring", "8:acs:nobody", "--json"))
         assert answer.code == 1

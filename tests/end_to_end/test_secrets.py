@@ -1,4 +1,4 @@
-"""With every logger at DEBUG, nothing secret and nobody's name leaves the app by its log or its answers."""
+"""With every logger at DEBUG, no secret and no name leaves the app by its log or its answers."""
 
 import base64
 import json
@@ -41,7 +41,7 @@ DEBUG_SETTINGS = {"DbName": DATABASE, "PYTHON_ENABLE_DEBUG_LOGGING": "1"}
 
 @dataclass
 class Evidence:
-    """What was said, by name of who said it, and what must not be in it."""
+    """What was written, by its source, and what must not be in it."""
 
     hosts: HostLog = field(default_factory=HostLog)
     hub: HostLog = field(default_factory=HostLog)

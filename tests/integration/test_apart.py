@@ -1,4 +1,5 @@
-"""One slow, dead or refusing device is nobody else's trouble, nor is a hub that was black for a time."""
+"""A slow, dead or refusing device does not affect other devices, nor does a hub that gave no answer for a
+time."""
 
 import threading
 import time
@@ -212,7 +213,7 @@ class TestGone:
         device = self._gone(app, lambda old: self._register(app, replace(old, device_token="renewed")))
         assert [one["deviceToken"] for one in app.registrations(device.acs_mri)] == ["renewed"]
 
-    def test_not_if_the_token_is_somebody_elses(self, app: Instance) -> None:
+    def test_not_if_another_user_has_the_token(self, app: Instance) -> None:
         """A token that another user has registered since the push was sent stays that user's."""
         other = new_user()
         device = self._gone(app, lambda old: self._register(app, replace(old, owner=Identity.parse(other))))

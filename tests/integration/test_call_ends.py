@@ -211,7 +211,7 @@ class TestEvents:
 
 class TestOrder:
     def test_an_end_before_a_late_ring(self, app: Instance) -> None:
-        """A ring that comes seconds late finds that its call is over, and rings nobody."""
+        """A ring that comes seconds late finds that its call is over, and rings no phone."""
         user = new_user()
         _, android = app.register(user, 2)
         call = call_to(user, time=datetime.now(UTC) - timedelta(seconds=5))
@@ -248,7 +248,7 @@ class TestOrder:
             assert len(stops(app, device)) == 1
 
     def test_an_end_before_a_redelivery(self, app: Instance, clock: TurnedClock) -> None:
-        """A redelivery of a ring whose call has ended rings nobody."""
+        """A redelivery of a ring whose call has ended rings no phone."""
         user = new_user()
         _, android = app.register(user, 2)
         call = call_to(user)

@@ -216,7 +216,7 @@ class Matrix:
         }
 
     def _wait_for_late_rings(self) -> None:
-        """A request that nobody waits for any more may still ring its phone."""
+        """A request whose sender has given up waiting may still ring its phone."""
         slow = [case for case in self._cases if case.row.name == "slower than the read time-out"]
         rings = {"first try": 2}
         eventually(

@@ -60,7 +60,7 @@ class TestLine:
             assert workers.host.deliver(event).status_code == 202
             assert host_log.entry(mark, event="incoming_call").fields["result"] == result
 
-    def test_nobody_is_named_in_it(self, workers: Stack, host_log: HostLog) -> None:
+    def test_it_names_no_user(self, workers: Stack, host_log: HostLog) -> None:
         """Neither tokens nor users nor names nor the call's context stand in any line."""
         phones = register_phones(workers.host, user := new_user())
         for phone in phones:

@@ -1,4 +1,5 @@
-"""Each phone rings once: under redelivery, under simultaneous delivery, and when whoever rings it dies."""
+"""Each phone rings once: under redelivery, under simultaneous delivery, and when the process that rings it
+dies."""
 
 import contextlib
 import threading
@@ -42,7 +43,7 @@ def app(hub: RunningHub, database: EmbeddedDatabase) -> Iterator[Instance]:
 
 class TestRedelivery:
     def test_to_the_same_and_to_another_worker(self, workers: Stack) -> None:
-        """An event that was delivered is acknowledged again, wherever it comes, and rings nobody."""
+        """An event that was delivered is acknowledged again by every instance, and rings no phone."""
         user = new_user()
         phones = register_phones(workers.host, user)
         for event in (call_to(user), cloud_event(incoming_call_data(user))):
@@ -95,14 +96,14 @@ class TestAtOnce:
 
             with ThreadPoolExecutor(8) as pool:
                 statuses = list(pool.map(deliver, range(8)))
-            # 500 means: somebody else is ringing them still. Event Grid comes back.
+            # 500 means: another delivery is ringing them. Event Grid redelivers.
             assert set(statuses) <= {202, 500}
             assert 202 in statuses
             assert workers.host.deliver(event).status_code == 202
             call = workers.hub.summary().calls[event["data"]["correlationId"]]
             assert call == {phone.device_token: 1 for phone in phones}
 
-    def test_nobody_acknowledges_anothers_unfinished_work(self, app: Instance, hub: RunningHub) -> None:
+    def test_unfinished_work_of_another_is_not_acknowledged(self, app: Instance, hub: RunningHub) -> None:
         """While one delivery is ringing a slow device, another of the same event ends with an error."""
         user = new_user()
         device = app.register(user)[0]
@@ -222,10 +223,10 @@ class TestLease:
     def _steal(self, app: Instance, event: dict[str, Any]) -> None:
         ledger = app.watcher[app.database_name]["CallLedger"]
         until = datetime.now(UTC) + timedelta(hours=1)
-        values = {"holder": "somebody else", "leaseUntil": until}
+        values = {"holder": "another", "leaseUntil": until}
         assert ledger.update_one({"eventId": event["id"]}, {"$set": values}).modified_count == 1
 
-    def test_whoever_has_lost_it_sends_nothing_more(self, app: Instance, log: AppLog) -> None:
+    def test_nothing_is_sent_after_the_lease_is_lost(self, app: Instance, log: AppLog) -> None:
         """A holder whose lease was taken over stops before its next send, and leaves the lease alone."""
         user = new_user()
         device = app.register(user)[0]
@@ -241,7 +242,7 @@ class TestLease:
         assert log.events("lease_lost")
         document = app.ledger(event)
         assert document is not None
-        assert document["holder"] == "somebody else"
+        assert document["holder"] == "another"
         assert document["leaseUntil"] > datetime.now(UTC)
 
     def test_what_it_rang_is_written_all_the_same(self, hub: RunningHub, database: EmbeddedDatabase) -> None:
@@ -261,7 +262,7 @@ class TestLease:
             assert app.attempts(refused) == 3
             document = app.ledger(event)
             assert document is not None
-            assert document["holder"] == "somebody else"
+            assert document["holder"] == "another"
             assert document["devices"][rung.registration_id]["outcome"] == "accepted"
 
     def test_raising_releases_it(self, app: Instance) -> None:
@@ -278,7 +279,7 @@ class TestLease:
         assert app.rings(device) == 1
 
     def test_a_bug_releases_it_too(self, app: Instance, log: AppLog, monkeypatch: pytest.MonkeyPatch) -> None:
-        """An error that nobody foresaw is raised, leaves the event's line, and gives the lease back."""
+        """An unforeseen error is raised, leaves the event's line, and gives the lease back."""
         device = app.register(user := new_user())[0]
         event = call_to(user)
 
@@ -338,7 +339,7 @@ class TestLastWrite:
             assert answer.seconds < float(SHORT["InvocationTimeoutSeconds"]) + 2
             assert log.events("ledger_not_written")
             # Event Grid does not deliver what was acknowledged. If it does, the phone may ring once more,
-            # since nobody knows that it has.
+            # since no record says that it has.
             database.start()
             watch(app)
             eventually(lambda: app.deliver(event).status == 202)

@@ -73,7 +73,7 @@ def events_shown(app: Instance, device: DeviceRegistration) -> list[str]:
 
 
 class TestMissed:
-    def test_nobody_answers(self, app: Instance, log: AppLog) -> None:
+    def test_unanswered(self, app: Instance, log: AppLog) -> None:
         """Each platform's notification, once; the iPhone's goes to its token for alerts."""
         user, iphone, alerts = iphone_with_alerts(app)
         android, windows = app.register(user, 2, first=1)
@@ -115,7 +115,7 @@ class TestMissed:
         assert [line["missed_told"] for line in log.events("call_end")] == [3, 0, 0]
 
     @pytest.mark.parametrize("state", [DeviceState.ANSWERED, DeviceState.DECLINED])
-    def test_somebody_answers(self, app: Instance, state: DeviceState) -> None:
+    def test_answered(self, app: Instance, state: DeviceState) -> None:
         """An answered or declined call is not missed."""
         user = new_user()
         _, android = app.register(user, 2)

@@ -48,7 +48,7 @@ def found(log: Log) -> dict[str, int]:
 
 class TestQuiet:
     def test_what_goes_well(self, log: Log) -> None:
-        """Calls that ring, duplicates, calls to nobody and dead devices raise no alert."""
+        """Calls that ring, duplicates, calls to users without devices and dead devices raise no alert."""
         log.call(report(OutcomeKind.ACCEPTED))
         log.call(report(OutcomeKind.GONE))
         log.call(DeliveryReport(EventResult.DUPLICATE))

@@ -103,7 +103,7 @@ class TestShapes:
     @pytest.mark.parametrize(
         "user", [None, {}, {"communicationIdentifier": None}, {"rawId": ""}, "8:acs:x", 4]
     )
-    def test_nobody(self, user: object) -> None:
+    def test_no_identity(self, user: object) -> None:
         """A join that does not say who joined is refused."""
         data = {"correlationId": CORRELATION_ID, "user": user}
         with pytest.raises(InvalidEventError, match="participant"):

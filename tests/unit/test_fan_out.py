@@ -227,7 +227,7 @@ def test_nothing_is_sent_after_the_deadline() -> None:
 
 
 def test_the_deadline_ends_the_tries() -> None:
-    """Tries that would come after it are not made; the last outcome is noted, and saved by whoever ends."""
+    """Tries that would come after it are not made; the last outcome is noted, and saved at the end."""
     bench = Bench(a=[TRANSIENT])
     bench.run()
     assert max(bench.sender.sent["a"]) < DEADLINE
@@ -330,7 +330,7 @@ def test_a_send_that_hangs_is_left_behind() -> None:
     bench = Bench(a=[ACCEPTED], b=[ACCEPTED])
     bench.pool = Hanging()
     start, looks = DEADLINE - 0.01, iter(range(1_000_000))
-    # Time goes by from look to look, so that nobody really waits for long.
+    # Each look turns the clock on, so that no test really waits.
     bench.clock.monotonic = lambda: start + 0.2 * next(looks)  # type: ignore[method-assign]
     with app_log() as log:
         bench.run()

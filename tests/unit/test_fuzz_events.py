@@ -130,7 +130,7 @@ class Tally:
 
     @property
     def bad(self) -> int:
-        """Those that nobody was rung for."""
+        """Those for which no phone rang."""
         return self.counts["refused"] + self.counts["skipped"]
 
 

@@ -110,7 +110,7 @@ class TestBothSchemas:
         assert envelope.event_id == "event-1"
 
     def test_unknown_properties(self) -> None:
-        """Properties that nobody here knows are tolerated at every level, and so are new kinds."""
+        """Unknown properties are tolerated at every level, and so are new kinds."""
         party = {"kind": "SomethingNew", "rawId": ALICE, "somethingNew": {"id": 1}}
         data = {**DATA, "to": party, "customContext": {"voipHeaders": {"a": "b"}}, "new": [1, {"x": None}]}
         assert parse(cloud_event(data, traceparent="00-00-00", new=1)).callee.mri == ALICE
@@ -302,7 +302,7 @@ class TestCallee:
             {"teamsExtensionUser": MARKER},
         ],
     )
-    def test_nobody(self, party: object) -> None:
+    def test_no_identity(self, party: object) -> None:
         """Without a callee the event is refused; a caller who cannot be told is left out."""
         assert "callee" in refused(event_grid(merged(DATA, {"to": party})))
         assert call(**{"from": party}).caller_mri is None
@@ -316,7 +316,7 @@ class TestCallee:
 class TestOptionalProperties:
     @pytest.mark.parametrize("value", [None, 1, 1.5, True, [], {}, [MARKER], "", 10**4_000])
     def test_wrong_type(self, value: object) -> None:
-        """A property of the wrong type is left out: the phone shall ring."""
+        """A property of the wrong type is left out, and the phone rings."""
         found = call(
             callerDisplayName=value, correlationId=value, incomingCallContext=value, **{"from": value}
         )
@@ -347,7 +347,7 @@ class TestOptionalProperties:
             parse_event(event_grid(**{name: "a\ud83d"}))
 
     def test_deep_nesting(self) -> None:
-        """Nesting that JSON itself still takes does not matter where nobody looks."""
+        """Nesting that JSON itself still takes does not matter in a property that is not read."""
         deep: dict[str, Any] = {}
         for _ in range(300):
             deep = {"a": [deep]}
