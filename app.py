@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Self
 
 from pymongo import MongoClient, monitoring
@@ -22,33 +22,33 @@ from common.tracing import Tracer
 from health.readiness import Part, Readiness
 from models.access import AccessSettings, read_access
 from models.errors import ConfigurationError
-from models.hub import HubConnectionString, HubEndpoint
+from models.hub import DEFAULT_HUB, HubEndpoint
 from models.known_causes import Cause
 from models.notifications import NotificationOptions
-from models.push import DEFAULT_HUB
 from models.requests import FieldLimits
 from push import ledger
 from push.call_end import CallEnds, EndTools
 from push.call_end_event import CallEndHandler
 from push.call_states import CallStates
-from push.delivery import Delivery, DeliveryTools, ServiceWatch, TimeLimits
+from push.delivery import Delivery, DeliveryTools, TimeLimits
 from push.fan_out import FanOutTools, Sender
-from push.gone import GoneWatch
 from push.grace import Grace
 from push.hub.client import HubClient
+from push.hub.hubs import Hub, Hubs
 from push.hub.sas import SasTokenSource
 from push.hub.traced_sender import TracedSender
 from push.hub.wire import HubWire, Timeouts
 from push.incoming_call import IncomingCallHandler, IncomingCallTools
 from push.ledger import Ledger
 from push.notices import Notices
+from push.service_watch import ServiceWatch
 from push.trigger import EventHandler, EventTools
 from registrar import rate, store
 from registrar.access import Access, KeyAccess
 from registrar.rate import ChangeLimit
 from registrar.routes import Limits, Registrar
 from registrar.store import DeviceStore
-from settings import NOT_NEEDED_FOR_RINGING, DatabaseSettings, Settings, settings_error
+from settings import NOT_NEEDED_FOR_RINGING, DatabaseSettings, HubSettings, Settings, settings_error
 
 PROBE_SECONDS = 1.5
 """For the readiness of the hub: a name look-up, a TLS handshake and a short answer."""
@@ -84,7 +84,7 @@ class App:
         *,
         clock: Clock | None = None,
         jitter: Callable[[], float] = random.random,
-        sender: Callable[["App"], Sender] | None = None,
+        sender: Callable[[str, Sender], Sender] | None = None,
         database: MongoClientMaker | None = None,
         tracer: Tracer | None = None,
         metrics: Metrics | None = None,
@@ -95,7 +95,7 @@ class App:
             environment: such as `os.environ`.
             clock: the machine's, if left out.
             jitter: random numbers, at least 0 and less than 1, for back-offs.
-            sender: makes what sends pushes to single devices.
+            sender: puts something before what sends to the devices of a hub, given the hub's name.
             database: makes the client of the database.
             tracer, metrics: those of the process, if left out.
         """
@@ -103,7 +103,7 @@ class App:
         self.lock = threading.RLock()
         self.clock = clock or SystemClock()
         self.jitter = jitter
-        self._make_sender = sender
+        self._wrap_sender = sender
         self._make_client = database
         self._tracer = tracer
         self._metrics = metrics
@@ -184,16 +184,26 @@ class App:
 
     def _tell_of_settings(self) -> None:
         """Log, once a process, what is wrong with settings that ringing does not need."""
-        mistakes = self.settings.mistakes(*NOT_NEEDED_FOR_RINGING)
-        if mistakes := (*mistakes, *self.access.errors):
+        mistakes = (
+            *self.settings.mistakes(*NOT_NEEDED_FOR_RINGING),
+            *self.settings.lesser_named_hub_mistakes,
+            *self.access.errors,
+        )
+        if mistakes:
             remedy = f"{settings_error(mistakes).detail}. Calls ring all the same."
             telemetry.log(logging.CRITICAL, "misconfigured", code=ConfigurationError.code, remedy=remedy)
+        self._tell_of_hubs()
         if self._lacks_telemetry():
             telemetry.log(
                 logging.CRITICAL, "misconfigured", code=ConfigurationError.code, remedy=NO_TELEMETRY
             )
         for old, new in self.settings.renamed.items():
             telemetry.log(logging.WARNING, "setting_renamed", setting=old, remedy=f"Rename it to {new}.")
+
+    def _tell_of_hubs(self) -> None:
+        """Have what is wrong with named hubs logged when the process starts, not at a call."""
+        for name in self.settings.named_hubs:
+            self.hubs.sender(name)
 
     def _lacks_telemetry(self) -> bool:
         """The Functions worker was told to set up telemetry, and has not: it only logs why, and goes on."""
@@ -209,13 +219,13 @@ class App:
             ring_time=timedelta(seconds=self.settings.calls.call_ring_seconds),
             invocation_seconds=self.settings.calls.invocation_timeout_seconds,
             database_seconds=self.settings.database.operation_timeout_seconds,
+            send_seconds=self.settings.calls.longest_send_seconds,
         )
 
     @_Part
     def service_watch(self) -> ServiceWatch:
-        """What this process has lately met of the database and the hub."""
-        monotonic = self.clock.monotonic
-        return ServiceWatch(Grace(monotonic), Grace(monotonic), GoneWatch(monotonic))
+        """What this process has lately met of the database and the hubs."""
+        return ServiceWatch(self.clock.monotonic)
 
     @_Part
     def delivery(self) -> Delivery:
@@ -226,7 +236,7 @@ class App:
     @_Part
     def sending(self) -> FanOutTools:
         """What sends pushes side by side."""
-        return FanOutTools(self.sender, self.pool, self.clock, self.jitter)
+        return FanOutTools(self.hubs, self.pool, self.clock, self.jitter)
 
     @_Part
     def call_ends(self) -> CallEnds:
@@ -271,47 +281,36 @@ class App:
         """Begins spans, where the Functions worker has set up telemetry."""
         return self._tracer or Tracer.of_process()
 
-    # --- the hub ---
+    # --- the hubs ---
 
     @_Part
-    def sender(self) -> Sender:
-        """Sends pushes to single devices."""
-        if self._make_sender:
-            return self._make_sender(self)
-        if not self.tracer.is_recording:
-            return self.hub_client
-        return TracedSender(self.hub_client, self.tracer, self.hub_endpoint, DEFAULT_HUB)
+    def hubs(self) -> Hubs:
+        """The notification hubs, each built on first use."""
+        return Hubs(self.settings.hub_names, self._make_hub, self.lock)
 
-    @_Part
-    def hub_client(self) -> HubClient:
-        """The client of the notification hub."""
-        hub = self.settings.hub
-        keys = [hub.connection_string, *self._secondary_keys()]
-        tokens = [SasTokenSource(key, hub.name, self._unix_time) for key in keys]
-        return HubClient(self.hub_endpoint, self.hub_wire, tokens, self._unix_time, self.clock_watch)
+    def _make_hub(self, name: str) -> Hub:
+        settings = self.settings.hub_named(name)
+        calls = self.settings.calls
+        endpoint = HubEndpoint(settings.messages_url, settings.api_version, name)
+        timeouts = Timeouts(calls.hub_connect_timeout_seconds, calls.hub_read_timeout_seconds)
+        wire = HubWire(timeouts, self.clock.monotonic)
+        client = HubClient(endpoint, wire, self._tokens(name, settings), self._unix_time, self.clock_watch)
+        sender: Sender = client
+        if self.tracer.is_recording:
+            sender = TracedSender(client, self.tracer, endpoint)
+        if self._wrap_sender:
+            sender = self._wrap_sender(name, sender)
+        return Hub(client, sender, wire)
+
+    def _tokens(self, name: str, settings: HubSettings) -> list[SasTokenSource]:
+        """Of the hub's key and, if it has a usable one, of its secondary key."""
+        keys = [settings.connection_string]
+        if second := self.settings.usable_secondary_key(name):
+            keys.append(second)
+        return [SasTokenSource(key, settings.name, self._unix_time) for key in keys]
 
     def _unix_time(self) -> float:
         return self.clock.now().timestamp()
-
-    def _secondary_keys(self) -> list[HubConnectionString]:
-        try:
-            second = self.settings.secondary_key.connection_string_secondary
-        except ConfigurationError:
-            return []  # said by _tell_of_settings
-        return [second] if second else []
-
-    @_Part
-    def hub_endpoint(self) -> HubEndpoint:
-        """Where the notification hub takes requests."""
-        hub = self.settings.hub
-        return HubEndpoint(hub.messages_url, hub.api_version)
-
-    @_Part
-    def hub_wire(self) -> HubWire:
-        """The connections to the notification hub."""
-        calls = self.settings.calls
-        timeouts = Timeouts(calls.hub_connect_timeout_seconds, calls.hub_read_timeout_seconds)
-        return HubWire(timeouts, self.clock.monotonic)
 
     # --- the database ---
 
@@ -355,9 +354,13 @@ class App:
         parts = (
             Part("settings", self._build_all),
             Part("database", lambda: mongodb.read_nothing(self.collection(store.COLLECTION_NAME))),
-            Part("hub", lambda: self.hub_client.problem(PROBE_SECONDS)),
+            Part("hub", partial(self._problem_of_hub, DEFAULT_HUB)),
         )
-        return Readiness(parts, self.clock.monotonic, self.clock_watch)
+        named_hubs = [Part(name, partial(self._problem_of_hub, name)) for name in self.settings.named_hubs]
+        return Readiness(parts, self.clock.monotonic, self.clock_watch, named_hubs)
+
+    def _problem_of_hub(self, name: str) -> str | None:
+        return self.hubs.named(name).client.problem(PROBE_SECONDS)
 
     def _build_all(self) -> None:
         _ = self.registrar, self.event_handler
@@ -370,14 +373,14 @@ class App:
     def _compare_clocks(self) -> None:
         """Ask the hub for its time, once a process, unless an answer of it has shown it."""
         if not self.clock_watch.has_compared and self._clocks_unasked.acquire(blocking=False):
-            self.hub_client.problem(PROBE_SECONDS)
+            self.hubs.default.client.problem(PROBE_SECONDS)
 
     def close(self) -> None:
         """Stop and close what has been built; the app cannot be used after that."""
         built = self.__dict__
         if pool := built.get("pool"):
             pool.shutdown()
-        for name in ("hub_wire", "mongo_client"):
+        for name in ("hubs", "mongo_client"):
             if part := built.get(name):
                 part.close()
 

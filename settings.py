@@ -2,16 +2,17 @@
 
 A section with a mistake raises one ConfigurationError that lists all of the section's mistakes, without
 values, when it is read. Ringing needs the sections `hub`, `database` and `calls`; a mistake in another one
-stops no call.
+stops no call. A mistake in a named hub's settings stops the devices of that hub only.
 
 Names are those of Microsoft's C# sample, in any letter case; the spellings of its tutorial (`ANH_Hub_…`) work
-as well. `local.settings.sample.json` has one line for each setting.
+as well. `local.settings.sample.json` has one line for each setting; further hubs have settings of their own,
+`ANHHub__<name>__…` (`HubSettingNames`).
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass, field
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
@@ -19,7 +20,15 @@ from pydantic.alias_generators import to_pascal
 
 from models import access, known_causes
 from models.errors import ConfigurationError, FieldError
-from models.hub import HubConnectionString, check_messages_url
+from models.hub import (
+    DEFAULT_HUB,
+    LONGEST_HUB_NAME,
+    NAMED_HUB_PREFIX,
+    HubConnectionString,
+    HubSettingNames,
+    check_messages_url,
+    is_hub_name,
+)
 from models.identity import MAXIMUM_TTL_SECONDS, MINIMUM_TTL_SECONDS, TEAMS_MAXIMUM_TTL_SECONDS
 from models.notifications import CALLER, NotificationOptions, Texts
 from models.platform import PLATFORM_NAMES, Platform
@@ -95,7 +104,7 @@ class Section(BaseModel):
 
 
 class HubSettings(Section):
-    """Which notification hub takes the pushes."""
+    """Where a notification hub is, and the key to send through it."""
 
     prefix = "ANHHub"
     spellings = {
@@ -117,14 +126,32 @@ class HubSettings(Section):
         """Where Direct Send takes messages; ends in `/messages/`."""
         return self.url or self.connection_string.messages_url(self.name)
 
+    @classmethod
+    def names_of(cls, hub: str) -> dict[str, tuple[str, ...]]:
+        """As `setting_names`, of any hub; the version of the API is one setting for all hubs."""
+        if hub == DEFAULT_HUB:
+            return cls.setting_names()
+        own = HubSettingNames.of(hub)
+        return {
+            "connection_string": (own.connection_string,),
+            "name": (own.hub_name,),
+            "url": (own.url,),
+            "api_version": cls.spellings["api_version"],
+        }
+
 
 class SecondaryKeySettings(Section):
-    """A second key of the hub, tried where the first is refused: a key is regenerated without a missed
+    """A second key of a hub, tried where the first is refused: a key is regenerated without a missed
     call."""
 
     prefix = "ANHHub"
 
     connection_string_secondary: _HubConnectionString | None = None
+
+    @classmethod
+    def names_of(cls, hub: str) -> dict[str, tuple[str, ...]]:
+        """As `setting_names`, of any hub."""
+        return {"connection_string_secondary": (HubSettingNames.of(hub).secondary,)}
 
 
 class DatabaseSettings(Section):
@@ -223,40 +250,122 @@ class Settings:
 
     _values: Mapping[str, str] = field(repr=False)
     """By name in lower case; empty values are left out."""
+    _spellings: Mapping[str, str] = field(repr=False)
+    """The names as they were given, by name in lower case."""
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, str]) -> "Settings":
         """Take the values by name, such as `os.environ`; an empty value counts as missing."""
         # Stripped: a pasted secret often ends in a line break.
-        return cls({name.lower(): value.strip() for name, value in values.items() if value.strip()})
+        given = {name: value.strip() for name, value in values.items() if value.strip()}
+        return cls(
+            {name.lower(): value for name, value in given.items()}, {name.lower(): name for name in given}
+        )
 
     @cached_property
     def hub(self) -> HubSettings:
-        """Ringing needs it.
+        """The default hub. Ringing needs it.
 
         Raises:
             ConfigurationError: lists the section's mistakes.
         """
-        hub = self._read(HubSettings)
-        try:
-            url = hub.url and check_messages_url(hub.url, hub.connection_string)
-        except ValueError as error:
-            raise settings_error([FieldError("ANHHubUrl", str(error))]) from None
-        return hub.model_copy(update={"url": url})
+        return self.hub_named(DEFAULT_HUB)
 
     @cached_property
     def secondary_key(self) -> SecondaryKeySettings:
-        """Ringing does not need it.
+        """Of the default hub. Ringing does not need it.
 
         Raises:
             ConfigurationError: it is malformed, or names another namespace than the first.
         """
-        section = self._read(SecondaryKeySettings)
+        return self.secondary_key_of(DEFAULT_HUB)
+
+    @cached_property
+    def hub_names(self) -> tuple[str, ...]:
+        """`default`, and every named hub that has a setting, whether or not the setting can be used."""
+        return (DEFAULT_HUB, *self.named_hubs)
+
+    @cached_property
+    def named_hubs(self) -> tuple[str, ...]:
+        """`hub_names` without `default`."""
+        return tuple(sorted({each.hub for each in self._named_hub_settings if is_hub_name(each.hub)}))
+
+    @cached_property
+    def _named_hub_settings(self) -> "Sequence[_NamedHubSetting]":
+        prefix = NAMED_HUB_PREFIX.lower()
+        found = []
+        for name in sorted(self._values):
+            if name.startswith(prefix):
+                hub, _, rest = name.removeprefix(prefix).rpartition("__")
+                found.append(_NamedHubSetting(hub, rest, self._spellings[name]))
+        return found
+
+    def hub_named(self, hub: str) -> HubSettings:
+        """One of `hub_names`. Ringing its devices needs it.
+
+        Raises:
+            ConfigurationError: lists the mistakes.
+        """
+        names = HubSettings.names_of(hub)
+        read = self._read(HubSettings, names)
+        try:
+            url = read.url and check_messages_url(read.url, read.connection_string)
+        except ValueError as error:
+            raise settings_error([FieldError(names["url"][0], str(error))]) from None
+        return read.model_copy(update={"url": url})
+
+    def secondary_key_of(self, hub: str) -> SecondaryKeySettings:
+        """Of one of `hub_names`. Ringing does not need it.
+
+        Raises:
+            ConfigurationError: it is malformed, or names another namespace than the first.
+        """
+        section = self._read(SecondaryKeySettings, SecondaryKeySettings.names_of(hub))
         second = section.connection_string_secondary
-        if second and second.host != self.hub.connection_string.host:
-            mistake = "names another namespace than ANHHubConnectionString"
-            raise settings_error([FieldError("ANHHubConnectionStringSecondary", mistake)])
+        if second and second.host != self.hub_named(hub).connection_string.host:
+            names = HubSettingNames.of(hub)
+            mistake = f"names another namespace than {names.connection_string}"
+            raise settings_error([FieldError(names.secondary, mistake)])
         return section
+
+    def usable_secondary_key(self, hub: str) -> HubConnectionString | None:
+        """Of one of `hub_names`; None if there is none, or a wrong one."""
+        try:
+            return self.secondary_key_of(hub).connection_string_secondary
+        except ConfigurationError:
+            return None
+
+    def hub_mistakes(self, hub: str) -> tuple[FieldError, ...]:
+        """What keeps a hub from being used."""
+        return _mistakes_of(lambda: self.hub_named(hub))
+
+    def _lesser_mistakes(self, hub: str) -> tuple[FieldError, ...]:
+        wrong = self.hub_mistakes(hub)
+        secondary = (each for each in _mistakes_of(lambda: self.secondary_key_of(hub)) if each not in wrong)
+        return (*secondary, *self._stray(hub))
+
+    @property
+    def named_hub_mistakes(self) -> tuple[FieldError, ...]:
+        """All that is wrong with the settings of named hubs."""
+        of_hubs = (self.hub_mistakes(name) for name in self.named_hubs)
+        return (*(each for mistakes in of_hubs for each in mistakes), *self.lesser_named_hub_mistakes)
+
+    @property
+    def lesser_named_hub_mistakes(self) -> tuple[FieldError, ...]:
+        """What is wrong with them and stops no ring; a setting whose name no hub can have is among them."""
+        of_hubs = (self._lesser_mistakes(name) for name in self.named_hubs)
+        nameless = (
+            FieldError(each.spelled, _HUB_NAME_RULE)
+            for each in self._named_hub_settings
+            if not is_hub_name(each.hub)
+        )
+        return (*(each for mistakes in of_hubs for each in mistakes), *nameless)
+
+    def _stray(self, hub: str) -> Iterable[FieldError]:
+        for each in self._named_hub_settings:
+            if each.hub == hub and each.name not in _NAMED_HUB_SETTINGS:
+                known = ", ".join(_NAMED_HUB_SETTINGS.values())
+                yield FieldError(each.spelled, f"is no setting of a hub; there are {known}")
 
     @cached_property
     def database(self) -> DatabaseSettings:
@@ -325,16 +434,13 @@ class Settings:
 
     def mistakes(self, *sections: str) -> tuple[FieldError, ...]:
         """What is wrong in the named sections."""
-        found: list[FieldError] = []
-        for section in sections:
-            try:
-                getattr(self, section)
-            except ConfigurationError as error:
-                found += error.errors
-        return tuple(dict.fromkeys(found))
+        return _mistakes_of(*(partial(getattr, self, section) for section in sections))
 
-    def _read[Read: Section](self, section: type[Read]) -> Read:
-        names = section.setting_names()
+    def _read[Read: Section](
+        self, section: type[Read], names: Mapping[str, tuple[str, ...]] | None = None
+    ) -> Read:
+        """Read a section; `names` are its own if left out."""
+        names = names or section.setting_names()
         given = {
             field_name: self._values[name.lower()]
             for field_name, accepted in names.items()
@@ -379,10 +485,58 @@ def setting_names() -> tuple[str, ...]:
     return (*names, *access.SETTING_NAMES)
 
 
+_LOWER_CASE_NAMES = frozenset(
+    name.lower()
+    for names in (
+        *(accepted for section in SECTIONS for accepted in section.setting_names().values()),
+        access.SETTING_NAMES,
+    )
+    for name in names
+)
+
+
 def settings_error(errors: Sequence[FieldError]) -> ConfigurationError:
     """One error that lists all of `errors`."""
     listed = "; ".join(f"{bad.field}: {bad.detail.removesuffix('.')}" for bad in errors)
     return ConfigurationError(f"Settings to correct: {listed}", errors=errors)
+
+
+def is_setting(name: str) -> bool:
+    """Whether a variable of the environment, in any letter case, is one of the app's settings."""
+    lower_case = name.lower()
+    return lower_case in _LOWER_CASE_NAMES or lower_case.startswith(NAMED_HUB_PREFIX.lower())
+
+
+@dataclass(frozen=True, slots=True)
+class _NamedHubSetting:
+    hub: str
+    """In lower case, perhaps a name that no hub can have."""
+    name: str
+    """What follows the hub's name, in lower case."""
+    spelled: str
+
+
+_NAMED_HUB_SETTINGS = {
+    name.lower(): name
+    for name in (each.removeprefix(f"{NAMED_HUB_PREFIX}x__") for each in astuple(HubSettingNames.of("x")))
+}
+"""What may follow a hub's name, by its lower case."""
+
+_HUB_NAME_RULE = (
+    f"names no hub: the name of a hub has 1 to {LONGEST_HUB_NAME} characters out of a-z, 0-9 and _, has no "
+    f"__, and is not {DEFAULT_HUB}; the name of the setting follows it after __"
+)
+
+
+def _mistakes_of(*reads: Callable[[], object]) -> tuple[FieldError, ...]:
+    """The errors of those that raise a ConfigurationError, each once."""
+    found: list[FieldError] = []
+    for read in reads:
+        try:
+            read()
+        except ConfigurationError as error:
+            found += error.errors
+    return tuple(dict.fromkeys(found))
 
 
 def _raise_all(mistakes: Sequence[FieldError]) -> None:

@@ -68,7 +68,7 @@ def call_values() -> dict[str, str]:
 
 def our_sender() -> Sender:
     """The app's hub client, as `app.py` puts it together from the environment's settings."""
-    client = App(os.environ).hub_client
+    client = App(os.environ).hubs.default.client
     values = call_values()
     info = PushNotificationInfo(
         values["cp"], values["callId"], values["recipientId"], values["callerId"], values["displayName"]

@@ -16,7 +16,7 @@ from local.hub.config import DEVELOPMENT_HUB
 from local.hub.control_client import ControlClient
 from local.process import Child, python_module
 from local.stack import SIMULATOR_OPTIONS
-from settings import setting_names
+from settings import is_setting
 
 ROOT = Path(__file__).resolve().parent.parent
 DATABASE_NAME = "bench"
@@ -77,8 +77,7 @@ class Services:
 
     def environment(self, *, tls: bool = False) -> dict[str, str]:
         """The settings of an app, and nothing that the developer's own environment sets of them."""
-        names = {name.lower() for name in setting_names()}
-        kept = {name: value for name, value in os.environ.items() if name.lower() not in names}
+        kept = {name: value for name, value in os.environ.items() if not is_setting(name)}
         return {
             **kept,
             "FUNCTIONS_WORKER_RUNTIME": "python",

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from common import telemetry
@@ -33,16 +34,30 @@ class State:
     """Monotonic time, in seconds."""
     clock_off_by_seconds: float | None
     """By how much this instance's clock is ahead of the hub's, if that is too much. It fails no part."""
+    failing_hubs: tuple[str, ...] = ()
+    """Named hubs that do not work. Each stops its own devices only, so it fails no part."""
 
 
 class Readiness:
     """Checks the parts in order, up to the first that fails. Safe to share between threads."""
 
     def __init__(
-        self, parts: Sequence[Part], monotonic: Callable[[], float], clock_watch: ClockWatch
+        self,
+        parts: Sequence[Part],
+        monotonic: Callable[[], float],
+        clock_watch: ClockWatch,
+        named_hubs: Sequence[Part] = (),
     ) -> None:
-        """Take the parts, a clock in seconds that never runs backwards, and what is known about the time."""
+        """Take the parts.
+
+        Args:
+            parts: what the app needs.
+            monotonic: tells seconds and never runs backwards.
+            clock_watch: what is known about the time.
+            named_hubs: one part each, by the hub's name. They are looked at where all else works.
+        """
         self._parts = parts
+        self._named_hubs = named_hubs
         self._monotonic = monotonic
         self._clock_watch = clock_watch
         self._checking = threading.Lock()
@@ -76,8 +91,22 @@ class Readiness:
                 failing = part.name
                 telemetry.log(logging.WARNING, "not_ready", part=failing, reason=problem)
                 break
-        self._last = State(failing, self._monotonic(), self._clock_watch.off_by_seconds)
+        hubs = () if failing else self._failing_hubs()
+        self._last = State(failing, self._monotonic(), self._clock_watch.off_by_seconds, hubs)
         return self._last
+
+    def _failing_hubs(self) -> tuple[str, ...]:
+        """Looks at all side by side: one that does not answer takes its whole time."""
+        if not self._named_hubs:
+            return ()
+        with ThreadPoolExecutor(len(self._named_hubs)) as pool:
+            problems = list(pool.map(_problem, self._named_hubs))
+        failing = []
+        for hub, problem in zip(self._named_hubs, problems, strict=True):
+            if problem:
+                failing.append(hub.name)
+                telemetry.log(logging.WARNING, "hub_not_ready", hub=hub.name, reason=problem)
+        return tuple(failing)
 
 
 def _problem(part: Part) -> str | None:

@@ -21,15 +21,19 @@ def live() -> func.HttpResponse:
 def ready(readiness: Readiness) -> func.HttpResponse:
     """200 if every part works; else 503 with a problem document whose `part` is the first that fails.
 
-    `clockAheadSeconds` is there only if this instance's clock is off, which is no reason to fail.
+    `clockAheadSeconds` is there only if this instance's clock is off, and `failingHubs` only if a named hub
+    does not work; neither is a reason to fail.
     """
     state = readiness.state()
-    off = state.clock_off_by_seconds
-    clock = {} if off is None else {"clockAheadSeconds": off}
+    more: dict[str, object] = {}
+    if state.clock_off_by_seconds is not None:
+        more["clockAheadSeconds"] = state.clock_off_by_seconds
+    if state.failing_hubs:
+        more["failingHubs"] = list(state.failing_hubs)
     if state.failing is None:
-        return json_response(200, {"status": "ready", "version": VERSION, **clock})
+        return json_response(200, {"status": "ready", "version": VERSION, **more})
     error = NotReadyError(f"The service cannot do its work now: {state.failing}.")
-    return problem_response(error, part=state.failing, version=VERSION, **clock)
+    return problem_response(error, part=state.failing, version=VERSION, **more)
 
 
 def health_blueprint(readiness: Callable[[], Readiness]) -> func.Blueprint:

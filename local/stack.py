@@ -15,7 +15,7 @@ from local.host.keys import EVENT_GRID_SYSTEM_KEY, KEYS_VARIABLE, KeyRing
 from local.hub.config import DEVELOPMENT_HUB
 from local.hub.control_client import ControlClient
 from local.process import Child, OnLine, python_module
-from settings import setting_names
+from settings import is_setting
 
 FUNCTIONS = (
     "AddDeviceToken",
@@ -214,11 +214,10 @@ class Stack:
 
     def _environment(self) -> dict[str, str]:
         """The app's settings, without those in the developer's own environment, nor any of telemetry."""
-        names = {name.lower() for name in setting_names()}
         kept = {
             name: value
             for name, value in os.environ.items()
-            if name.lower() not in names and not name.upper().startswith(TELEMETRY_PREFIXES)
+            if not is_setting(name) and not name.upper().startswith(TELEMETRY_PREFIXES)
         }
         return {
             **kept,

@@ -7,9 +7,9 @@ from enum import StrEnum
 from functools import cached_property
 
 from models.device_token import compared_form, former_spellings
+from models.hub import DEFAULT_HUB
 from models.identity import Identity
 from models.platform import Platform
-from models.push import DEFAULT_HUB
 
 
 def rfc3339(moment: datetime) -> str:

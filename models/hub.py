@@ -1,4 +1,4 @@
-"""How to reach a notification hub: the connection string's parts, and which URLs its token may go to.
+"""How to reach a notification hub: its settings' names, its connection string, where its token may go.
 
 Format: Notification Hubs and Service Bus connection strings, `Endpoint=sb://…;SharedAccessKeyName=…;…`.
 """
@@ -8,8 +8,45 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from urllib.parse import quote, urlsplit
 
+DEFAULT_HUB = "default"
+"""Name of the hub of `ANHHubConnectionString`."""
+
+NAMED_HUB_PREFIX = "ANHHub__"
+"""Begins the settings of a named hub, such as `ANHHub__sandbox__ConnectionString`."""
+
+LONGEST_HUB_NAME = 32
+_NAME = re.compile(rf"(?!.*__)[a-z0-9_]{{1,{LONGEST_HUB_NAME}}}")
+
 _SCHEME = "sb"
 _HOST_NAME = re.compile(r"[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*")
+
+
+def is_hub_name(text: str) -> bool:
+    """Whether a named hub may be called so: in lower case, and apart from the default hub's own name."""
+    return _NAME.fullmatch(text) is not None and text != DEFAULT_HUB
+
+
+@dataclass(frozen=True, slots=True)
+class HubSettingNames:
+    """The settings of one hub, as they are spelled in its errors."""
+
+    connection_string: str
+    secondary: str
+    hub_name: str
+    url: str
+
+    @classmethod
+    def of(cls, hub: str) -> "HubSettingNames":
+        """Those of a hub by its name; the default one's are the C# sample's."""
+        if hub == DEFAULT_HUB:
+            return cls("ANHHubConnectionString", "ANHHubConnectionStringSecondary", "ANHHubName", "ANHHubUrl")
+        prefix = f"{NAMED_HUB_PREFIX}{hub}__"
+        return cls(
+            f"{prefix}ConnectionString",
+            f"{prefix}ConnectionStringSecondary",
+            f"{prefix}HubName",
+            f"{prefix}Url",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +111,8 @@ class HubEndpoint:
     messages_url: str
     """`https://<namespace>.servicebus.windows.net/<hub>/messages/`"""
     api_version: str
+    hub: str = DEFAULT_HUB
+    """The hub's name in the settings."""
 
     @property
     def direct_send_url(self) -> str:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from enum import Enum
 
+from models.hub import DEFAULT_HUB
+
 
 @dataclass(frozen=True, slots=True)
 class PushNotificationInfo:
@@ -25,10 +27,6 @@ class Push:
     content_type: str
     headers: tuple[tuple[str, str], ...]
     body: bytes = field(repr=False)
-
-
-DEFAULT_HUB = "default"
-"""Name of the hub of `ANHHubConnectionString`."""
 
 
 class OutcomeKind(Enum):
@@ -54,6 +52,9 @@ class Unanswered(Enum):
 UNUSABLE_TOKEN = "unusable_token"  # noqa: S105 # nosec B105 - the name of an error
 """`Outcome.code` where the registered device token is none that the platform issues."""
 
+HUB_NOT_USABLE = "hub_not_usable"
+"""`Outcome.code` where the device's hub has no settings, or wrong ones, so that nothing was sent."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -74,6 +75,14 @@ class Outcome:
     """The hub refused the first key, and the push was sent again with the second one."""
     unanswered: Unanswered | None = None
     """Set where the hub may have queued the push without saying so; None if it answered or cannot have."""
+
+    @property
+    def is_refused_as_misconfigured(self) -> bool:
+        """The hub, or the way to it, refuses what the settings say. That may pass.
+
+        Wrong settings of a named hub do not, in a process: those are `HUB_NOT_USABLE`.
+        """
+        return self.kind is OutcomeKind.MISCONFIGURED and self.code != HUB_NOT_USABLE
 
     @property
     def may_have_rung(self) -> bool:

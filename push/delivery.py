@@ -19,13 +19,12 @@ from push.call_end import CallEnds
 from push.devices import DeviceDirectory, calling
 from push.event_log import EventResult
 from push.fan_out import DeviceSend, FanOut, FanOutTools
-from push.gone import GoneWatch
-from push.grace import Grace
 from push.hub.payload import build_push
 from push.lease_keeper import LeaseKeeper
 from push.ledger import Finished, HeldElsewhere, Lease, Ledger
 from push.ledger_entry import DeviceRecord, EventKey, RingFacts
 from push.retry import Tries, worth_redelivery
+from push.service_watch import ServiceWatch
 
 RESERVED_SECONDS = 4.0
 """What is kept of the invocation for sending and writing after a lease or a database has been waited for."""
@@ -44,6 +43,8 @@ class TimeLimits:
     """When an invocation is over at the latest."""
     database_seconds: float
     """The longest that one piece of work with the database takes."""
+    send_seconds: float
+    """The longest that one send takes."""
 
     @property
     def last_write_seconds(self) -> float:
@@ -85,15 +86,6 @@ class DeliveryReport:
     def retried(self) -> int:
         """How many sends were repetitions."""
         return sum(result.attempts - 1 for result in self.results.values() if result.attempts)
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceWatch:
-    """What this process has lately met of the services that it depends on."""
-
-    database: Grace
-    hub: Grace
-    gone: GoneWatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +140,7 @@ class Delivery:
                 self._ledger,
                 claim,
                 self._clock,
-                self._tools.sender.longest_send_seconds,
+                self._limits.send_seconds,
                 started + self._limits.invocation_seconds,
             )
             try:
@@ -243,18 +235,24 @@ class Delivery:
     ) -> tuple[EventResult, str | None]:
         """What the devices' outcomes make of the event; `shown` are the keys of devices that show the
         call."""
-        kinds = {result.outcome.kind for result in results.values()}
-        if OutcomeKind.ACCEPTED in kinds:
-            self._watch.hub.succeeded()
-        may_pass = OutcomeKind.MISCONFIGURED in kinds and self._watch.hub.applies()
+        accepted = {result.hub for result in results.values() if result.outcome.kind is OutcomeKind.ACCEPTED}
+        for hub in accepted:
+            self._watch.hub(hub).grace.succeeded()
+        refusing = {result.hub for result in results.values() if result.outcome.is_refused_as_misconfigured}
+        may_pass = {hub for hub in refusing if self._watch.hub(hub).grace.applies()}
         ring_left = (ends_at - self._clock.now()).total_seconds()
         if any(
-            worth_redelivery(send.outcome, send.tries, ring_left, misconfiguration_may_pass=may_pass)
+            worth_redelivery(
+                send.outcome,
+                send.tries,
+                ring_left,
+                misconfiguration_may_pass=send.device.hub in may_pass,
+            )
             for send in sends
             if send.device.device_key not in shown
         ):
             return EventResult.INCOMPLETE, None
-        if OutcomeKind.ACCEPTED in kinds or shown or ringing.has_rung():
+        if accepted or shown or ringing.has_rung():
             return EventResult.DELIVERED, None
         if all(_can_never_ring(result.outcome) for result in results.values()):
             return EventResult.SKIPPED, "the callee's devices are gone or have unusable tokens"
@@ -284,12 +282,12 @@ class Delivery:
         """Mark the registrations that the hub calls gone, unless it says that of most devices."""
         for known in results.values():
             if known.outcome.status is not None:
-                self._watch.gone.note(gone=known.outcome.kind is OutcomeKind.GONE)
+                self._watch.hub(known.hub).gone.note(gone=known.outcome.kind is OutcomeKind.GONE)
         for device in devices:
             result = results.get(device.registration_id)
             kind = result.outcome.kind if result else None
             try:
-                if kind is OutcomeKind.GONE and not self._watch.gone.is_spell():
+                if kind is OutcomeKind.GONE and not self._watch.hub(device.hub).gone.is_spell():
                     self._devices.note_gone(device, self._clock.now())
                 elif kind is OutcomeKind.ACCEPTED and device.gone_at is not None:
                     self._devices.note_alive(device)

@@ -64,6 +64,7 @@ class Trouble:
 
     device: str
     """The first 16 digits of its registration id."""
+    hub: str
     outcome: str
     reason: str
     code: str | None
@@ -77,6 +78,7 @@ class Trouble:
         outcome = result.outcome
         return cls(
             device=registration_id[:16],
+            hub=result.hub,
             outcome=outcome.kind.value,
             reason=outcome.reason,
             code=outcome.code,

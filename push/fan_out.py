@@ -26,15 +26,18 @@ long, so that the invocation ends in time."""
 
 
 class Sender(Protocol):
-    """What delivery needs of the hub's client."""
-
-    @property
-    def longest_send_seconds(self) -> float:
-        """How long one send may take."""
-        ...
+    """What delivery needs of a hub's client."""
 
     def send(self, push: Push, device_token: str, time_left: float, *, fresh_connection: bool) -> Outcome:
         """Send a push to one device, once, within the seconds that are left."""
+        ...
+
+
+class Senders(Protocol):
+    """What delivery needs of the hubs."""
+
+    def sender(self, name: str) -> Sender | Outcome:
+        """What sends to the devices of a hub, or the outcome of every push to them."""
         ...
 
 
@@ -77,7 +80,7 @@ class DeviceSend:
 class FanOutTools:
     """What every fan-out of this process uses."""
 
-    sender: Sender
+    hubs: Senders
     pool: Executor
     clock: Clock
     jitter: Callable[[], float]
@@ -155,7 +158,10 @@ class FanOut:
         if time_left <= 0:
             return None
         try:
-            return self._tools.sender.send(
+            sender = self._tools.hubs.sender(send.device.hub)
+            if isinstance(sender, Outcome):
+                return sender
+            return sender.send(
                 send.push(), send.device.device_token, time_left, fresh_connection=send.outcome is not None
             )
         except Exception as error:  # noqa: BLE001 - an error with one device must not touch the others

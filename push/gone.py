@@ -1,4 +1,4 @@
-"""Whether the hub's answers "the device is gone" can be believed."""
+"""Whether a hub's answers "the device is gone" can be believed."""
 
 import logging
 import threading
@@ -14,14 +14,15 @@ devices."""
 
 
 class GoneWatch:
-    """Notices a spell in which the hub calls most devices gone, as it also does for a retired API version.
+    """Notices a spell in which a hub calls most devices gone, as it also does for a retired API version.
 
     Safe to share between threads.
     """
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
-        """`monotonic` tells seconds and never runs backwards."""
+    def __init__(self, monotonic: Callable[[], float], hub: str) -> None:
+        """`monotonic` tells seconds and never runs backwards; `hub` is the hub's name in the settings."""
         self._monotonic = monotonic
+        self._hub = hub
         self._lock = threading.Lock()
         self._answers: deque[tuple[float, bool]] = deque()
         self._gone = 0
@@ -46,6 +47,7 @@ class GoneWatch:
             telemetry.log(
                 logging.CRITICAL,
                 "most_devices_gone",
+                hub=self._hub,
                 answers=answers,
                 gone=self._gone,
                 remedy="The hub answered 410 to most pushes of the last minutes. No registration is deleted. "

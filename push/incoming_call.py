@@ -12,6 +12,7 @@ from models.errors import (
     InvalidEventError,
 )
 from models.event import Envelope
+from models.hub import HubSettingNames
 from models.push import OutcomeKind
 from push.call_context import call_context
 from push.call_end import CallEnds
@@ -113,21 +114,26 @@ def _with_report(line: EventLine, report: DeliveryReport) -> EventLine:
 
 
 def _tell_of_misconfiguration(report: DeliveryReport) -> None:
-    """One loud line an event, however many devices a misconfigured hub has cost."""
-    wrong = [r.outcome for r in report.results.values() if r.outcome.kind is OutcomeKind.MISCONFIGURED]
-    if wrong:
-        telemetry.log(
-            logging.CRITICAL,
-            "misconfigured",
-            status=wrong[0].status,
-            remedy=wrong[0].reason,
-            tracking_id=wrong[0].tracking_id,
-            devices=len(wrong),
-        )
-    elif any(result.outcome.used_secondary_key for result in report.results.values()):
-        telemetry.log(
-            logging.CRITICAL,
-            "hub_key_refused",
-            remedy="The hub refuses ANHHubConnectionString's key; pushes are sent with the secondary one. "
-            "Put the regenerated key into ANHHubConnectionString.",
-        )
+    """One loud line an event and hub, however many devices a misconfigured hub has cost."""
+    for hub in sorted({result.hub for result in report.results.values()}):
+        outcomes = [result.outcome for result in report.results.values() if result.hub == hub]
+        wrong = [outcome for outcome in outcomes if outcome.is_refused_as_misconfigured]
+        if wrong:
+            telemetry.log(
+                logging.CRITICAL,
+                "misconfigured",
+                hub=hub,
+                status=wrong[0].status,
+                remedy=wrong[0].reason,
+                tracking_id=wrong[0].tracking_id,
+                devices=len(wrong),
+            )
+        elif any(outcome.used_secondary_key for outcome in outcomes):
+            setting = HubSettingNames.of(hub).connection_string
+            telemetry.log(
+                logging.CRITICAL,
+                "hub_key_refused",
+                hub=hub,
+                remedy=f"The hub refuses the key of {setting}; pushes are sent with the secondary one. "
+                f"Put the regenerated key into {setting}.",
+            )

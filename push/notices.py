@@ -129,7 +129,7 @@ class _ClaimKeeper:
             telemetry.log(logging.WARNING, "notice_not_written", notice=self._kind.value, code=error.code)
 
 
-_MAY_BE_SENT_AGAIN = frozenset({OutcomeKind.TRANSIENT, OutcomeKind.THROTTLED, OutcomeKind.MISCONFIGURED})
+_PASSING = frozenset({OutcomeKind.TRANSIENT, OutcomeKind.THROTTLED})
 
 
 def _state(outcome: Outcome | None) -> NoticeState | None:
@@ -140,4 +140,5 @@ def _state(outcome: Outcome | None) -> NoticeState | None:
         return NoticeState.SENT
     if outcome.unanswered is not None:
         return NoticeState.UNKNOWN
-    return None if outcome.kind in _MAY_BE_SENT_AGAIN else NoticeState.REFUSED
+    may_be_sent_again = outcome.kind in _PASSING or outcome.is_refused_as_misconfigured
+    return None if may_be_sent_again else NoticeState.REFUSED

@@ -86,11 +86,11 @@ def worth_redelivery(
         return False
     if outcome is None or outcome.kind in _PASSING:
         return True
-    return outcome.kind is OutcomeKind.MISCONFIGURED and misconfiguration_may_pass
+    return outcome.is_refused_as_misconfigured and misconfiguration_may_pass
 
 
 def _may_be_tried_again(outcome: Outcome, tries: Tries) -> bool:
-    if outcome.kind is OutcomeKind.MISCONFIGURED:
+    if outcome.is_refused_as_misconfigured:
         return tries.misconfigured < MOST_MISCONFIGURED
     if outcome.kind not in _PASSING or tries.unanswered >= MOST_UNANSWERED:
         return False

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from models.device import DeviceRegistration, Purpose
+from models.hub import DEFAULT_HUB
 from models.identity import Identity
 from models.platform import Platform
-from models.push import DEFAULT_HUB
 
 
 @dataclass(frozen=True, slots=True)

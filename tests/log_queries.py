@@ -23,7 +23,9 @@ from push.delivery import DeliveryReport, TimeLimits
 from push.event_log import EventResult
 from tests.fakes import event_handler
 
-LIMITS = TimeLimits(ring_time=timedelta(seconds=60), invocation_seconds=20, database_seconds=3)
+LIMITS = TimeLimits(
+    ring_time=timedelta(seconds=60), invocation_seconds=20, database_seconds=3, send_seconds=7
+)
 
 Rows = list[dict[str, Any]]
 

@@ -15,10 +15,12 @@ from pymongo import MongoClient, monitoring
 
 from app import App, mongo_client
 from common.clock import Clock
+from common.tracing import Tracer
 from local.hub.running_hub import RunningHub
 from local.samples import event_grid_event, incoming_call_data
 from models.device import DeviceRegistration
 from models.errors import ServiceError
+from models.hub import DEFAULT_HUB
 from models.identity import Identity
 from models.platform import Platform
 from models.push import Outcome, Push
@@ -65,11 +67,6 @@ class Watched:
         self.tokens: list[str] = []
         """The device's token of each send, in order."""
 
-    @property
-    def longest_send_seconds(self) -> float:
-        """The real one's."""
-        return self.real.longest_send_seconds
-
     def send(
         self, push: Push, device_token: str, time_left: float, *, fresh_connection: bool = False
     ) -> Outcome:
@@ -106,6 +103,7 @@ class Instance:
         listener: monitoring.CommandListener | None = None,
         clock: Clock | None = None,
         observer_uri: str | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         """Take what the instance runs over.
 
@@ -118,14 +116,18 @@ class Instance:
             listener: is told the app's commands to the database.
             clock: the app's.
             observer_uri: how the test reaches the database, where `uri` leads through a fault.
+            tracer: the app's.
         """
         self.hub = hub
+        self.sends_of: dict[str, Watched] = {}
+        """By the hub's name."""
         self.database_name = database_name or f"test-{uuid.uuid4().hex[:12]}"
         self.app = App(
             settings_for(hub, uri, self.database_name, settings or {}),
             clock=clock,
             jitter=jitter,
             sender=self._watched,
+            tracer=tracer,
             database=mongo_client
             if listener is None
             else lambda _: MongoClient(uri, event_listeners=[listener]),
@@ -144,9 +146,15 @@ class Instance:
         self.app.close()
         self.watcher.close()
 
-    def _watched(self, app: App) -> Watched:
-        self.sends = Watched(app.hub_client)
-        return self.sends
+    def _watched(self, hub: str, real: Sender) -> Watched:
+        watched = self.sends_of[hub] = Watched(real)
+        return watched
+
+    @property
+    def sends(self) -> Watched:
+        """The sends over the default hub."""
+        self.app.hubs.sender(DEFAULT_HUB)
+        return self.sends_of[DEFAULT_HUB]
 
     @property
     def handler(self) -> EventHandler:

@@ -9,6 +9,7 @@ from doctor.checks.findings import Area, Check
 from models import known_causes
 from models.access import AccessSettings, read_access
 from models.errors import FieldError
+from models.hub import DEFAULT_HUB, NAMED_HUB_PREFIX, HubSettingNames
 from models.known_causes import cause_of_connection_string
 from settings import NEEDED_FOR_RINGING, NOT_NEEDED_FOR_RINGING, Settings
 
@@ -30,14 +31,15 @@ def check_settings(
         unresolved: why a Key Vault reference among them could not be resolved.
     """
     settings = Settings.from_mapping(values)
-    others = [_wrong(bad, unresolved) for bad in settings.mistakes(*NOT_NEEDED_FOR_RINGING)]
+    mistakes = (*settings.mistakes(*NOT_NEEDED_FOR_RINGING), *settings.named_hub_mistakes)
+    others = [_wrong(bad, unresolved) for bad in mistakes]
     if needed := settings.mistakes(*NEEDED_FOR_RINGING):
         return None, [*(_wrong(bad, unresolved) for bad in needed), *others]
     checks = [AREA.passed("complete", "every setting that ringing needs is there and well formed"), *others]
     return settings, [
         *checks,
         *_connection_string(settings),
-        _same_hub(settings),
+        *(_same_hub(settings, hub) for hub in settings.hub_names if not settings.hub_mistakes(hub)),
         _api_version(settings),
         *_sign_in(read_access(values)),
     ]
@@ -52,6 +54,8 @@ def _wrong(mistake: FieldError, unresolved: Mapping[str, Unanswered]) -> Check:
     for cause in (known_causes.KEY_VAULT_REFERENCE, known_causes.CONNECTION_STRINGS_BLADE):
         if detail.startswith(cause.problem):
             return AREA.failed(name, detail.removesuffix(f" {cause.remedy}").removesuffix("."), cause.remedy)
+    if name.lower().startswith(NAMED_HUB_PREFIX.lower()):
+        return AREA.failed(name, detail, f"Correct {name}, or remove the hub's settings: see docs/hubs.md.")
     return AREA.failed(name, detail, f"Set {name}: {_SAMPLE}.")
 
 
@@ -60,14 +64,16 @@ def _connection_string(settings: Settings) -> list[Check]:
     return [] if cause is None else [AREA.failed("MongoDbConnectionString", cause.problem, cause.remedy)]
 
 
-def _same_hub(settings: Settings) -> Check:
-    named = urlsplit(settings.hub.messages_url).path.rstrip("/").rpartition("/")[0].strip("/")
-    if named.lower() == settings.hub.name.lower():
-        return AREA.passed("one hub", "ANHHubName and the URL for messages name the same hub")
+def _same_hub(settings: Settings, hub: str) -> Check:
+    read, names = settings.hub_named(hub), HubSettingNames.of(hub)
+    named = urlsplit(read.messages_url).path.rstrip("/").rpartition("/")[0].strip("/")
+    question = "one hub" if hub == DEFAULT_HUB else f"one hub {hub}"
+    if named.lower() == read.name.lower():
+        return AREA.passed(question, f"{names.hub_name} and the URL for messages name the same hub")
     return AREA.failed(
-        "one hub",
-        "ANHHubUrl names another hub than ANHHubName, so its SAS token is made for the wrong one",
-        "Leave ANHHubUrl out: it follows from the connection string and the hub's name.",
+        question,
+        f"{names.url} names another hub than {names.hub_name}, so its SAS token is made for the wrong one",
+        f"Leave {names.url} out: it follows from the connection string and the hub's name.",
     )
 
 

@@ -28,6 +28,7 @@ from doctor.probes.oidc_probe import OidcProbe
 from doctor.report import Report, run
 from doctor.terminal import Terminal
 from models.access import OidcSettings, read_access
+from models.hub import DEFAULT_HUB
 from push.hub.wire import HubWire, Timeouts
 from settings import Settings
 
@@ -91,7 +92,9 @@ def run_checks(loaded: AppSettings, *, create_indexes: bool = False) -> Checks:
         checks += check_deployment(deployment)
     if settings is None:
         return Checks(checks, usable=False)
-    checks += _hub(settings)
+    for hub in settings.hub_names:
+        if not settings.hub_mistakes(hub):
+            checks += _hub(settings, hub)
     checks += _database(settings, create_indexes=create_indexes)
     checks += _sign_in(read_access(loaded.values).oidc)
     known = frozenset[str]() if deployment is None else answered(deployment)
@@ -106,12 +109,12 @@ def _deployment(loaded: AppSettings, settings: Settings | None) -> Deployment | 
     return loaded.deployment.ask(namespace, name, datetime.now(UTC))
 
 
-def _hub(settings: Settings) -> list[Check]:
+def _hub(settings: Settings, hub: str) -> list[Check]:
     timeouts = Timeouts(settings.calls.hub_connect_timeout_seconds, settings.calls.hub_read_timeout_seconds)
     with HubWire(timeouts, time.monotonic) as wire:
-        found = HubProbe(settings, wire).ask()
+        found = HubProbe(settings, wire, hub=hub).ask()
     checks = check_hub(found)
-    if isinstance(found.first, HubAnswer):
+    if isinstance(found.first, HubAnswer) and hub == DEFAULT_HUB:
         checks.append(check_clock("the hub's clock", found.first.clock_ahead_seconds))
     return checks
 

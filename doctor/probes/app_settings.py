@@ -9,9 +9,7 @@ from doctor.checks.key_vault import Secret, referenced_secret
 from doctor.probes.azure_cli import AzureCli, AzureCliError, command_line
 from doctor.probes.deployment_probe import DeploymentProbe
 from doctor.probes.settings_source import UsageError, read_settings, texts
-from settings import setting_names
-
-_NAMED_HUBS = "anhhub__"
+from settings import is_setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +65,9 @@ def load_settings(
 
 
 def _resolved(values: Mapping[str, str], azure: AzureCli, deployment: DeploymentProbe | None) -> AppSettings:
-    ours = {name.lower() for name in setting_names()}
     found, unresolved = dict(values), dict[str, Unanswered]()
     for name, value in values.items():
-        if name.lower() not in ours and not name.lower().startswith(_NAMED_HUBS):
-            continue
-        if secret := referenced_secret(value):
+        if is_setting(name) and (secret := referenced_secret(value)):
             try:
                 found[name] = _secret(azure, secret)
             except AzureCliError as error:

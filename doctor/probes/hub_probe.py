@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from common.clock_watch import ahead_seconds
 from doctor.checks.hub_checks import HubAnswer, HubFindings, HubName
-from models.hub import HubConnectionString, HubEndpoint
+from models.hub import DEFAULT_HUB, HubConnectionString, HubEndpoint
 from push.hub.answers import Answer, NoAnswer
 from push.hub.sas import TOKEN_LIFETIME_SECONDS, sas_token
 from push.hub.wire import HubWire, Request
@@ -27,25 +27,38 @@ NO_FORMAT = "doctor-no-such-format"
 class HubProbe:
     """Asks one hub."""
 
-    def __init__(self, settings: Settings, wire: HubWire, now: Callable[[], float] = time.time) -> None:
-        """Take the settings, the app's own way to reach the hub, and a clock in Unix seconds."""
-        self._settings = settings
+    def __init__(
+        self,
+        settings: Settings,
+        wire: HubWire,
+        now: Callable[[], float] = time.time,
+        hub: str = DEFAULT_HUB,
+    ) -> None:
+        """Take where the hub is and how it is reached.
+
+        Args:
+            settings: those of the app; what they say of the hub can be used.
+            wire: the app's own way to reach the hub.
+            now: a clock in Unix seconds.
+            hub: the hub's name in the settings.
+        """
+        self._hub = settings.hub_named(hub)
+        self._second_key = settings.usable_secondary_key(hub)
+        self._name = hub
         self._wire = wire
         self._now = now
 
     def ask(self) -> HubFindings:
         """Send at most four requests, none of which can ring a phone."""
-        connection, name = self._settings.hub.connection_string, self._settings.hub.name
-        url = self._settings.hub.messages_url
-        named = HubName(connection.host.partition(".")[0], name, connection.key_name)
+        connection, name, url = self._hub.connection_string, self._hub.name, self._hub.messages_url
+        named = HubName(connection.host.partition(".")[0], name, connection.key_name, self._name)
         first = self._send(url, connection, name)
         if isinstance(first, NoAnswer):
             return HubFindings(named, first)
         forged = self._send(url, replace(connection, key=uuid.uuid4().hex), name)
         made_up_name = f"doctor-{uuid.uuid4().hex}"
         made_up = self._send(_with_hub(url, made_up_name), connection, made_up_name)
-        second_key = self._settings.secondary_key.connection_string_secondary
-        secondary = self._send(url, second_key, name) if second_key else None
+        secondary = self._send(url, self._second_key, name) if self._second_key else None
         return HubFindings(named, first, forged, made_up, secondary)
 
     def _send(self, url: str, connection: HubConnectionString, hub_name: str) -> HubAnswer | NoAnswer:
@@ -58,7 +71,7 @@ class HubProbe:
             "TrackingId": str(uuid.uuid4()),
         }
         # Without `direct` a push goes to every device of the hub.
-        endpoint = HubEndpoint(url, self._settings.hub.api_version)
+        endpoint = HubEndpoint(url, self._hub.api_version)
         request = Request(endpoint.direct_send_url, headers, b"{}")
         reply = self._wire.exchange(request, self._wire.timeouts.exchange)
         return reply if isinstance(reply, NoAnswer) else _answer(reply, began, self._now())

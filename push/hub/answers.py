@@ -9,12 +9,13 @@ Sources:
 import html
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 from urllib.parse import unquote
 
+from models.hub import DEFAULT_HUB, HubSettingNames
 from models.push import OutcomeKind, Unanswered
 
 DEFAULT_THROTTLE_SECONDS = 10.0
@@ -59,9 +60,12 @@ class Meaning:
 
     kind: OutcomeKind
     reason: str
-    """For an operator: what happened and, where something has to be corrected, what to check."""
+    """For an operator: what happened and, where something has to be corrected, what to check. In the tables,
+    `{}` stands for the name of a setting of the hub."""
     unanswered: Unanswered | None = None
 
+
+_DEFAULT_SETTINGS = HubSettingNames.of(DEFAULT_HUB)
 
 _THROTTLED = Meaning(OutcomeKind.THROTTLED, "the hub is throttling")
 
@@ -74,7 +78,7 @@ _ANSWERS: Mapping[int, Meaning] = {
     # https://github.com/paolosalvatori/ServiceBusExplorer/issues/128
     401: Meaning(
         OutcomeKind.MISCONFIGURED,
-        "the key is wrong or lacks the Send right: compare ANHHubConnectionString with the hub's policies",
+        "the key is wrong or lacks the Send right: compare {connection_string} with the hub's policies",
     ),
     # REST: quota or size. A missing right is answered like this, too. SDK: with Retry-After it is throttling.
     403: Meaning(
@@ -84,7 +88,7 @@ _ANSWERS: Mapping[int, Meaning] = {
     ),
     # REST
     404: Meaning(
-        OutcomeKind.MISCONFIGURED, "there is no such hub: check ANHHubName and the namespace in ANHHubUrl"
+        OutcomeKind.MISCONFIGURED, "there is no such hub: check {hub_name} and the namespace in {url}"
     ),
     # RFC 9110, 15.5.9. The SDK repeats it.
     408: Meaning(OutcomeKind.TRANSIENT, "the hub timed out"),
@@ -133,8 +137,15 @@ _NO_ANSWERS: Mapping[NoAnswer, Meaning] = {
 }
 
 
-def meaning_of(reply: Answer | NoAnswer) -> Meaning:
-    """What an answer, or its absence, means for the push."""
+def meaning_of(reply: Answer | NoAnswer, settings: HubSettingNames = _DEFAULT_SETTINGS) -> Meaning:
+    """What an answer, or its absence, means for the push; `settings` are those of the hub."""
+    meaning = _meaning_of(reply)
+    if meaning.kind is not OutcomeKind.MISCONFIGURED:
+        return meaning
+    return replace(meaning, reason=meaning.reason.format_map(asdict(settings)))
+
+
+def _meaning_of(reply: Answer | NoAnswer) -> Meaning:
     if isinstance(reply, NoAnswer):
         return _NO_ANSWERS[reply]
     if reply.status == 403 and "retry-after" in reply.headers:
@@ -149,7 +160,7 @@ def _meaning_of_class(status: int) -> Meaning:
     if status >= 400:
         return Meaning(OutcomeKind.REJECTED, "the hub refuses the push")
     if status >= 300:
-        return Meaning(OutcomeKind.MISCONFIGURED, "something redirects the hub's URL: check ANHHubUrl")
+        return Meaning(OutcomeKind.MISCONFIGURED, "something redirects the hub's URL: check {url}")
     return Meaning(OutcomeKind.ACCEPTED, "accepted by the hub")
 
 

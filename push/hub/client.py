@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from common.clock_watch import ClockWatch
 from models.device_token import is_device_token
-from models.hub import HubEndpoint
+from models.hub import HubEndpoint, HubSettingNames
 from models.platform import Platform
 from models.push import UNUSABLE_TOKEN, Outcome, OutcomeKind, Push
 from push.hub.answers import (
@@ -21,10 +21,6 @@ from push.hub.answers import (
 from push.hub.sas import SasTokenSource
 from push.hub.wire import HubWire, Request
 
-_BOTH_KEYS_ARE_WRONG = (
-    "both keys are wrong: compare ANHHubConnectionString and ANHHubConnectionStringSecondary with the hub's "
-    "policies"
-)
 _LONGEST_TRACKING_ID = 100
 
 
@@ -48,17 +44,13 @@ class HubClient:
             clock: tells Unix time in seconds.
             clock_watch: is told the time that each answer shows.
         """
+        self.settings = HubSettingNames.of(endpoint.hub)
         self._endpoint = endpoint
         self._url = endpoint.direct_send_url
         self._wire = wire
         self._tokens, *self._secondary_tokens = tokens
         self._clock = clock
         self._clock_watch = clock_watch
-
-    @property
-    def longest_send_seconds(self) -> float:
-        """How long one send can take."""
-        return self._wire.timeouts.exchange
 
     def send(
         self, push: Push, device_token: str, time_left: float, *, fresh_connection: bool = False
@@ -80,10 +72,15 @@ class HubClient:
         if outcome.status != 401 or not self._secondary_tokens:
             return outcome
         # Both sends together take no longer than one may.
-        left = min(time_left, self.longest_send_seconds) - (self._clock() - started)
+        left = min(time_left, self._wire.timeouts.exchange) - (self._clock() - started)
         second = self._send(push, device_token, self._secondary_tokens[0].token(), left, fresh=True)
-        reason = _BOTH_KEYS_ARE_WRONG if second.status == 401 else second.reason
+        reason = self._both_keys_are_wrong if second.status == 401 else second.reason
         return replace(second, reason=reason, used_secondary_key=True)
+
+    @property
+    def _both_keys_are_wrong(self) -> str:
+        names = f"{self.settings.connection_string} and {self.settings.secondary}"
+        return f"both keys are wrong: compare {names} with the hub's policies"
 
     def problem(self, time_left: float) -> str | None:
         """Why pushes cannot get as far as the hub; None if they can.
@@ -95,7 +92,7 @@ class HubClient:
             time_left: seconds in which to be back.
         """
         reply = self._exchange(Request(self._endpoint.root_url), time_left, fresh=False)
-        return meaning_of(reply).reason if isinstance(reply, NoAnswer) else None
+        return meaning_of(reply, self.settings).reason if isinstance(reply, NoAnswer) else None
 
     def _send(
         self, push: Push, device_token: str, authorization: str, time_left: float, *, fresh: bool
@@ -110,7 +107,7 @@ class HubClient:
             **dict(push.headers),
         }
         reply = self._exchange(Request(self._url, headers, push.body), time_left, fresh=fresh)
-        meaning = meaning_of(reply)
+        meaning = meaning_of(reply, self.settings)
         if isinstance(reply, NoAnswer):
             return Outcome(
                 meaning.kind, meaning.reason, tracking_id=tracking_id, unanswered=meaning.unanswered

@@ -16,16 +16,11 @@ from push.hub.client import HubClient
 class TracedSender:
     """Sends over a hub's client. Safe to share between threads."""
 
-    def __init__(self, client: HubClient, tracer: Tracer, endpoint: HubEndpoint, hub: str) -> None:
-        """Take the client, and what the spans say of its hub: where it is, and its name in the settings."""
+    def __init__(self, client: HubClient, tracer: Tracer, endpoint: HubEndpoint) -> None:
+        """Take the client, and the hub that the spans describe."""
         self._client = client
         self._tracer = tracer
-        self._attributes = {"hub": hub, **_request_attributes(endpoint)}
-
-    @property
-    def longest_send_seconds(self) -> float:
-        """How long one send can take."""
-        return self._client.longest_send_seconds
+        self._attributes = {"hub": endpoint.hub, **_request_attributes(endpoint)}
 
     def send(
         self, push: Push, device_token: str, time_left: float, *, fresh_connection: bool = False

@@ -21,7 +21,7 @@ from doctor.probes import database_connection
 from local.hub.config import DEVELOPMENT_HUB
 from local.samples import Phone, event_grid_event, incoming_call_data, phones
 from local.stack import APP_DIRECTORY, Stack
-from settings import setting_names
+from settings import is_setting, setting_names
 
 KEYS = [rule.key for rule in DEVELOPMENT_HUB.rules.values()]
 LONG_AGO = datetime.now(UTC) - timedelta(minutes=10)
@@ -105,8 +105,7 @@ def run(
     more: Mapping[str, str] = MappingProxyType({}),
 ) -> Answer:
     """`python -m doctor` in a process of its own, with the settings in its environment."""
-    ours = {name.lower() for name in setting_names()}
-    kept = {name: value for name, value in os.environ.items() if name.lower() not in ours}
+    kept = {name: value for name, value in os.environ.items() if not is_setting(name)}
     done = subprocess.run(
         [sys.executable, "-m", "doctor", *arguments],
         cwd=APP_DIRECTORY,

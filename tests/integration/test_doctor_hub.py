@@ -13,6 +13,7 @@ from doctor.checks.hub_checks import HubAnswer, HubFindings, HubName, check_hub
 from doctor.probes.hub_probe import NO_FORMAT, HubProbe
 from local.hub.config import DEVELOPMENT_HUB
 from local.hub.running_hub import RunningHub
+from models.hub import DEFAULT_HUB, HubSettingNames
 from push.hub.answers import NoAnswer, meaning_of
 from push.hub.wire import HubWire, Timeouts
 from settings import Settings
@@ -41,11 +42,11 @@ def settings_for(url: str, connection: str = FULL, name: str = "calls", **more: 
     return Settings.from_mapping(values | more)
 
 
-def checks(settings: Settings) -> Mapping[str, Check]:
-    """What the doctor says of the hub, by name."""
+def checks(settings: Settings, hub: str = DEFAULT_HUB) -> Mapping[str, Check]:
+    """What the doctor says of a hub, by name."""
     timeouts = Timeouts(settings.calls.hub_connect_timeout_seconds, settings.calls.hub_read_timeout_seconds)
     with HubWire(timeouts, time.monotonic) as wire:
-        found = HubProbe(settings, wire).ask()
+        found = HubProbe(settings, wire, hub=hub).ask()
     made = check_hub(found)
     if isinstance(found.first, HubAnswer):
         made.append(check_clock("clock", found.first.clock_ahead_seconds))
@@ -122,15 +123,67 @@ class TestSimulator:
         assert "in time" in found.detail
 
 
+class TestNamedHub:
+    """A hub beside the default one."""
+
+    def settings(self, hub: RunningHub, **change: str) -> Settings:
+        """A default hub that is not there, and the simulator as the hub `sandbox`."""
+        own = {"ConnectionString": FULL, "HubName": "calls", "Url": hub.messages_url} | change
+        named = {f"ANHHub__sandbox__{name}": value for name, value in own.items()}
+        return settings_for("http://127.0.0.1:9", name="absent", **named)
+
+    def test_well(self, hub: RunningHub) -> None:
+        """It is asked with its own settings, and its checks are told apart."""
+        found = checks(self.settings(hub), "sandbox")
+        assert {found[name].status for name in ("reachable", "exists", "key")} == {PASS}
+        assert {check.area for name, check in found.items() if name != "clock"} == {"hub sandbox"}
+
+    @pytest.mark.parametrize(
+        ("change", "question", "setting"),
+        [
+            ({"HubName": "cals"}, "exists", "ANHHub__sandbox__HubName"),
+            ({"ConnectionString": FULL + "x"}, "key", "ANHHub__sandbox__HubName"),
+            (
+                {"ConnectionStringSecondary": FULL + "x"},
+                "secondary key",
+                "ANHHub__sandbox__ConnectionStringSecondary",
+            ),
+        ],
+    )
+    def test_wrong(
+        self,
+        hub: RunningHub,
+        change: dict[str, str],
+        question: str,
+        setting: str,
+    ) -> None:
+        """What is wrong is said with the hub's own settings."""
+        if "HubName" in change:
+            change = {**change, "Url": f"{hub.url}/{change['HubName']}/messages/"}
+        found = checks(self.settings(hub, **change), "sandbox")[question]
+        assert found.status is FAIL
+        assert setting in found.remedy
+
+    def test_a_secondary_key_that_is_none(self, hub: RunningHub) -> None:
+        """It is a matter of the settings' checks; the hub is asked all the same."""
+        found = checks(settings_for(hub.url, ANHHubConnectionStringSecondary="rubbish"))
+        assert found["key"].status is PASS
+        assert "secondary key" not in found
+
+
 class TestDoubles:
     """Answers that the simulator does not give."""
 
+    @pytest.mark.parametrize("hub", [DEFAULT_HUB, "sandbox"])
     @pytest.mark.parametrize("reason", list(NoAnswer))
-    def test_no_answer(self, reason: NoAnswer) -> None:
+    def test_no_answer(self, reason: NoAnswer, hub: str) -> None:
         """Why there is no answer is said as the app's log says it, with what to do."""
-        reachable, *others = check_hub(HubFindings(HubName("contoso", "calls", "SendOnly"), reason))
+        named = HubName("contoso", "calls", "SendOnly", hub)
+        reachable, *others = check_hub(HubFindings(named, reason))
         assert (reachable.status, reachable.detail) == (FAIL, meaning_of(reason).reason)
-        assert reachable.remedy
+        settings = HubSettingNames.of(hub)
+        assert ("{" in reachable.remedy) is False
+        assert (settings.connection_string in reachable.remedy) is (reason is NoAnswer.NAME_NOT_FOUND)
         assert {check.status for check in others} == {CANNOT_TELL}
 
     def test_proxy(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -216,7 +216,7 @@ class TestLease:
         with FailPoint(database.uri, ["find"], mode={"times": 1}, blockConnection=True, blockTimeMS=1_500):
             assert app.deliver(event).status == 202
         assert [app.rings(device) for device in devices] == [1, 1, 1]
-        longest_send = timedelta(seconds=app.sends.longest_send_seconds)
+        longest_send = timedelta(seconds=app.app.time_limits.send_seconds)
         assert len(deadlines) == 3
         assert all(left > longest_send for left in deadlines)
 

@@ -25,7 +25,7 @@ from push.hub.payload import build_push
 from push.ledger_entry import EventKey
 from tests.fakes import NOW, FakeClock, app_log, event_handler
 
-LIMITS = TimeLimits(timedelta(seconds=60), 20, 3)
+LIMITS = TimeLimits(timedelta(seconds=60), 20, 3, 7)
 NAME, SECRET = "do-not-log-this-name", "do-not-log-this-context"
 
 SCALARS = (

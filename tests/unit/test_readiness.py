@@ -77,6 +77,38 @@ class TestState:
         assert reasons == ["RuntimeError", "Settings to correct: DbName"]
 
 
+class TestNamedHubs:
+    def test_one_fails(self, time: Time) -> None:
+        """A named hub that fails is named and logged with its reason, and the app stays ready."""
+        hubs = [Part("a", Switch().problem), Part("b", Switch(on=False).problem)]
+        readiness = Readiness([Part("hub", Switch().problem)], time.monotonic, ClockWatch(), hubs)
+        with app_log() as log:
+            answer = ready(readiness)
+        assert answer.status_code == 200
+        assert json.loads(answer.get_body())["failingHubs"] == ["b"]
+        (line,) = log.events("hub_not_ready")
+        assert (line["hub"], line["reason"]) == ("b", "switched off")
+
+    def test_side_by_side(self, time: Time) -> None:
+        """All are asked at once: one that takes its time delays the answer by no more than that."""
+        together = threading.Barrier(3)
+
+        def problem() -> str | None:
+            together.wait(20)
+            return None
+
+        hubs = [Part(name, problem) for name in ("a", "b", "c")]
+        readiness = Readiness([], time.monotonic, ClockWatch(), hubs)
+        assert readiness.state().failing_hubs == ()
+
+    def test_only_where_all_else_works(self, time: Time) -> None:
+        """Where the app is not ready, the named hubs are left alone."""
+        hub = Switch()
+        parts = [Part("database", Switch(on=False).problem)]
+        state = Readiness(parts, time.monotonic, ClockWatch(), [Part("a", hub.problem)]).state()
+        assert (state.failing, state.failing_hubs, hub.checks) == ("database", (), 0)
+
+
 class TestClock:
     @pytest.mark.parametrize("is_on", [True, False])
     def test_off(self, time: Time, *, is_on: bool) -> None:

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from models.errors import ConfigurationError
-from settings import Settings, setting_names, settings_error
+from settings import Settings, is_setting, setting_names, settings_error
 
 ROOT = Path(__file__).parents[2]
 SECRET = "do-not-quote"
@@ -299,6 +299,106 @@ class TestSections:
         with pytest.raises(ConfigurationError) as caught:
             read.check_ringing()
         assert {bad.field for bad in caught.value.errors} == {"ANHHubConnectionString", "ANHHubName"}
+
+
+def named(name: str, **more: str) -> dict[str, str]:
+    """The settings of a named hub, in a namespace of its own."""
+    values = {"ConnectionString": CONNECTION.replace("contoso", "other"), "HubName": "Second", **more}
+    return {f"ANHHub__{name}__{setting}": value for setting, value in values.items()}
+
+
+class TestNamedHubs:
+    def test_read(self) -> None:
+        """Each has a namespace, a name, a URL and a secondary key of its own."""
+        second = CONNECTION.replace("contoso", "other").replace(SECRET, "second")
+        url = "http://127.0.0.1:7080/Second/messages"
+        read = settings(**named("sandbox", Url=url, ConnectionStringSecondary=second), **named("app_2"))
+        assert read.hub_names == ("default", "app_2", "sandbox")
+        sandbox, app = read.hub_named("sandbox"), read.hub_named("app_2")
+        assert (sandbox.name, sandbox.messages_url) == ("Second", f"{url}/")
+        assert app.messages_url == "https://other.servicebus.windows.net/Second/messages/"
+        assert read.hub_named("default") == read.hub
+        keys = [read.usable_secondary_key(hub) for hub in read.hub_names]
+        assert [key and key.key for key in keys] == [None, None, "second="]
+        assert read.named_hub_mistakes == ()
+
+    def test_one_api_version(self) -> None:
+        """The version of the API is one setting for all."""
+        read = settings(ANHHubApiVersion="2015-01", **named("sandbox"))
+        assert read.hub_named("sandbox").api_version == "2015-01"
+
+    @pytest.mark.parametrize("spelled", ["SANDBOX", "Sandbox"])
+    def test_in_any_case(self, spelled: str) -> None:
+        """Names of hubs and of their settings have no letter case."""
+        values = {name.upper(): value for name, value in named(spelled).items()}
+        assert settings(**values).hub_names == ("default", "sandbox")
+        assert settings(**values).hub_named("sandbox").name == "Second"
+
+    @pytest.mark.parametrize("name", ["default", "", "a" * 33, "a-b", "a b", "a__b", "ä", "a.b"])
+    def test_no_name(self, name: str) -> None:
+        """A setting whose name no hub can have is told, and names no hub."""
+        read = settings(**named(name))
+        assert read.hub_names == ("default",)
+        spelled = [bad.field for bad in read.named_hub_mistakes]
+        assert spelled == sorted(named(name))
+        assert "names no hub" in read.named_hub_mistakes[0].detail
+        read.check_ringing()
+
+    @pytest.mark.parametrize("name", ["a", "a" * 32, "0", "_", "a_b"])
+    def test_names(self, name: str) -> None:
+        """The shortest and the longest name, and every character."""
+        assert settings(**named(name)).hub_names == ("default", name)
+
+    @pytest.mark.parametrize(
+        ("change", "name"),
+        [
+            ({"ConnectionString": SECRET}, "ConnectionString"),
+            ({"ConnectionString": ""}, "ConnectionString"),
+            ({"HubName": "a/b"}, "HubName"),
+            ({"HubName": ""}, "HubName"),
+            ({"Url": "https://evil.test/Second/messages/"}, "Url"),
+            ({"Url": f"https://{HOST}/Second/messages/"}, "Url"),
+        ],
+    )
+    def test_mistake(self, change: dict[str, str], name: str) -> None:
+        """The hub is known and cannot be used; the mistake is named with its setting and quotes nothing."""
+        read = settings(**named("sandbox", **change))
+        assert read.hub_names == ("default", "sandbox")
+        (mistake,) = read.hub_mistakes("sandbox")
+        assert mistake.field == f"ANHHub__sandbox__{name}"
+        with pytest.raises(ConfigurationError) as caught:
+            read.hub_named("sandbox")
+        assert SECRET not in "".join(traceback.format_exception(caught.value))
+        assert read.named_hub_mistakes == (mistake,)
+        read.check_ringing()
+        read.check_registrar()
+
+    def test_unresolved_key_vault_reference(self) -> None:
+        """It is called that, and the hub is known."""
+        reference = "@Microsoft.KeyVault(SecretUri=https://contoso.vault.azure.net/secrets/do-not-quote/)"
+        (mistake,) = settings(**named("sandbox", ConnectionString=reference)).hub_mistakes("sandbox")
+        assert "Key Vault reference is unresolved" in mistake.detail
+
+    @pytest.mark.parametrize(
+        ("change", "name"),
+        [
+            ({"ConnectionStringSecondary": SECRET}, "ConnectionStringSecondary"),
+            ({"ConnectionStringSecondary": CONNECTION}, "ConnectionStringSecondary"),
+            ({"Name": "Second"}, "Name"),
+            ({"ApiVersion": "2015-01"}, "ApiVersion"),
+        ],
+    )
+    def test_lesser_mistake(self, change: dict[str, str], name: str) -> None:
+        """It is told, and the hub can be used."""
+        read = settings(**named("sandbox", **change))
+        assert read.hub_named("sandbox").name == "Second"
+        assert [bad.field for bad in read.lesser_named_hub_mistakes] == [f"ANHHub__sandbox__{name}"]
+        assert read.usable_secondary_key("sandbox") is None
+
+    def test_are_settings(self) -> None:
+        """What resolves and hides settings knows those of named hubs as well."""
+        assert all(is_setting(name.swapcase()) for name in named("sandbox"))
+        assert not is_setting("PATH")
 
 
 class TestKnownCauses:
