@@ -21,10 +21,11 @@ from common.mongodb_spans import WorkSpans
 from common.tracing import Tracer
 from health.readiness import Part, Readiness
 from models.access import AccessSettings, read_access
-from models.errors import ConfigurationError
+from models.errors import ConfigurationError, TooManyChangesError, TooManyReportsError
 from models.hub import DEFAULT_HUB, HubEndpoint
 from models.known_causes import Cause
 from models.notifications import NotificationOptions
+from models.report import CallReport
 from models.requests import FieldLimits
 from push import ledger
 from push.call_end import CallEnds, EndTools
@@ -45,7 +46,8 @@ from push.service_watch import ServiceWatch
 from push.trigger import EventHandler, EventTools
 from registrar import rate, store
 from registrar.access import Access, KeyAccess
-from registrar.rate import ChangeLimit
+from registrar.rate import RateLimit
+from registrar.reports import Reports
 from registrar.routes import Limits, Registrar
 from registrar.store import DeviceStore
 from settings import NOT_NEEDED_FOR_RINGING, DatabaseSettings, HubSettings, Settings, settings_error
@@ -126,10 +128,26 @@ class App:
     def registrar(self) -> Registrar:
         """What the HTTP functions call."""
         # First: a mistake in the access settings is reported whether or not the database can be used.
-        access = self._authenticator()
+        access = self.authenticator
         self.settings.check_registrar()
+        rate_limit = self._rate_limit(TooManyChangesError)
+        return Registrar(self.device_store, access, rate_limit, self.clock, self._limits())
+
+    @_Part
+    def reports(self) -> Reports:
+        """What the function for reports calls."""
+        access = self.authenticator
+        self.settings.check_registrar()
+        rate_limit = self._rate_limit(TooManyReportsError)
+        return Reports(self._reported, access, rate_limit, self.clock, self._limits())
+
+    def _reported(self, report: CallReport) -> bool:
+        # Built at the first report: with a mistake in a setting that it needs, strangers are still refused.
+        return self.call_ends.reported(report)
+
+    def _limits(self) -> Limits:
         settings = self.settings.registrar
-        limits = Limits(
+        return Limits(
             default_ttl_seconds=settings.default_ttl_seconds,
             devices_per_user=settings.max_devices_per_user,
             body_bytes=settings.max_body_bytes,
@@ -139,12 +157,14 @@ class App:
                 device_token=settings.max_device_token_length,
             ),
         )
-        changes = ChangeLimit(
-            self.collection(rate.COLLECTION_NAME), self.work, settings.registrations_per_minute
-        )
-        return Registrar(self.device_store, access, changes, self.clock, limits)
 
-    def _authenticator(self) -> Access:
+    def _rate_limit(self, error: type[TooManyChangesError | TooManyReportsError]) -> RateLimit:
+        per_minute = self.settings.registrar.registrations_per_minute
+        return RateLimit(self.collection(rate.COLLECTION_NAME), self.work, per_minute, error)
+
+    @_Part
+    def authenticator(self) -> Access:
+        """Authenticates the registrar's callers."""
         if self.access.errors:
             raise settings_error(self.access.errors)
         oidc = self.access.oidc
@@ -363,7 +383,7 @@ class App:
         return self.hubs.named(name).client.problem(PROBE_SECONDS)
 
     def _build_all(self) -> None:
-        _ = self.registrar, self.event_handler
+        _ = self.registrar, self.reports, self.event_handler
 
     @_Part
     def clock_watch(self) -> ClockWatch:

@@ -7,6 +7,7 @@ import azure.functions as func
 from app import App
 from health.routes import health_blueprint
 from push.trigger import push_blueprint
+from registrar.reports import reports_blueprint
 from registrar.routes import registrar_blueprint
 
 parts = App(os.environ)
@@ -15,6 +16,7 @@ parts = App(os.environ)
 anonymous = parts.access.is_anonymous_to_the_host
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS if anonymous else func.AuthLevel.FUNCTION)
 app.register_functions(registrar_blueprint(lambda: parts.registrar, lambda: parts.tracer))
+app.register_functions(reports_blueprint(lambda: parts.reports, lambda: parts.tracer))
 app.register_functions(
     push_blueprint(lambda: parts.event_handler, parts.settings_grace, lambda: parts.tracer)
 )

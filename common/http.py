@@ -19,6 +19,11 @@ def json_response(status: int, body: Mapping[str, object]) -> func.HttpResponse:
     return func.HttpResponse(_json(body), status_code=status, mimetype=JSON_MIME_TYPE, headers=_NO_STORE)
 
 
+def empty_response() -> func.HttpResponse:
+    """204."""
+    return func.HttpResponse(status_code=204, headers=_NO_STORE)
+
+
 def problem_response(error: ServiceError, **extensions: object) -> func.HttpResponse:
     """An error as a problem document.
 

@@ -22,6 +22,7 @@ FUNCTIONS = (
     "GetDeviceRegistrations",
     "DeleteDeviceRegistration",
     "DeleteUserRegistrations",
+    "ReportCall",
     "IncomingCallEventHandler",
 )
 APP_DIRECTORY = Path(__file__).resolve().parent.parent
@@ -109,6 +110,10 @@ class Host:
             function="DeleteDeviceRegistration",
             params={"acsMri": acs_mri, "deviceUUID": device_uuid},
         )
+
+    def report_call(self, body: Mapping[str, Any]) -> requests.Response:
+        """Report how a call stands on a device."""
+        return self.call("POST", "report_call", function="ReportCall", json=body)
 
     @property
     def webhook_url(self) -> str:

@@ -6,8 +6,10 @@
     │   ├── UnauthenticatedError        401
     │   ├── ForbiddenError              403
     │   ├── RegistrationNotFoundError   404
+    │   ├── CallNotFoundError           404
     │   ├── RequestTooLargeError        413
-    │   └── TooManyChangesError         429
+    │   ├── TooManyChangesError         429
+    │   └── TooManyReportsError         429
     ├── a fault that passes
     │   ├── DatabaseUnavailableError    503
     │   └── IssuerUnavailableError      503
@@ -103,16 +105,33 @@ class ForbiddenError(ServiceError):
     title = "Not allowed for this user"
 
 
-class TooManyChangesError(ServiceError):
+class _RateError(ServiceError):
+    """Too many requests of one kind have come for a user within a minute."""
+
+    counted: ClassVar[str]
+    """What there were too many of."""
+
+    def __init__(self, detail: str, *, retry_after_seconds: int) -> None:
+        super().__init__(detail)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class TooManyChangesError(_RateError):
     """A user's registrations have been changed too often within a minute."""
 
     code = "too_many_changes"
     http_status = 429
     title = "Too many registration changes"
+    counted = "changes"
 
-    def __init__(self, detail: str, *, retry_after_seconds: int) -> None:
-        super().__init__(detail)
-        self.retry_after_seconds = retry_after_seconds
+
+class TooManyReportsError(_RateError):
+    """A user's devices have reported too often within a minute."""
+
+    code = "too_many_reports"
+    http_status = 429
+    title = "Too many reports"
+    counted = "reports"
 
 
 class IssuerUnavailableError(ServiceError):
@@ -140,6 +159,14 @@ class RegistrationNotFoundError(ServiceError):
     code = "registration_not_found"
     http_status = 404
     title = "No such registration"
+
+
+class CallNotFoundError(ServiceError):
+    """No such call has rung for that user within the day, or the user has no such device."""
+
+    code = "call_not_found"
+    http_status = 404
+    title = "No such call"
 
 
 class DatabaseUnavailableError(ServiceError):

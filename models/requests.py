@@ -30,6 +30,7 @@ from models.identity import (
     Identity,
 )
 from models.platform import PLATFORM_NAMES, Platform
+from models.report import CallReport, DeviceState
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class FieldLimits:
     acs_mri: int = 512
     device_uuid: int = 256
     device_token: int = 4_096
+    call_id: int = 256
 
 
 class Mistake(StrEnum):
@@ -51,6 +53,7 @@ class Mistake(StrEnum):
     INVISIBLE = "invisible_character"
     NO_OWNER = "no_owner"
     UNKNOWN_PLATFORM = "unknown_platform"
+    UNKNOWN_STATE = "unknown_state"
     NO_DEVICE_TOKEN = "no_device_token"  # noqa: S105 # nosec B105 - the name of a mistake
     TIME_TO_LIVE = "time_to_live"
     NOT_ONE_DEVICE = "not_one_device"
@@ -114,6 +117,17 @@ def _platform(value: object) -> Platform:
     if platform is None:
         raise _refused(Mistake.UNKNOWN_PLATFORM, f"must be one of: {', '.join(PLATFORM_NAMES)}")
     return platform
+
+
+def _call_id(value: object, info: ValidationInfo) -> str:
+    return _identifier(value, _limits(info).call_id)
+
+
+def _state(value: object) -> DeviceState:
+    state = value.lower() if isinstance(value, str) else ""
+    if state not in DeviceState:
+        raise _refused(Mistake.UNKNOWN_STATE, f"must be one of: {', '.join(DeviceState)}")
+    return DeviceState(state)
 
 
 def _device_token(value: object, info: ValidationInfo) -> str:
@@ -188,6 +202,20 @@ class AddDeviceTokenRequest(_Request):
     def device(self) -> DeviceInfo:
         """The one device of the request."""
         return self.device_infos[0]
+
+
+class ReportCallRequest(_Request):
+    """The body of `POST /api/report_call`."""
+
+    owner: Owner = Field(alias="acsMri")
+    device_uuid: DeviceUuid = Field(alias="deviceUUID")
+    call_id: Annotated[str, PlainValidator(_call_id)] = Field(alias="callId")
+    state: Annotated[DeviceState, PlainValidator(_state)]
+
+    @property
+    def report(self) -> CallReport:
+        """What the phone reports."""
+        return CallReport(self.owner, self.device_uuid, self.call_id, self.state)
 
 
 class UserQuery(_Request):

@@ -1,4 +1,5 @@
-"""Audit lines: who changed what rings where, and who read device tokens. One structured line for each.
+"""Audit lines: who changed what rings where, who ended a ring, and who read device tokens. One structured
+line for each.
 
 Users and devices are named by fingerprints, so that the lines of one user can be found by their MRI, which
 the lines do not reveal.
@@ -11,6 +12,7 @@ from enum import StrEnum
 from common import telemetry
 from models.device import DeviceRegistration
 from models.identity import Identity
+from models.report import DeviceState
 from registrar.access import Right
 
 EVENT = "registrar_audit"
@@ -32,6 +34,8 @@ class Action(StrEnum):
     WIPED = "wiped"
     """All devices of the user were deleted."""
     TOKENS_READ = "tokens_read"
+    RING_ENDED = "ring_ended"
+    """A call was reported as answered or declined, which stops the user's other devices."""
 
 
 class Audit:
@@ -77,6 +81,11 @@ class Audit:
     def tokens_read(self, devices: int) -> None:
         """The user's device tokens were answered."""
         self._write(Action.TOKENS_READ, devices=devices)
+
+    def reported(self, device_uuid: str, state: DeviceState) -> None:
+        """A device reported a call; only what stops other devices leaves a line."""
+        if state in {DeviceState.ANSWERED, DeviceState.DECLINED}:
+            self._write(Action.RING_ENDED, device=telemetry.fingerprint(device_uuid), state=state.value)
 
     def _write(self, action: Action, **fields: object) -> None:
         # Usually a sign-in on a shared phone. It is also what an attacker does to get another user's calls.

@@ -1,8 +1,8 @@
-"""Limits how often one user's registrations may change, counted in MongoDB and so across instances.
+"""Limits how often requests for one user may come, counted in MongoDB and so across instances.
 
-One document a user and minute: `_id`, `count`, `expiresAt`. One conditional upsert counts and limits in a
-single round trip: at the limit its filter matches nothing, and the insert that follows meets the existing
-`_id`.
+One document a user and minute for each kind of request: `_id`, `count`, `expiresAt`. One conditional upsert
+counts and limits in a single round trip: at the limit its filter matches nothing, and the insert that follows
+meets the existing `_id`.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from pymongo import errors
 from pymongo.collection import Collection
 
 from common import mongodb
-from models.errors import TooManyChangesError
+from models.errors import TooManyChangesError, TooManyReportsError
 from models.identity import Identity
 from models.indexes import NeededIndex
 
@@ -24,37 +24,46 @@ _WINDOW_SECONDS = 60
 _ATTEMPTS = 3
 
 
-class ChangeLimit:
-    """Counts changes per user and minute. Safe to share between threads and instances."""
+class RateLimit:
+    """Counts requests of one kind per user and minute. Safe to share between threads and instances."""
 
     def __init__(
         self,
         collection: Collection[mongodb.Document],
         work: mongodb.Work,
         per_minute: int,
+        error: type[TooManyChangesError | TooManyReportsError] = TooManyChangesError,
     ) -> None:
-        """Take the collection, what bounds counting in time, and the limit; 0 is no limit."""
+        """Take what it counts with.
+
+        Args:
+            collection: may be shared by limits of different kinds.
+            work: bounds counting in time.
+            per_minute: the limit; 0 is no limit.
+            error: raised at the limit; it also says which kind of request is counted.
+        """
         self._collection = collection
         self._work = work
         self._per_minute = per_minute
+        self._error = error
         self._index_ready = False
 
-    def count_change(self, owner: Identity, now: datetime) -> None:
-        """Count one change of a user's registrations.
+    def count(self, owner: Identity, now: datetime) -> None:
+        """Count one request for a user.
 
         Raises:
-            TooManyChangesError: the limit of this minute is reached.
+            TooManyChangesError, TooManyReportsError: the limit of this minute is reached.
             DatabaseUnavailableError, ConfigurationError: it cannot be counted.
         """
         if self._per_minute == 0:
             return
+        counted = self._error.counted
         minute = int(now.timestamp()) // _WINDOW_SECONDS
-        name = hashlib.sha256(f"{owner.mri}\n{minute}".encode()).hexdigest()
+        name = hashlib.sha256(f"{counted}\n{owner.mri}\n{minute}".encode()).hexdigest()
         if not self._work.run(self._collection, lambda: self._count(name, now)):
-            wait = _WINDOW_SECONDS - int(now.timestamp()) % _WINDOW_SECONDS
-            raise TooManyChangesError(
-                f"At most {self._per_minute} changes a minute are allowed for one user.",
-                retry_after_seconds=wait,
+            raise self._error(
+                f"At most {self._per_minute} {counted} a minute are allowed for one user.",
+                retry_after_seconds=_WINDOW_SECONDS - int(now.timestamp()) % _WINDOW_SECONDS,
             )
 
     def _count(self, name: str, now: datetime) -> bool:

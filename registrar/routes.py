@@ -3,32 +3,24 @@
 Names, routes and fields are those of Microsoft's C# sample, so its apps work unchanged.
 """
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import azure.functions as func
 
-from common import telemetry
 from common.clock import Clock
-from common.http import json_response, problem_response
+from common.http import json_response
 from common.invocation import continued
 from common.tracing import NOT_TRACED, Tracer
 from models.device import DeviceRegistration, rfc3339
-from models.errors import (
-    ConfigurationError,
-    FieldError,
-    InvalidRequestError,
-    RegistrationNotFoundError,
-    RequestTooLargeError,
-    ServiceError,
-)
+from models.errors import RegistrationNotFoundError
 from models.requests import AddDeviceTokenRequest, DeviceQuery, FieldLimits, UserQuery
-from models.validation import WHOLE_BODY, parse_json, parse_query
+from models.validation import parse_json, parse_query
 from registrar.access import Access
 from registrar.audit import Audit
-from registrar.rate import ChangeLimit
+from registrar.exchange import answer, read_body
+from registrar.rate import RateLimit
 from registrar.store import DeviceStore
 
 
@@ -51,7 +43,7 @@ class Registrar:
     """
 
     def __init__(
-        self, store: DeviceStore, access: Access, changes: ChangeLimit, clock: Clock, limits: Limits
+        self, store: DeviceStore, access: Access, changes: RateLimit, clock: Clock, limits: Limits
     ) -> None:
         """Take ready collaborators."""
         self._store = store
@@ -63,10 +55,12 @@ class Registrar:
     def add_device_token(self, request: func.HttpRequest) -> func.HttpResponse:
         """201 with the end of the registration, for a new and for a refreshed one."""
         caller = self._access.authenticate(request.headers)
-        wanted = parse_json(AddDeviceTokenRequest, self._body(request), self._limits.fields)
+        wanted = parse_json(
+            AddDeviceTokenRequest, read_body(request, self._limits.body_bytes), self._limits.fields
+        )
         caller.check_may_act_for(wanted.owner)
         now = self._clock.now()
-        self._changes.count_change(wanted.owner, now)
+        self._changes.count(wanted.owner, now)
         registration = self._registration(wanted, now)
         result = self._store.register(registration, now, self._limits.devices_per_user)
         audit = Audit(caller.right, wanted.owner)
@@ -102,7 +96,7 @@ class Registrar:
         wanted = parse_query(DeviceQuery, request.params, self._limits.fields)
         caller.check_may_act_for(wanted.owner)
         now = self._clock.now()
-        self._changes.count_change(wanted.owner, now)
+        self._changes.count(wanted.owner, now)
         self._store.delete(wanted.owner, wanted.device_uuid, now)
         Audit(caller.right, wanted.owner).deleted(wanted.device_uuid)
         return json_response(200, {"acsMri": wanted.owner.mri, "deviceUUID": wanted.device_uuid})
@@ -112,18 +106,10 @@ class Registrar:
         caller = self._access.authenticate(request.headers)
         wanted = parse_query(UserQuery, request.params, self._limits.fields)
         caller.check_may_act_for(wanted.owner)
-        self._changes.count_change(wanted.owner, self._clock.now())
+        self._changes.count(wanted.owner, self._clock.now())
         deleted = self._store.delete_all(wanted.owner)
         Audit(caller.right, wanted.owner).wiped(deleted)
         return json_response(200, {"acsMri": wanted.owner.mri, "deleted": deleted})
-
-    def _body(self, request: func.HttpRequest) -> bytes:
-        body: bytes = request.get_body()
-        if len(body) > self._limits.body_bytes:
-            raise RequestTooLargeError(f"The body may have at most {self._limits.body_bytes} bytes.")
-        if not body:
-            raise _empty_body(request.headers.get("content-length"))
-        return body
 
     def _registration(self, wanted: AddDeviceTokenRequest, now: datetime) -> DeviceRegistration:
         life = wanted.owner.time_to_live_seconds(wanted.ttl_seconds, self._limits.default_ttl_seconds)
@@ -134,18 +120,6 @@ class Registrar:
             platform=wanted.device.platform,
             expires_at=now.replace(microsecond=0) + timedelta(seconds=life),
         )
-
-
-def _empty_body(content_length: str | None) -> InvalidRequestError:
-    """The error for a request without a body, or with one that the host has not passed on."""
-    detail = "is empty; send a JSON object"
-    if content_length is None:
-        # The Functions host passes a Python function no chunked body. .NET's PostAsJsonAsync sends one.
-        detail = (
-            "arrived empty and without a Content-Length: the Functions host passes no chunked body on; send "
-            "the body with a Content-Length"
-        )
-    return InvalidRequestError(f"The body {detail}.", errors=[FieldError(WHOLE_BODY, detail)])
 
 
 def _info(device: DeviceRegistration, *, with_token: bool) -> dict[str, str]:
@@ -194,21 +168,3 @@ def registrar_blueprint(
             return answer("DeleteUserRegistrations", lambda: registrar().delete_user_registrations(req))
 
     return blueprint
-
-
-def answer(function: str, work: Callable[[], func.HttpResponse]) -> func.HttpResponse:
-    """The answer of `work`; a ServiceError becomes a problem document and, from 500 on, a log line."""
-    try:
-        return work()
-    except ServiceError as error:
-        if error.http_status >= 500:
-            level = logging.ERROR if isinstance(error, ConfigurationError) else logging.WARNING
-            telemetry.log(level, "request_failed", function=function, code=error.code, detail=error.detail)
-        return problem_response(_public(error))
-
-
-def _public(error: ServiceError) -> ServiceError:
-    """The error without what only the log may say: which setting is wrong."""
-    if isinstance(error, ConfigurationError):
-        return ConfigurationError("An operator has to correct the service's settings; its log says which.")
-    return error

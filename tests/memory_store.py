@@ -6,7 +6,7 @@ import mongomock
 from pymongo.collection import Collection
 
 from common import mongodb
-from registrar.rate import ChangeLimit
+from registrar.rate import RateLimit
 from registrar.store import DeviceStore
 from tests.fakes import FakeClock
 
@@ -37,6 +37,6 @@ def device_store(collection: Collection[mongodb.Document] | FailingCollection | 
     return DeviceStore(cast("Collection[mongodb.Document]", found), WORK)
 
 
-def no_change_limit() -> ChangeLimit:
+def no_rate_limit() -> RateLimit:
     """A limit that is switched off."""
-    return ChangeLimit(new_collection(), WORK, 0)
+    return RateLimit(new_collection(), WORK, 0)

@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 from device_registrar_client import AuthenticatedClient, Client
+from device_registrar_client.api.calls import report_call
 from device_registrar_client.api.health import health_live, health_ready
 from device_registrar_client.api.registrar import (
     add_device_token,
@@ -16,7 +17,7 @@ from device_registrar_client.api.registrar import (
     delete_user_registrations,
     get_device_registrations,
 )
-from device_registrar_client.models import AddDeviceTokenRequest
+from device_registrar_client.models import AddDeviceTokenRequest, ReportCallRequest
 
 URL, KEY, MRI = (os.environ[name] for name in ("REGISTRAR_URL", "REGISTRAR_KEY", "REGISTRAR_MRI"))
 TOKEN = "96d6bb5d412881d30046f5bf5616beaddf6aa4abe57987bccc4b5c23209dbb0c"
@@ -25,6 +26,12 @@ TOKEN = "96d6bb5d412881d30046f5bf5616beaddf6aa4abe57987bccc4b5c23209dbb0c"
 def request(token: str) -> AddDeviceTokenRequest:
     device = {"deviceUUID": "phone", "deviceToken": token, "platform": "apple"}
     return AddDeviceTokenRequest.from_dict({"acsMri": MRI, "deviceInfos": [device], "ttlSeconds": None})
+
+
+def report(call_id: str) -> ReportCallRequest:
+    return ReportCallRequest.from_dict(
+        {"acsMri": MRI, "deviceUUID": "phone", "callId": call_id, "state": "ringing"}
+    )
 
 
 def outcome(response: Any) -> dict[str, Any]:
@@ -43,6 +50,8 @@ def main() -> None:
         "bad token": add_device_token.sync_detailed(client=client, body=request("null")),
         "added": add_device_token.sync_detailed(client=client, body=request(TOKEN)),
         "found": get_device_registrations.sync_detailed(client=client, acs_mri=MRI),
+        "reported": report_call.sync_detailed(client=client, body=report(os.environ["RUNG_CALL"])),
+        "no such call": report_call.sync_detailed(client=client, body=report("no-call")),
         "deleted": delete_device_registration.sync_detailed(client=client, acs_mri=MRI, device_uuid="phone"),
         "not found": get_device_registrations.sync_detailed(client=client, acs_mri=MRI),
         "wiped": delete_user_registrations.sync_detailed(client=client, acs_mri=MRI),

@@ -21,6 +21,13 @@ const request = (deviceToken: string): Request => ({
   ttlSeconds: null,
 });
 
+const report = (callId: string): components["schemas"]["ReportCallRequest"] => ({
+  acsMri,
+  deviceUUID: "phone",
+  callId,
+  state: "ringing",
+});
+
 type Answer = { data?: unknown; error?: unknown; response: Response };
 const outcome = ({ data, error, response }: Answer) => ({
   status: response.status,
@@ -36,6 +43,8 @@ const answers = {
   "bad token": outcome(await client.POST("/add_device_token", { body: request("null") })),
   added: outcome(await client.POST("/add_device_token", { body: request(token) })),
   found: outcome(await client.GET("/get_device_registrations", query)),
+  reported: outcome(await client.POST("/report_call", { body: report(setting("RUNG_CALL")) })),
+  "no such call": outcome(await client.POST("/report_call", { body: report("no-call") })),
   deleted: outcome(await client.DELETE("/delete_device_registration", device)),
   "not found": outcome(await client.GET("/get_device_registrations", query)),
   wiped: outcome(await client.DELETE("/delete_user_registrations", query)),

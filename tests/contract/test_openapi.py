@@ -22,13 +22,22 @@ from models import errors
 from models.device_token import DeviceTokenError, parse_device_token
 from models.identity import MAXIMUM_TTL_SECONDS, MINIMUM_TTL_SECONDS, OWNER_PREFIXES, Identity
 from models.platform import PLATFORM_NAMES, Platform
-from models.requests import AddDeviceTokenRequest, DeviceInfo, DeviceQuery, FieldLimits, UserQuery
+from models.report import DeviceState
+from models.requests import (
+    AddDeviceTokenRequest,
+    DeviceInfo,
+    DeviceQuery,
+    FieldLimits,
+    ReportCallRequest,
+    UserQuery,
+)
 from models.validation import parse_json
 from registrar.access import Access, Caller, KeyAccess
+from registrar.reports import Reports, reports_blueprint
 from registrar.routes import Limits, Registrar, registrar_blueprint
 from settings import RegistrarSettings
 from tests.fakes import ALICE, FakeClock
-from tests.memory_store import device_store, no_change_limit
+from tests.memory_store import device_store, no_rate_limit
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.yaml"
 
@@ -38,6 +47,7 @@ ANSWERS = {
     "GetDeviceRegistrations": ALWAYS | {200, 404},
     "DeleteDeviceRegistration": ALWAYS | {200, 404, 429},
     "DeleteUserRegistrations": ALWAYS | {200, 429},
+    "ReportCall": ALWAYS | {204, 404, 413, 429},
 }
 HEALTH_ANSWERS = {
     "HealthLive": {200},
@@ -50,6 +60,7 @@ QUERIES = {
     "GetDeviceRegistrations": UserQuery,
     "DeleteDeviceRegistration": DeviceQuery,
     "DeleteUserRegistrations": UserQuery,
+    "ReportCall": None,
 }
 
 
@@ -98,7 +109,13 @@ def names_of(model: type[Any], *, required: bool = False) -> set[str]:
 
 def registrar(access: Access, devices: int = 1) -> Registrar:
     limits = Limits(86_400, devices_per_user=devices, body_bytes=10_000)
-    return Registrar(device_store(), access, no_change_limit(), FakeClock(), limits)
+    return Registrar(device_store(), access, no_rate_limit(), FakeClock(), limits)
+
+
+def reports() -> Reports:
+    return Reports(
+        lambda _: True, KeyAccess(), no_rate_limit(), FakeClock(), Limits(86_400, 1, body_bytes=10_000)
+    )
 
 
 def readiness(*parts: Part, is_right: bool = True) -> Readiness:
@@ -130,6 +147,7 @@ class TestRequests:
         """Every HTTP function is there with its name, route and methods, and no other."""
         app = func.FunctionApp()
         app.register_functions(registrar_blueprint(lambda: registrar(KeyAccess())))
+        app.register_functions(reports_blueprint(reports))
         app.register_functions(health_blueprint(readiness))
         served = set()
         for each in app.get_functions():
@@ -144,7 +162,11 @@ class TestRequests:
 
     def test_body(self) -> None:
         """The body's members are those of the model; the same ones are required."""
-        for name, model in (("AddDeviceTokenRequest", AddDeviceTokenRequest), ("DeviceInfo", DeviceInfo)):
+        for name, model in (
+            ("AddDeviceTokenRequest", AddDeviceTokenRequest),
+            ("DeviceInfo", DeviceInfo),
+            ("ReportCallRequest", ReportCallRequest),
+        ):
             assert set(schema(name)["properties"]) == names_of(model)
             assert set(schema(name)["required"]) == names_of(model, required=True)
         devices = schema("AddDeviceTokenRequest")["properties"]["deviceInfos"]
@@ -152,12 +174,15 @@ class TestRequests:
 
     def test_examples(self) -> None:
         """The examples fit the schema, and the app takes them."""
-        _, _, operation = operations()["AddDeviceToken"]
-        examples = operation["requestBody"]["content"]["application/json"]["examples"]
-        assert len(examples) > 1
-        for example in examples.values():
-            assert valid("AddDeviceTokenRequest", example["value"])
-            assert parse_json(AddDeviceTokenRequest, json.dumps(example["value"]).encode())
+        for operation, name, model in (
+            ("AddDeviceToken", "AddDeviceTokenRequest", AddDeviceTokenRequest),
+            ("ReportCall", "ReportCallRequest", ReportCallRequest),
+        ):
+            examples = operations()[operation][2]["requestBody"]["content"]["application/json"]["examples"]
+            assert examples
+            for example in examples.values():
+                assert valid(name, example["value"])
+                assert parse_json(model, json.dumps(example["value"]).encode())
         for name, status, answer in (
             ("AddDeviceToken", "201", "Registered"),
             ("GetDeviceRegistrations", "200", "Registrations"),
@@ -183,6 +208,8 @@ class TestRequests:
             ("DeviceToken", limits.device_token, defaults.max_device_token_length),
         ):
             assert schema(name)["maxLength"] == field == setting
+        assert schema("CallId")["maxLength"] == limits.call_id
+        assert schema("DeviceState")["enum"] == list(DeviceState)
         life = schema("AddDeviceTokenRequest")["properties"]["ttlSeconds"]
         assert (life["minimum"], life["maximum"]) == (MINIMUM_TTL_SECONDS, MAXIMUM_TTL_SECONDS)
         assert schema("DeviceInfo")["properties"]["platform"]["enum"] == list(PLATFORM_NAMES)
@@ -245,6 +272,9 @@ class TestAnswers:
             assert ("Retry-After" in answer.get("headers", {})) == (status in {"429", "503"})
             if status == "401":
                 # A client that is generated from the document must not parse a body that may be missing.
+                assert "content" not in answer
+                continue
+            if status == "204":
                 assert "content" not in answer
                 continue
             (mime_type,) = answer["content"]

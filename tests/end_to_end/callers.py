@@ -12,6 +12,7 @@ FUNCTIONS = {
     "GetDeviceRegistrations": ("GET", "get_device_registrations"),
     "DeleteDeviceRegistration": ("DELETE", "delete_device_registration"),
     "DeleteUserRegistrations": ("DELETE", "delete_user_registrations"),
+    "ReportCall": ("POST", "report_call"),
 }
 
 DEVICE = "phone-1"
@@ -25,9 +26,12 @@ def device_token(acs_mri: str) -> str:
 def call(
     host: Host, function: str, acs_mri: str, headers: Mapping[str, str], device_uuid: str = DEVICE
 ) -> requests.Response:
-    """Call a function for a user."""
+    """Call a function for a user; a report is of a call that has not rung."""
     method, route = FUNCTIONS[function]
-    if method == "POST":
+    if function == "ReportCall":
+        report = {"acsMri": acs_mri, "deviceUUID": device_uuid, "callId": "no-call", "state": "answered"}
+        return host.call(method, route, headers=headers, json=report)
+    if function == "AddDeviceToken":
         device = {"deviceUUID": device_uuid, "deviceToken": device_token(acs_mri), "platform": "android"}
         body: dict[str, Any] = {"acsMri": acs_mri, "deviceInfos": [device]}
         return host.call(method, route, headers=headers, json=body)

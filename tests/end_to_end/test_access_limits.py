@@ -101,6 +101,21 @@ class TestChangesAMinute:
         assert 429 in statuses
         assert all(pair[0].get_device_registrations(user).status_code == 404 for _ in range(3 * PER_MINUTE))
 
+    def test_reports_count_apart(self, pair: tuple[Host, Host]) -> None:
+        """Reports have the same limit, of their own: registrations go on beside too many of them."""
+        user = new_user()
+        report = {"acsMri": user, "deviceUUID": "phone", "callId": "no-call", "state": "ringing"}
+        answers = [pair[n % 2].report_call(report) for n in range(3 * PER_MINUTE)]
+        counts = Counter(each.status_code for each in answers)
+        # The minute may end during the test.
+        assert PER_MINUTE <= counts[404] <= 2 * PER_MINUTE
+        assert counts[404] + counts[429] == 3 * PER_MINUTE
+        for refused in (each for each in answers if each.status_code == 429):
+            problem(refused, 429, "too_many_reports")
+            assert 1 <= int(refused.headers["Retry-After"]) <= 60
+            assert user not in refused.text
+        assert add(pair[0], user).status_code == 201
+
     def test_turned_off(self, small: Host, user: str) -> None:
         """0 is no limit."""
         assert {add(small, user).status_code for _ in range(70)} == {201}

@@ -87,7 +87,8 @@ def document_for(scheme: str, folder: Path, *, is_negative: bool) -> Path:
         # They double the time that a malformed request takes to make, and make none that is worse.
         for conditional in ("if", "then", "else"):
             del schemas["DeviceInfo"][conditional]
-    schemas["DeviceUUID"]["pattern"] = f"^{_IDENTIFIER}$"
+    for name in ("DeviceUUID", "CallId"):
+        schemas[name]["pattern"] = f"^{_IDENTIFIER}$"
     prefix = schemas["AcsMri"]["pattern"].removesuffix(":")
     schemas["AcsMri"]["pattern"] = f"{prefix}:({_VISIBLE}|[^{_INVISIBLE}]*{_VISIBLE})$"
     path = folder / "openapi.json"

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from common.version import VERSION
+from local.samples import event_grid_event, incoming_call_data
 from local.stack import Host
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +45,15 @@ def run(*command: str | Path, folder: Path, environment: Mapping[str, str] | Non
 
 
 def settings(host: Host, user: str) -> dict[str, str]:
-    return {"REGISTRAR_URL": f"{host.url}/api", "REGISTRAR_KEY": str(host.keys.host), "REGISTRAR_MRI": user}
+    """What the client is told; a call has rung for the user."""
+    call = event_grid_event(incoming_call_data(user))
+    assert host.deliver(call).status_code == 202
+    return {
+        "REGISTRAR_URL": f"{host.url}/api",
+        "REGISTRAR_KEY": str(host.keys.host),
+        "REGISTRAR_MRI": user,
+        "RUNG_CALL": call["data"]["correlationId"],
+    }
 
 
 def check(answers: dict[str, Any], user: str) -> None:
@@ -56,6 +65,8 @@ def check(answers: dict[str, Any], user: str) -> None:
         "bad token": 400,
         "added": 201,
         "found": 200,
+        "reported": 204,
+        "no such call": 404,
         "deleted": 200,
         "not found": 404,
         "wiped": 200,
@@ -69,6 +80,8 @@ def check(answers: dict[str, Any], user: str) -> None:
     assert (bodies["added"]["acsMri"], bodies["added"]["platform"]) == (user, "apple")
     (device,) = bodies["found"]["deviceInfos"]
     assert (device["deviceUUID"], device["platform"]) == ("phone", "apple")
+    assert bodies["reported"] is None
+    assert bodies["no such call"]["code"] == "call_not_found"
     assert bodies["deleted"] == {"acsMri": user, "deviceUUID": "phone"}
     assert bodies["not found"]["code"] == "registration_not_found"
     assert bodies["wiped"] == {"acsMri": user, "deleted": 0}

@@ -160,6 +160,25 @@ class Story:
         late = event_grid_event(self.call(user)) | {"eventTime": "2026-01-31T12:00:00.1234567Z"}
         assert keep(host.deliver(late)).status_code == 202
 
+    def reports(self, host: Host) -> None:
+        """Reports of a call that rings, and of none."""
+        keep, user = self.evidence.keep, self.user()
+        android = self.phones()[1]
+        assert host.add_device_token(android.registration(user)).status_code == 201
+        data = self.call(user)
+        assert host.deliver(event_grid_event(data)).status_code == 202
+        whole = {"acsMri": user, "deviceUUID": android.device_uuid, "callId": data["correlationId"]}
+        for state in ("ringing", "answered"):
+            assert keep(host.report_call({**whole, "state": state})).status_code == 204
+        for change, status in (
+            ({"acsMri": self.user()}, 404),
+            ({"deviceUUID": android.device_token[:200]}, 404),
+            ({"callId": android.device_token[:200]}, 404),
+            ({"state": android.device_token}, 400),
+            ({"acsMri": android.device_token}, 400),
+        ):
+            assert keep(host.report_call({**whole, "state": "ringing", **change})).status_code == status
+
     def bad_events(self, host: Host, user: str) -> None:
         keep, whole = self.evidence.keep, self.call(user)
         contexts = (
@@ -249,6 +268,7 @@ def tell_all(story: Story, tap: WireTap, control: ControlClient) -> None:
     with another_host(stack, log, DEBUG_SETTINGS, hub_url=tap.url, log_level="DEBUG") as host:
         story.registrations(host)
         story.deliveries(host, control)
+        story.reports(host)
         story.database_errors(host, stack.database.uri)
         story.garbage(host)
     right = DEVELOPMENT_HUB.connection_string()

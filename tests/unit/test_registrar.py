@@ -16,7 +16,7 @@ from registrar.access import KeyAccess
 from registrar.routes import Limits, Registrar, registrar_blueprint
 from registrar.store import DeviceStore
 from tests.fakes import ALICE, BOB, NOW, TEAMS_USER, FakeClock, Invocation, app_log, registration
-from tests.memory_store import FailingCollection, device_store, new_collection, no_change_limit
+from tests.memory_store import FailingCollection, device_store, new_collection, no_rate_limit
 
 DEFAULT_TTL = 86_400
 TOKEN = "d0" * 32
@@ -102,7 +102,7 @@ def service(store: DeviceStore, clock: FakeClock) -> Service:
 
 def registrar(store: DeviceStore, clock: FakeClock, default_ttl_seconds: int) -> Registrar:
     """A registrar in the mode `key`, without a limit on changes."""
-    return Registrar(store, KeyAccess(), no_change_limit(), clock, Limits(default_ttl_seconds, 20, 65_536))
+    return Registrar(store, KeyAccess(), no_rate_limit(), clock, Limits(default_ttl_seconds, 20, 65_536))
 
 
 EVERY_FUNCTION = pytest.mark.parametrize(

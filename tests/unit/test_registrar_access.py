@@ -14,8 +14,9 @@ from models.errors import TooManyChangesError, UnauthenticatedError
 from models.identity import Identity
 from models.requests import FieldLimits
 from registrar.access import Access, Caller, KeyAccess, Right
-from registrar.rate import ChangeLimit
-from registrar.routes import Limits, Registrar, answer
+from registrar.exchange import answer
+from registrar.rate import RateLimit
+from registrar.routes import Limits, Registrar
 from tests.fakes import ALICE, BOB, NOW, FakeClock, app_log, registration
 from tests.memory_store import WORK, FailingCollection, device_store, new_collection
 
@@ -42,7 +43,7 @@ class Untouchable:
         raise AssertionError(f"asked the database to {name}")
 
 
-class Counted(ChangeLimit):
+class Counted(RateLimit):
     """A limit on changes that remembers whose were counted."""
 
     def __init__(self, limit: int = 1_000) -> None:
@@ -50,7 +51,7 @@ class Counted(ChangeLimit):
         self.users: list[str] = []
         self._limit = limit
 
-    def count_change(self, owner: Identity, now: datetime) -> None:  # noqa: ARG002
+    def count(self, owner: Identity, now: datetime) -> None:  # noqa: ARG002
         """Count one."""
         self.users.append(owner.mri)
         if len(self.users) > self._limit:

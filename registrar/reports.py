@@ -1,0 +1,78 @@
+"""The HTTP function by which phones report how a call stands on them: from HTTP to a report and back."""
+
+from collections.abc import Callable
+
+import azure.functions as func
+
+from common.clock import Clock
+from common.http import empty_response
+from common.invocation import continued
+from common.tracing import NOT_TRACED, Tracer
+from models.errors import CallNotFoundError
+from models.report import CallReport
+from models.requests import ReportCallRequest
+from models.validation import parse_json
+from registrar.access import Access
+from registrar.audit import Audit
+from registrar.exchange import answer, read_body
+from registrar.rate import RateLimit
+from registrar.routes import Limits
+
+
+class Reports:
+    """Takes reports of phones.
+
+    It authenticates the caller, validates the request, authorises it and counts the report before it looks
+    for the call. So the answer to a caller without the right does not depend on any call. For a caller with
+    the right, a call of another user and no call at all are the same.
+    """
+
+    def __init__(
+        self,
+        reported: Callable[[CallReport], bool],
+        access: Access,
+        rate: RateLimit,
+        clock: Clock,
+        limits: Limits,
+    ) -> None:
+        """Take ready collaborators; `reported` draws the conclusions, or returns False if no such call rang
+        for the user or the user has no such device."""
+        self._reported = reported
+        self._access = access
+        self._rate = rate
+        self._clock = clock
+        self._limits = limits
+
+    def report_call(self, request: func.HttpRequest) -> func.HttpResponse:
+        """204 as soon as the report is written and what follows from it has been tried."""
+        caller = self._access.authenticate(request.headers)
+        body = read_body(request, self._limits.body_bytes)
+        report = parse_json(ReportCallRequest, body, self._limits.fields).report
+        caller.check_may_act_for(report.owner)
+        self._rate.count(report.owner, self._clock.now())
+        if not self._reported(report):
+            raise CallNotFoundError(
+                "Within the last day no such call has rung for the user, or the user has no such device."
+            )
+        Audit(caller.right, report.owner).reported(report.device_uuid, report.state)
+        return empty_response()
+
+
+def reports_blueprint(
+    reports: Callable[[], Reports], tracer: Callable[[], Tracer] = lambda: NOT_TRACED
+) -> func.Blueprint:
+    """The function.
+
+    Args:
+        reports: called at each request; a ServiceError from it is answered like any other.
+        tracer: lets spans and log lines continue the trace of the invocation.
+    """
+    blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
+
+    @blueprint.function_name("ReportCall")
+    @blueprint.route(route="report_call", methods=["POST"])
+    def report_call(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+        with continued(tracer(), context):
+            return answer("ReportCall", lambda: reports().report_call(req))
+
+    return blueprint
