@@ -21,10 +21,12 @@ FIRST_EVENT_MS = "first event, ms"
 PACKAGES = "packages alone"
 
 # What requirements.txt pins, without what the worker imports where telemetry is exported, and without the
-# worker library, which the process has imported before the app.
+# worker library, which the process has imported before the app. `import pydantic` alone imports next to
+# nothing.
 _MODULES = (
     "azure.functions",
-    "pydantic",
+    "pydantic.main",
+    "pycurl",
     "pymongo",
     "requests",
     "opentelemetry.trace",

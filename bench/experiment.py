@@ -17,6 +17,8 @@ class MeasuredApp(StrEnum):
     """A function app that can be put under load."""
 
     OURS = "ours"
+    OURS_STOPPING = "ours, StopRinging"
+    """The same app where devices stop ringing at a call's end, so that it looks for ends."""
     FLOOR = "floor"
     REFERENCE = "reference"
     EMPTY = "empty function"
@@ -24,7 +26,13 @@ class MeasuredApp(StrEnum):
     @property
     def directory(self) -> Path:
         """Where its `function_app.py` is."""
-        return ROOT if self is MeasuredApp.OURS else ROOT / "bench" / f"{self.split()[0]}_app"
+        ours = self in {MeasuredApp.OURS, MeasuredApp.OURS_STOPPING}
+        return ROOT if ours else ROOT / "bench" / f"{self.split()[0]}_app"
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What it is set beside the database and the hub."""
+        return {"StopRinging": "fcmv1,windows"} if self is MeasuredApp.OURS_STOPPING else {}
 
 
 class BenchError(Exception):
@@ -47,7 +55,10 @@ class Bench:
     ) -> dict[MeasuredApp, Worker]:
         """A worker process for each app, until the stack ends."""
         environment = self.services.environment(tls=tls)
-        return {app: stack.enter_context(start_worker(app.directory, environment)) for app in apps}
+        return {
+            app: stack.enter_context(start_worker(app.directory, {**environment, **app.settings}))
+            for app in apps
+        }
 
 
 def rotated[Item](items: Sequence[Item], number: int) -> Iterator[Item]:

@@ -14,7 +14,9 @@ LAST_PUSH = "event to last push, ms"
 ACKNOWLEDGED = "event to acknowledgement, ms"
 HUB_SECONDS = 0.05
 DEVICES = (1, 3, 10, 50)
-_APPS = (MeasuredApp.OURS, MeasuredApp.FLOOR, MeasuredApp.REFERENCE)
+_APPS = (MeasuredApp.OURS, MeasuredApp.OURS_STOPPING, MeasuredApp.FLOOR, MeasuredApp.REFERENCE)
+_FOR_ONE_DEVICE = {MeasuredApp.OURS_STOPPING, MeasuredApp.FLOOR}
+"""Measured with one device alone."""
 
 
 def case(devices: int) -> str:
@@ -28,7 +30,7 @@ def measure(bench: Bench) -> Iterator[Sample]:
     crowds = {devices: Crowd(f"latency {devices}", 4, devices) for devices in DEVICES}
     settle(services.database.uri, DATABASE_NAME, *crowds.values())
     pairs = [
-        (devices, app) for devices in DEVICES for app in _APPS if devices == 1 or app is not MeasuredApp.FLOOR
+        (devices, app) for devices in DEVICES for app in _APPS if devices == 1 or app not in _FOR_ONE_DEVICE
     ]
     rounds = bench.sizes.latency_rounds
     done = bench.step("Latency", rounds + 1)

@@ -13,6 +13,7 @@ from bench.samples import Samples, Side, percentile
 _COLOURS = {
     MeasuredApp.OURS.value: "#0b6e4f",
     sends.OURS: "#0b6e4f",
+    MeasuredApp.OURS_STOPPING.value: "#57a98c",
     MeasuredApp.FLOOR.value: "#8fb339",
     MeasuredApp.REFERENCE.value: "#b23a48",
     MeasuredApp.EMPTY.value: "#c8c8c8",

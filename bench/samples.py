@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,19 @@ class Samples:
         if not quotients:
             return None
         return Ratio(statistics.median(quotients), min(quotients), max(quotients), len(quotients))
+
+    def best_ratio(self, experiment: str, metric: str, over: Side, under: Side) -> Ratio | None:
+        """The least of `over` divided by the least of `under`, with the quotients of single rounds as the
+        range; None if one is missing.
+
+        What else runs on the machine adds to a round's CPU time and never takes from it, so the least value
+        is nearest to what the work costs.
+        """
+        ratio = self.ratio(experiment, metric, over, under)
+        if ratio is None:
+            return None
+        best = min(self.values(experiment, over, metric)) / min(self.values(experiment, under, metric))
+        return replace(ratio, median=best)
 
     def _rounds(self, experiment: str, side: Side, metric: str) -> dict[int, tuple[float, ...]]:
         return {
