@@ -20,6 +20,12 @@ var charts = [
     query: loadTextContent('../workbook/time-to-first-push.kql')
   }
   {
+    name: 'time-to-ring'
+    title: 'From the event to the ring, as phones report it, in milliseconds'
+    visualization: 'timechart'
+    query: loadTextContent('../workbook/time-to-ring.kql')
+  }
+  {
     name: 'objective'
     title: 'The objective, by days: share in time, and error budget used'
     visualization: 'table'

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,8 +28,10 @@ from models.report import CallReport, DeviceState
 from tests.call_events import TurnedClock, ended, joined, pushes, report, stops
 from tests.fakes import AppLog
 from tests.integration.conftest import SHORT
+from tests.log_queries import Log
 from tests.rig import FailPoint, Instance, at_once, call_to, new_user
 
+TIME_TO_RING = Path(__file__).parents[2] / "infra" / "workbook" / "time-to-ring.kql"
 STOPS = {**SHORT, "StopRinging": "fcmv1,windows"}
 
 
@@ -380,6 +383,17 @@ class TestReports:
         assert (line["state"], line["platform"]) == ("ringing", "fcmv1")
         assert 1_500 <= line["after_ms"] < 6_500
         assert stops(app, android) == []
+
+    def test_workbook(self, app: Instance, clock: TurnedClock, caplog: pytest.LogCaptureFixture) -> None:
+        """The workbook shows the time to ring; a report of another kind does not count."""
+        lines = Log(caplog)
+        _, (_, android, windows), call = three_ring(app)
+        clock.turn(2)
+        assert report(app, android, call, DeviceState.RINGING)
+        clock.turn(10)
+        assert report(app, windows, call, DeviceState.ANSWERED)
+        (row,) = lines.query(TIME_TO_RING.read_text())
+        assert 2_000 <= row["p50"] == row["p95"] == row["p99"] < 10_000
 
     def test_not_a_call_of_that_user(self, app: Instance) -> None:
         """A call that does not exist, another user's call and an unknown device are the same."""
