@@ -13,7 +13,8 @@ from typing import Self
 from pymongo import MongoClient, monitoring
 from pymongo.collection import Collection
 
-from common import mongodb, telemetry
+from common import entra_id, mongodb, telemetry
+from common.access_tokens import AccessTokens
 from common.clock import Clock, SystemClock
 from common.clock_watch import ClockWatch
 from common.metrics import Metrics
@@ -21,6 +22,7 @@ from common.mongodb_spans import WorkSpans
 from common.tracing import Tracer
 from health.readiness import Part, Readiness
 from models.access import AccessSettings, read_access
+from models.database_sign_in import SignInWay, sign_in_way
 from models.errors import ConfigurationError, TooManyChangesError, TooManyReportsError
 from models.hub import DEFAULT_HUB, HubEndpoint
 from models.known_causes import Cause
@@ -61,7 +63,7 @@ NO_TELEMETRY = (
     "monitor distro' in the log stream. Calls ring all the same."
 )
 
-MongoClientMaker = Callable[[DatabaseSettings], MongoClient[mongodb.Document]]
+MongoClientMaker = Callable[[DatabaseSettings, AccessTokens | None], MongoClient[mongodb.Document]]
 
 
 class _Part[Built](cached_property[Built]):
@@ -88,6 +90,7 @@ class App:
         jitter: Callable[[], float] = random.random,
         sender: Callable[[str, Sender], Sender] | None = None,
         database: MongoClientMaker | None = None,
+        database_tokens: AccessTokens | None = None,
         tracer: Tracer | None = None,
         metrics: Metrics | None = None,
     ) -> None:
@@ -99,6 +102,8 @@ class App:
             jitter: random numbers, at least 0 and less than 1, for back-offs.
             sender: puts something before what sends to the devices of a hub, given the hub's name.
             database: makes the client of the database.
+            database_tokens: by which to sign in to a database that asks for a token, in place of those of the
+                app's managed identity.
             tracer, metrics: those of the process, if left out.
         """
         self._environment = environment
@@ -107,6 +112,7 @@ class App:
         self.jitter = jitter
         self._wrap_sender = sender
         self._make_client = database
+        self._database_tokens = database_tokens
         self._tracer = tracer
         self._metrics = metrics
         self.settings_grace = Grace(self.clock.monotonic)
@@ -346,7 +352,7 @@ class App:
         timeouts = mongodb.Timeouts(
             settings.operation_timeout_seconds, settings.server_selection_timeout_seconds
         )
-        return mongodb.Work(timeouts, self.clock, self.work_spans)
+        return mongodb.Work(timeouts, self.clock, self.work_spans, self.database_tokens)
 
     @_Part
     def work_spans(self) -> WorkSpans:
@@ -362,9 +368,21 @@ class App:
         """The client of the database."""
         # At DEBUG pymongo logs whole commands, device tokens included.
         logging.getLogger("pymongo").setLevel(logging.INFO)
+        tokens = self.database_tokens
+        if tokens:
+            tokens.begin()  # while names are looked up and TLS begins
         if self._make_client:
-            return self._make_client(self.settings.database)
-        return mongo_client(self.settings.database, self.work_spans.listeners)
+            return self._make_client(self.settings.database, tokens)
+        return mongo_client(self.settings.database, self.work_spans.listeners, tokens)
+
+    @_Part
+    def database_tokens(self) -> AccessTokens | None:
+        """The tokens by which the app signs in to the database; None if its connection string asks for
+        none."""
+        identity = self.settings.database_identity
+        if identity is None:
+            return None
+        return self._database_tokens or entra_id.tokens_of_managed_identity(identity, self.clock)
 
     # --- health ---
 
@@ -373,11 +391,14 @@ class App:
         """Whether everything that the app needs works."""
         parts = (
             Part("settings", self._build_all),
-            Part("database", lambda: mongodb.read_nothing(self.collection(store.COLLECTION_NAME))),
+            Part("database", lambda: self.work.probe(self.collection(store.COLLECTION_NAME))),
             Part("hub", partial(self._problem_of_hub, DEFAULT_HUB)),
         )
         named_hubs = [Part(name, partial(self._problem_of_hub, name)) for name in self.settings.named_hubs]
-        return Readiness(parts, self.clock.monotonic, self.clock_watch, named_hubs)
+        return Readiness(parts, self.clock.monotonic, self.clock_watch, self._database_sign_in, named_hubs)
+
+    def _database_sign_in(self) -> SignInWay:
+        return sign_in_way(self.settings.database.connection_string.get_secret_value())
 
     def _problem_of_hub(self, name: str) -> str | None:
         return self.hubs.named(name).client.problem(PROBE_SECONDS)
@@ -412,16 +433,23 @@ class App:
 
 
 def mongo_client(
-    settings: DatabaseSettings, listeners: Sequence[monitoring.CommandListener] = ()
+    settings: DatabaseSettings,
+    listeners: Sequence[monitoring.CommandListener] = (),
+    tokens: AccessTokens | None = None,
 ) -> MongoClient[mongodb.Document]:
-    """The client that the settings ask for; `listeners` are told of each command.
+    """The client that the settings ask for.
+
+    Args:
+        settings: how it reaches the database.
+        listeners: are told of each command.
+        tokens: by which it signs in, where its connection string asks for that.
 
     Raises:
         ConfigurationError: the connection string cannot be used; it is not quoted.
     """
     timeouts = mongodb.Timeouts(settings.operation_timeout_seconds, settings.server_selection_timeout_seconds)
     uri = settings.connection_string.get_secret_value()
-    client = mongodb.make_client(uri, timeouts, listeners=listeners)
+    client = mongodb.make_client(uri, timeouts, listeners=listeners, tokens=tokens)
     if isinstance(client, Cause):
         raise mongodb.error_of(client)
     return client

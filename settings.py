@@ -19,6 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, V
 from pydantic.alias_generators import to_pascal
 
 from models import access, known_causes
+from models.database_sign_in import SignInIdentity, token_sign_in
 from models.errors import ConfigurationError, FieldError
 from models.hub import (
     DEFAULT_HUB,
@@ -162,6 +163,8 @@ class DatabaseSettings(Section):
 
     connection_string: Annotated[SecretStr, BeforeValidator(_mongodb_uri)]
     name: Annotated[str, Field(min_length=1, max_length=63, pattern=r'^[^/\\. "$*<>:|?\x00]+$')]
+    client_id: str | None = None
+    """Of the managed identity that signs in, where the connection string asks for a token."""
     server_selection_timeout_seconds: _Seconds = 2
     operation_timeout_seconds: _Seconds = 3
 
@@ -375,6 +378,26 @@ class Settings:
             ConfigurationError: lists the section's mistakes.
         """
         return self._read(DatabaseSettings)
+
+    @cached_property
+    def database_identity(self) -> SignInIdentity | None:
+        """The identity that signs in to the database; None if the connection string asks for no token.
+
+        Raises:
+            ConfigurationError: lists the mistakes of the section `database`.
+        """
+        sign_in = token_sign_in(self.database.connection_string.get_secret_value())
+        if sign_in is None:
+            return None
+        candidates = {
+            "MongoDbConnectionString": sign_in.client_id,
+            "MongoDbClientId": self.database.client_id,
+            "AZURE_CLIENT_ID": self._values.get("azure_client_id"),
+        }
+        for setting, client_id in candidates.items():
+            if client_id:
+                return SignInIdentity(sign_in.scope, client_id, setting)
+        return SignInIdentity(sign_in.scope)
 
     @cached_property
     def calls(self) -> CallSettings:

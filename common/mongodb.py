@@ -3,24 +3,21 @@
 import logging
 import re
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import datetime
-from types import TracebackType
 from typing import Any
 
-import pymongo
 from pymongo import MongoClient, ReadPreference, errors, monitoring
 from pymongo.collection import Collection
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from common import telemetry
+from common.access_tokens import AccessTokens, TokenError
 from common.clock import Clock, SystemClock
 from common.mongodb_spans import UNRECORDED, WorkSpans
+from common.time_limit import allowed_times, seconds_left, within
 from models import known_causes
 from models.errors import (
     ConfigurationError,
@@ -40,6 +37,9 @@ _MOST_TRIES: Mapping[Fault, float] = {Fault.PASSING: float("inf"), Fault.MISCONF
 """How often a piece of work is tried at most. Refused credentials may be those of one moment of a
 rotation."""
 
+_REFUSED_SIGN_INS = (known_causes.CREDENTIALS_REFUSED, known_causes.IDENTITY_REFUSED)
+_REFUSED_SECONDS = 5.0
+"""For how long after a refused sign-in a database that seems to be away is taken for one that refuses."""
 
 _ERRORS: Mapping[Fault, type[ServiceError]] = {
     Fault.PASSING: DatabaseUnavailableError,
@@ -87,13 +87,29 @@ class Failure:
 class Work:
     """Does work with the collections of one client. Safe to share between threads."""
 
-    def __init__(self, timeouts: Timeouts, clock: Clock | None = None, spans: WorkSpans = UNRECORDED) -> None:
-        """Take how long each piece of work may take, and what begins a span for each."""
+    def __init__(
+        self,
+        timeouts: Timeouts,
+        clock: Clock | None = None,
+        spans: WorkSpans = UNRECORDED,
+        tokens: AccessTokens | None = None,
+    ) -> None:
+        """Take how work is done.
+
+        Args:
+            timeouts: how long a piece of work may take.
+            clock: the machine's, if left out.
+            spans: begins a span for each piece of work.
+            tokens: by which the client signs in, if it does that with tokens.
+        """
         self._timeouts = timeouts
         self._spans = spans
         self._clock = clock or SystemClock()
+        self._tokens = tokens
         self._opening = threading.Lock()
         self._opened = False
+        self._refusal: tuple[Failure, float] | None = None
+        """Of a sign-in, and its monotonic time; until work is done again."""
 
     def run[Result](self, collection: Collection[Document], operation: Callable[[], Result]) -> Result:
         """Do a piece of work, and do it again while a passing fault and the time allow.
@@ -107,27 +123,72 @@ class Work:
             ConfigurationError: it refuses the credentials, or the connection string cannot be used.
             DuplicateKeyError: pymongo's own; its message quotes keys, so no handler may keep it as a cause.
         """
-        seconds = self._timeouts.operation_seconds * _times_as_long.get()
+        seconds = self._timeouts.operation_seconds * allowed_times()
         deadline = self._clock.monotonic() + seconds
         pause = _FIRST_PAUSE_SECONDS
         with self._spans.of(collection), within(seconds):
-            tries = 0
+            tries, refusal = 0, None
             while True:
                 tries += 1
                 try:
                     self._find_server(collection.database.client)
-                    return operation()
+                    self._have_token()
+                    result = operation()
                 except errors.DuplicateKeyError:
                     raise
                 except (errors.PyMongoError, OSError) as error:
                     # What pymongo raises quotes commands and keys: it is neither quoted nor kept as a cause.
-                    failure = failure_of(error)
+                    failure = self._failure(error)
+                else:
+                    self._refusal = None
+                    return result
+                if failure.fault is not Fault.PASSING:
+                    refusal = failure
                 wait = pause if failure.wait_seconds is None else failure.wait_seconds
-                time_left = min(deadline - self._clock.monotonic(), _seconds_left())
+                time_left = min(deadline - self._clock.monotonic(), seconds_left())
                 if tries >= _MOST_TRIES[failure.fault] or wait >= time_left:
-                    raise failure.error
+                    # What was refused before says more than that the time is up.
+                    raise (refusal or failure).error
                 self._clock.sleep(wait)
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+    def probe(self, collection: Collection[Document]) -> None:
+        """Read from a collection, once: this needs the server, the credentials and the right to read.
+
+        Raises:
+            DatabaseUnavailableError, ConfigurationError: it does not come back in time, or it is refused.
+        """
+        with within(PROBE_SECONDS):
+            try:
+                self._have_token()
+                # By `_id`, and no document has this one: one step in the index, and nothing is returned.
+                collection.find_one({"_id": "health"}, {"_id": 1})
+            except (errors.PyMongoError, OSError) as error:
+                failure = self._failure(error)
+            else:
+                self._refusal = None
+                return
+        raise failure.error
+
+    def _have_token(self) -> None:
+        """Wait for a token here, where the wait has an end, and not in pymongo."""
+        if self._tokens is not None:
+            self._tokens.prepare(seconds_left())
+
+    def _failure(self, error: errors.PyMongoError | OSError) -> Failure:
+        failure = failure_of(error, by_identity=self._tokens is not None)
+        now = self._clock.monotonic()
+        if failure.cause in _REFUSED_SIGN_INS:
+            self._refusal = failure, now
+            if self._tokens is not None:
+                self._tokens.identity_refused()
+        elif failure.fault is Fault.PASSING and self._refusal is not None:
+            # A sign-in that is refused makes pymongo forget the server until it has looked again: the other
+            # threads wait for a connection, and are told no more than that there is none.
+            refusal, at = self._refusal
+            if now - at < _REFUSED_SECONDS:
+                return refusal
+        return failure
 
     def _find_server(self, client: MongoClient[Document]) -> None:
         """Wait for a server, for no longer than `server_selection_seconds`; sends nothing where one is
@@ -160,51 +221,6 @@ def _knows_a_server(client: MongoClient[Document]) -> bool:
     return any(server.is_writable for server in servers.values())
 
 
-_ends_at: ContextVar[float] = ContextVar("_ends_at", default=float("inf"))
-"""Monotonic end of the blocks of `within` that the current context is in."""
-
-
-def within(seconds: float) -> AbstractContextManager[None]:
-    """A block in which all work with MongoDB ends within `seconds`. Blocks nest: the earliest end counts."""
-    return _Within(seconds)
-
-
-class _Within:
-    """As a class, because a generator takes twice the time in every piece of work."""
-
-    __slots__ = ("_limit", "_outer", "_seconds")
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-
-    def __enter__(self) -> None:
-        self._outer = _ends_at.set(min(_ends_at.get(), time.monotonic() + self._seconds))
-        self._limit = pymongo.timeout(max(0.001, self._seconds))
-        self._limit.__enter__()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, stack: TracebackType | None
-    ) -> None:
-        self._limit.__exit__(kind, error, stack)
-        _ends_at.reset(self._outer)
-
-
-_times_as_long: ContextVar[int] = ContextVar("_times_as_long", default=1)
-
-
-def taking_longer[Result](factor: int, work: Callable[[], Result]) -> Result:
-    """Do work of which each piece may take `factor` times as long as it otherwise may."""
-    before = _times_as_long.set(factor)
-    try:
-        return work()
-    finally:
-        _times_as_long.reset(before)
-
-
-def _seconds_left() -> float:
-    return _ends_at.get() - time.monotonic()
-
-
 def collection(client: MongoClient[Document], database_name: str, name: str) -> Collection[Document]:
     """A collection with the app's own concerns and read preference, whatever the connection string says.
 
@@ -222,23 +238,13 @@ def collection(client: MongoClient[Document], database_name: str, name: str) -> 
 PROBE_SECONDS = 1.5
 
 
-def read_nothing(collection: Collection[Document]) -> None:
-    """Read from a collection: this needs the server, the credentials and the right to read.
-
-    Raises:
-        PyMongoError: it does not come back in time, or it is refused.
-    """
-    with within(PROBE_SECONDS):
-        # By `_id`, and no document has this one: one step in the index, and nothing is returned.
-        collection.find_one({"_id": "health"}, {"_id": 1})
-
-
 def make_client(
     uri: str,
     timeouts: Timeouts,
     *,
     name: str = "acs-call-push",
     listeners: Sequence[monitoring.CommandListener] = (),
+    tokens: AccessTokens | None = None,
 ) -> MongoClient[Document] | Cause:
     """A client whose every wait is bounded, or why the connection string cannot be used.
 
@@ -250,9 +256,13 @@ def make_client(
         timeouts: how long an operation and the search for a server may take.
         name: by which the server's log knows the client.
         listeners: are told of each command.
+        tokens: by which it signs in; they replace the properties of the mechanism in the connection string.
     """
     operation = int(timeouts.operation_seconds * 1_000)
     selection = timeouts.server_selection_seconds
+    mechanism: dict[str, Any] = (
+        {} if tokens is None else {"authMechanismProperties": {"OIDC_CALLBACK": tokens}}
+    )
     try:
         return MongoClient(
             uri,
@@ -270,6 +280,7 @@ def make_client(
             serverMonitoringMode="poll",
             appname=name,
             event_listeners=listeners,
+            **mechanism,
         )
     except OSError:
         return known_causes.CERTIFICATE_FILE
@@ -281,14 +292,21 @@ _MOST_IDLE_MILLISECONDS = 60_000
 """Azure's network silently drops connections that have been idle for four minutes."""
 
 
-def failure_of(error: errors.PyMongoError | OSError) -> Failure:
-    """What an error of pymongo stands for."""
+def failure_of(error: errors.PyMongoError | OSError, *, by_identity: bool = False) -> Failure:
+    """What an error of pymongo stands for.
+
+    Args:
+        error: of a client's operation.
+        by_identity: the client signs in with a token.
+    """
     match error:
+        case TokenError():
+            return Failure(error.cause, wait_seconds=error.wait_seconds)
         case OSError():
             # pymongo reads the files of TLS options when it opens a mongodb+srv:// client.
             return Failure(known_causes.CERTIFICATE_FILE)
         case errors.OperationFailure():
-            return _refusal(error)
+            return _refusal(error, by_identity=by_identity)
         case errors.ConfigurationError():
             return Failure(_cause_of_configuration(error))
         case _ if any(sign in str(error).lower() for sign in _FAILED_LOOK_UPS):
@@ -303,10 +321,11 @@ _FAILED_LOOK_UPS = (
 """How Linux, macOS and Windows say that a host name is not known."""
 
 
-def _refusal(error: errors.OperationFailure) -> Failure:
+def _refusal(error: errors.OperationFailure, *, by_identity: bool) -> Failure:
     details = error.details or {}
     message = str(details.get("errmsg", ""))
-    cause = known_causes.cause_of_code(error.code, message) or known_causes.COMMAND_REFUSED
+    known = known_causes.cause_of_code_for_identity if by_identity else known_causes.cause_of_code
+    cause = known(error.code, message) or known_causes.COMMAND_REFUSED
     return Failure(cause, error.code, _seconds_to_wait(details, message))
 
 
@@ -369,7 +388,7 @@ def ensure_indexes(collection: Collection[Document], needed: Iterable[NeededInde
                 _tell_of_refused_index(collection.name, index, error.code)
 
 
-_REFUSED_CREDENTIALS = frozenset({18, 8000})
+_REFUSED_CREDENTIALS = frozenset({18, 334, 8000})
 
 
 def _state(collection: Collection[Document], index: NeededIndex) -> IndexState:

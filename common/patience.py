@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from functools import partial
 
-from common import mongodb
 from common.clock import Clock
+from common.time_limit import taking_longer, within
 from models.errors import DatabaseUnavailableError
 
 FIRST_PAUSE_SECONDS = 0.05
@@ -44,5 +44,5 @@ def patiently[Result](work: Callable[[], Result], clock: Clock, until: float) ->
 
 
 def _repeat[Result](work: Callable[[], Result], longer: int, seconds: float) -> Result:
-    with mongodb.within(seconds):
-        return mongodb.taking_longer(longer, work)
+    with within(seconds):
+        return taking_longer(longer, work)

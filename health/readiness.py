@@ -34,6 +34,8 @@ class State:
     """Monotonic time, in seconds."""
     clock_off_by_seconds: float | None
     """By how much this instance's clock is ahead of the hub's, if that is too much. It fails no part."""
+    database_sign_in: str | None
+    """How the app signs in to the database; None if its settings do not tell. Public, and no secret."""
     failing_hubs: tuple[str, ...] = ()
     """Named hubs that do not work. Each stops its own devices only, so it fails no part."""
 
@@ -46,20 +48,23 @@ class Readiness:
         parts: Sequence[Part],
         monotonic: Callable[[], float],
         clock_watch: ClockWatch,
+        database_sign_in: Callable[[], str],
         named_hubs: Sequence[Part] = (),
     ) -> None:
-        """Take the parts.
+        """Take what is reported.
 
         Args:
             parts: what the app needs.
             monotonic: tells seconds and never runs backwards.
             clock_watch: what is known about the time.
+            database_sign_in: how the app signs in to the database. It may raise.
             named_hubs: one part each, by the hub's name. They are looked at where all else works.
         """
         self._parts = parts
         self._named_hubs = named_hubs
         self._monotonic = monotonic
         self._clock_watch = clock_watch
+        self._database_sign_in = database_sign_in
         self._checking = threading.Lock()
         self._last: State | None = None
 
@@ -92,8 +97,15 @@ class Readiness:
                 telemetry.log(logging.WARNING, "not_ready", part=failing, reason=problem)
                 break
         hubs = () if failing else self._failing_hubs()
-        self._last = State(failing, self._monotonic(), self._clock_watch.off_by_seconds, hubs)
+        off_by = self._clock_watch.off_by_seconds
+        self._last = State(failing, self._monotonic(), off_by, self._sign_in_way(), hubs)
         return self._last
+
+    def _sign_in_way(self) -> str | None:
+        try:
+            return self._database_sign_in()
+        except ServiceError:
+            return None
 
     def _failing_hubs(self) -> tuple[str, ...]:
         """Looks at all side by side: one that does not answer takes its whole time."""

@@ -21,11 +21,14 @@ def live() -> func.HttpResponse:
 def ready(readiness: Readiness) -> func.HttpResponse:
     """200 if every part works; else 503 with a problem document whose `part` is the first that fails.
 
+    `databaseSignIn` says in which way the app signs in to the database, where its settings tell.
     `clockAheadSeconds` is there only if this instance's clock is off, and `failingHubs` only if a named hub
     does not work; neither is a reason to fail.
     """
     state = readiness.state()
     more: dict[str, object] = {}
+    if state.database_sign_in is not None:
+        more["databaseSignIn"] = state.database_sign_in
     if state.clock_off_by_seconds is not None:
         more["clockAheadSeconds"] = state.clock_off_by_seconds
     if state.failing_hubs:

@@ -20,7 +20,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from common import mongodb
+from common import entra_id, mongodb
+from common.access_tokens import AccessTokens, TokenError
 from common.clock import SystemClock
 from migrate.adoption import AdoptionStore
 from migrate.earlier_runs import COLLECTION_NAME as EARLIER_RUNS
@@ -31,6 +32,7 @@ from migrate.report import Report
 from migrate.sample_collection import SampleCollection
 from migrate.sample_documents import COLLECTION_NAME as SOURCE_COLLECTION
 from migrate.sample_documents import Rules
+from models.database_sign_in import token_sign_in
 from models.errors import ConfigurationError, ServiceError
 from models.identity import MAXIMUM_TTL_SECONDS, MINIMUM_TTL_SECONDS
 from models.known_causes import Cause
@@ -46,6 +48,8 @@ month."""
 _GO_ON = "Run it again: it goes on where it stopped."
 _TIMEOUT_SECONDS = 10.0
 """Of one piece of work with the target; no phone waits for it."""
+_SIGN_IN_SECONDS = 30.0
+"""For a token of the developer's own sign-in: 'az' takes seconds to start."""
 _WORKERS = 8
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -104,6 +108,8 @@ class _Databases:
         self._name = _needed(environment, "DbName")
         self._source_uri = environment.get("MigrateSourceConnectionString", "").strip() or self._target_uri
         self._open_clients = open_clients
+        self._tokens: dict[str, AccessTokens] = {}
+        """By scope."""
         self._patience = Patience(SystemClock())
 
     def source(self, database: str | None, collection: str) -> SampleCollection:
@@ -111,23 +117,44 @@ class _Databases:
         same = self._source_uri == self._target_uri
         name = "MongoDbConnectionString" if same else "MigrateSourceConnectionString"
         client = self._client(self._source_uri, name)
-        return SampleCollection(client[database or self._name][collection], self._patience)
+        by_identity = token_sign_in(self._source_uri) is not None
+        return SampleCollection(
+            client[database or self._name][collection], self._patience, by_identity=by_identity
+        )
 
     def mover(self, pool: ThreadPoolExecutor, rules: Rules, *, dry_run: bool) -> Mover:
         """What moves devices into the target."""
         target = self._client(self._target_uri, "MongoDbConnectionString")[self._name]
-        work = mongodb.Work(mongodb.Timeouts(_TIMEOUT_SECONDS))
+        tokens = self._tokens_for(self._target_uri, "MongoDbConnectionString")
+        work = mongodb.Work(mongodb.Timeouts(_TIMEOUT_SECONDS), tokens=tokens)
         store = AdoptionStore(target[TARGET_COLLECTION], work)
         earlier = EarlierRuns(target[EARLIER_RUNS], work, read_only=dry_run)
         adopt = store.foresee if dry_run else store.adopt
         return Mover(adopt, earlier, pool, self._patience, rules)
 
     def _client(self, uri: str, name: str) -> MongoClient[mongodb.Document]:
-        client = mongodb.make_client(uri, mongodb.Timeouts(_TIMEOUT_SECONDS), name="call-push-migrate")
+        timeouts = mongodb.Timeouts(_TIMEOUT_SECONDS)
+        tokens = self._tokens_for(uri, name)
+        client = mongodb.make_client(uri, timeouts, name="call-push-migrate", tokens=tokens)
         if isinstance(client, Cause):
             raise mongodb.error_of(client.of(name))
         self._open_clients.callback(client.close)
         return client
+
+    def _tokens_for(self, uri: str, name: str) -> AccessTokens | None:
+        """The tokens of the developer who is signed in to Azure, where the connection string asks for one."""
+        sign_in = token_sign_in(uri)
+        if sign_in is None:
+            return None
+        tokens = self._tokens.get(sign_in.scope)
+        if tokens is None:
+            tokens = entra_id.tokens_of_developer(sign_in.scope, SystemClock())
+            try:
+                tokens.prepare(_SIGN_IN_SECONDS)
+            except TokenError as error:
+                raise mongodb.error_of(error.cause.of(name)) from None
+            self._tokens[sign_in.scope] = tokens
+        return tokens
 
 
 def _needed(environment: Mapping[str, str], name: str) -> str:

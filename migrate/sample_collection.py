@@ -17,10 +17,19 @@ _BATCH = 500
 class SampleCollection:
     """The source of a migration; it is never written to."""
 
-    def __init__(self, collection: Collection[Document], patience: Patience) -> None:
-        """Take the collection, and what waits between tries."""
+    def __init__(
+        self, collection: Collection[Document], patience: Patience, *, by_identity: bool = False
+    ) -> None:
+        """Take the source.
+
+        Args:
+            collection: is read.
+            patience: waits between tries.
+            by_identity: its client signs in with a token.
+        """
         self._collection = collection
         self._patience = patience
+        self._by_identity = by_identity
 
     def documents(self) -> Iterator[Document]:
         """Every document, in the order in which the database keeps them.
@@ -40,7 +49,7 @@ class SampleCollection:
                     failures = 0
                     yield document
             except errors.PyMongoError as error:
-                failure = mongodb.failure_of(error)
+                failure = mongodb.failure_of(error, by_identity=self._by_identity)
                 message = f"The source cannot be read: {failure.problem}. {failure.cause.remedy}"
                 if failure.fault is not Fault.PASSING:
                     raise ConfigurationError(message) from None

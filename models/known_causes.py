@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from string import hexdigits
 
+from models.database_sign_in import SignInWay, sign_in_way
+
 
 class Fault(Enum):
     """How long a failure lasts."""
@@ -79,6 +81,13 @@ PLACEHOLDER = Cause(
     "the portal's placeholder for the user name or the password is still there",
     "Replace it, brackets included, by the percent-encoded user name or password.",
 )
+PASSWORD_BESIDE_TOKEN = Cause(
+    "password_beside_token",
+    Fault.MISCONFIGURED,
+    "it holds a password, and authMechanism=MONGODB-OIDC takes none",
+    "Remove the password and the colon before it. What is left before the @ is the client id of the "
+    "identity; without it MongoDbClientId names the identity.",
+)
 CERTIFICATE_FILE = Cause(
     "certificate_file",
     Fault.MISCONFIGURED,
@@ -98,6 +107,38 @@ CREDENTIALS_REFUSED = Cause(
     "the database refuses the user name or the password",
     "Copy the connection string again, percent-encode the user name and the password, and see that the user "
     "exists.",
+)
+IDENTITY_REFUSED = Cause(
+    "identity_refused",
+    Fault.MISCONFIGURED,
+    "the database refuses the identity that signs in with a token",
+    "Make the identity a user of the cluster, named by its principal (object) id, and let the cluster's "
+    "authentication methods include Microsoft Entra ID: allowedModes holds MicrosoftEntraID. "
+    "docs/deployment.md has the commands.",
+)
+NO_TOKEN = Cause(
+    "no_token",
+    Fault.PASSING,
+    "no token can be had for the identity that signs in to the database",
+    "Portal, the function app, Settings, Identity: the identity has to be there. Its client id is the "
+    "connection string's user name, else MongoDbClientId, else AZURE_CLIENT_ID; with none of them it is the "
+    "system-assigned identity. The log line no_database_token says which it is and what Azure answered.",
+    setting=None,
+)
+NOT_SIGNED_IN = Cause(
+    "not_signed_in",
+    Fault.MISCONFIGURED,
+    "there is no sign-in to Azure on this machine, and so no token for the database",
+    "Sign in with 'az login' (with '--tenant TENANT' if the cluster is in another tenant) and run the "
+    "command again. docs/deployment.md says how a person becomes a user of the cluster.",
+)
+TOKEN_ENDED = Cause(
+    "token_ended",
+    Fault.PASSING,
+    "the database takes the token no longer, and the new one neither",
+    "If this stays, compare the clock of the database with the real time, and see whether the identity is "
+    "still a user of the cluster.",
+    setting=None,
 )
 RIGHT_MISSING = Cause(
     "right_missing",
@@ -169,9 +210,14 @@ CAUSES: tuple[Cause, ...] = (
     CONNECTION_STRINGS_BLADE,
     CREDENTIALS_NOT_ENCODED,
     PLACEHOLDER,
+    PASSWORD_BESIDE_TOKEN,
     CERTIFICATE_FILE,
     CONNECTION_STRING,
     CREDENTIALS_REFUSED,
+    IDENTITY_REFUSED,
+    NO_TOKEN,
+    NOT_SIGNED_IN,
+    TOKEN_ENDED,
     RIGHT_MISSING,
     DATABASE_FULL,
     DATABASE_NAME_CASE,
@@ -189,6 +235,8 @@ _BY_CODE: Mapping[int, Cause] = {
     18: CREDENTIALS_REFUSED,
     85: INDEX_OF_ANOTHER_KIND,  # IndexOptionsConflict
     86: INDEX_OF_ANOTHER_KIND,  # IndexKeySpecsConflict
+    334: CREDENTIALS_REFUSED,  # MechanismUnavailable
+    391: TOKEN_ENDED,  # ReauthenticationRequired
     8000: CREDENTIALS_REFUSED,
     13297: DATABASE_NAME_CASE,
     14031: DATABASE_FULL,  # OutOfDiskSpace
@@ -208,6 +256,18 @@ def cause_of_code(code: int | None, message: str = "") -> Cause | None:
     if code == _ATLAS and _FULL_ATLAS_PHRASE in message.lower():
         return DATABASE_FULL
     return None if code is None else _BY_CODE.get(code)
+
+
+_REFUSED_MECHANISM = re.compile(r"\b(sasl|mechanism)", re.IGNORECASE)
+_UNKNOWN_COMMAND_OR_VALUE = frozenset({2, 59, 115})  # BadValue, CommandNotFound, CommandNotSupported
+
+
+def cause_of_code_for_identity(code: int | None, message: str = "") -> Cause | None:
+    """As `cause_of_code`, for a client that signs in with a token instead of a password."""
+    if code in _UNKNOWN_COMMAND_OR_VALUE and _REFUSED_MECHANISM.search(message):
+        return IDENTITY_REFUSED
+    cause = cause_of_code(code, message)
+    return IDENTITY_REFUSED if cause is CREDENTIALS_REFUSED else cause
 
 
 _TOO_OLD = re.compile(r"reports wire version (\d+).* requires at least \d+ \(MongoDB (\d+\.\d+)\)")
@@ -276,6 +336,8 @@ def cause_of_connection_string(uri: str) -> Cause | None:
     user_info, _, hosts = authority.rpartition("@")
     if _PLACEHOLDERS.search(user_info):
         return PLACEHOLDER
+    if user_info.partition(":")[2] and sign_in_way(uri) is SignInWay.IDENTITY:
+        return PASSWORD_BESIDE_TOKEN
     # An unescaped / or ? in the password ends the authority too early: what follows then holds an @.
     path, _, options = rest[len(authority) :].partition("?")
     ends_too_early = "@" in path or ("@" in options and not all(map(_has_port, hosts.split(","))))

@@ -18,6 +18,7 @@ from pymongo import errors
 from pymongo.collection import Collection
 
 from common import mongodb, telemetry
+from common.time_limit import within
 from models.errors import ConfigurationError, DatabaseUnavailableError
 from models.indexes import NeededIndex
 from models.push import DeviceResult
@@ -85,7 +86,7 @@ class Ledger:
 
     def within(self, seconds: float) -> AbstractContextManager[None]:
         """A block whose work with MongoDB ends within `seconds`, however long each method may take."""
-        return mongodb.within(seconds)
+        return within(seconds)
 
     def claim(
         self, key: EventKey, holder: str, now: datetime, facts: RingFacts | None = None

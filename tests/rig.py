@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from pymongo import MongoClient, monitoring
 
-from app import App, mongo_client
+from app import App
 from common.clock import Clock
 from common.tracing import Tracer
 from local.hub.running_hub import RunningHub
@@ -128,15 +128,14 @@ class Instance:
             jitter=jitter,
             sender=self._watched,
             tracer=tracer,
-            database=mongo_client
-            if listener is None
-            else lambda _: MongoClient(uri, event_listeners=[listener]),
+            database=None if listener is None else lambda *_: MongoClient(uri, event_listeners=[listener]),
         )
-        self._uri = observer_uri or uri
+        self.uri = observer_uri or uri
+        """How the test reaches the database."""
 
     def __enter__(self) -> Self:
         self.watcher: MongoClient[dict[str, Any]] = MongoClient(
-            self._uri, tz_aware=True, serverSelectionTimeoutMS=5_000
+            self.uri, tz_aware=True, serverSelectionTimeoutMS=5_000
         )
         return self
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from doctor.checks.database_content import EMPTY_REMEDY, DatabaseContent
 from doctor.checks.findings import Area, Check
 from models import known_causes
+from models.database_sign_in import SignInWay
 from models.indexes import ExistingIndex, IndexState, NeededIndex, index_state
 from models.known_causes import Cause, Fault
 
@@ -54,6 +55,8 @@ class CollectionFacts:
 class DatabaseFacts:
     """Everything that was found out."""
 
+    sign_in: SignInWay
+    """In which way the database was signed in to."""
     round_trip_seconds: float
     """The median of a few."""
     clock_ahead_seconds: float | None
@@ -78,15 +81,31 @@ def check_trouble(cause: Cause, detail: str) -> list[Check]:
             AREA.failed(REACHABLE, detail, cause.remedy),
             AREA.unknown(CREDENTIALS, "the database did not answer"),
         ]
-    about_credentials = cause in {known_causes.CREDENTIALS_REFUSED, known_causes.RIGHT_MISSING}
-    return [AREA.failed(CREDENTIALS if about_credentials else REACHABLE, detail, cause.remedy)]
+    return [AREA.failed(CREDENTIALS if cause in _ABOUT_CREDENTIALS else REACHABLE, detail, cause.remedy)]
+
+
+_ABOUT_CREDENTIALS = frozenset(
+    {
+        known_causes.CREDENTIALS_REFUSED,
+        known_causes.IDENTITY_REFUSED,
+        known_causes.NOT_SIGNED_IN,
+        known_causes.RIGHT_MISSING,
+    }
+)
+_ACCEPTED = {
+    SignInWay.NONE: "the database asks for none",
+    SignInWay.PASSWORD: "user name and password are accepted",
+    SignInWay.CERTIFICATE: "the certificate is accepted",
+    SignInWay.IDENTITY: "your own sign-in to Azure is accepted",
+}
 
 
 def check_database(facts: DatabaseFacts) -> list[Check]:
     """Speed, rights, content, kind, indexes, sweep."""
     return [
         AREA.passed(REACHABLE, "it answers"),
-        AREA.passed(CREDENTIALS, "they are accepted, and the registrations may be read"),
+        AREA.passed(CREDENTIALS, f"{_ACCEPTED[facts.sign_in]}, and the registrations may be read"),
+        *_identity_of_the_app(facts.sign_in),
         _speed(facts.round_trip_seconds),
         _write(facts),
         _content(facts.content),
@@ -97,6 +116,20 @@ def check_database(facts: DatabaseFacts) -> list[Check]:
             for name, collection in facts.collections.items()
             for check in _collection(name, collection, is_cosmos_ru=facts.is_cosmos_ru)
         ),
+    ]
+
+
+def _identity_of_the_app(sign_in: SignInWay) -> list[Check]:
+    if sign_in is not SignInWay.IDENTITY:
+        return []
+    return [
+        AREA.unknown(
+            "the app's identity",
+            "the app signs in with its managed identity, which only the app has",
+            "Ask the app: GET /api/health/ready is 200 if the database takes its identity. The log line "
+            "no_database_token, or misconfigured, says why not.",
+            counts=False,
+        )
     ]
 
 

@@ -16,7 +16,7 @@ from doctor.commands.call import calls_named
 from doctor.commands.user import devices_of
 from doctor.options import AppOption, GroupOption, JsonOption, MriArgument, SettingsOption
 from doctor.probes.app_settings import SettingsSource, load_settings
-from doctor.probes.database_connection import connected
+from doctor.probes.database_connection import connected, developer_tokens
 from doctor.probes.records import Records
 from doctor.probes.settings_source import UsageError
 from doctor.report import Report, run
@@ -54,7 +54,8 @@ def register(app: typer.Typer) -> None:
 
 
 def _ring(owner: Identity, values: Mapping[str, str], settings: Settings, *, yes: bool) -> Report:
-    with connected(settings) as client:
+    tokens = developer_tokens(settings)
+    with connected(settings, tokens) as client:
         records = Records(client, settings.database.name)
         devices = sum(device.is_rung for device in devices_of(records, owner))
         if devices == 0:
@@ -67,7 +68,8 @@ def _ring(owner: Identity, values: Mapping[str, str], settings: Settings, *, yes
         # The worker sets up telemetry, and there is none here.
         telemetry = "PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY"
         call = synthetic_call(owner.mri, datetime.now(UTC))
-        with App({name: value for name, value in values.items() if name.upper() != telemetry}) as app:
+        environment = {name: value for name, value in values.items() if name.upper() != telemetry}
+        with App(environment, database_tokens=tokens) as app:
             deliveries = deliver(
                 app.event_handler, call, SystemClock(), lambda text: typer.echo(text, err=True)
             )

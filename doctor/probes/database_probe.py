@@ -19,6 +19,7 @@ from common.mongodb import Document, failure_of
 from doctor.checks.database_checks import CollectionFacts, DatabaseFacts, Refusal
 from doctor.probes.database_connection import DatabaseTroubleError, translated
 from doctor.probes.records import Records
+from models.database_sign_in import sign_in_way
 from models.indexes import ExistingIndex, IndexState, NeededIndex, index_state
 from models.platform import Platform
 from push import ledger
@@ -88,6 +89,7 @@ class DatabaseProbe:
             name_in_another_case = self._name_in_another_case()
             write_refused = None if name_in_another_case else self._write(create=create_indexes)
             return DatabaseFacts(
+                sign_in=sign_in_way(self._uri),
                 round_trip_seconds=round_trip,
                 clock_ahead_seconds=clock_ahead,
                 is_cosmos_ru=is_cosmos_ru_host(self._uri) or hello.get("setName") == _COSMOS_RU_SET_NAME,

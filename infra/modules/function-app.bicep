@@ -37,6 +37,7 @@ var defaults = {
   ANHHubUrl: ''
   ANHHubApiVersion: '2020-06'
   DbName: 'calling'
+  MongoDbClientId: ''
   DefaultTtlSeconds: '86400'
   RegistrarAccess: 'key'
   OidcIssuer: ''

@@ -123,7 +123,7 @@ def readiness(*parts: Part, is_right: bool = True) -> Readiness:
     clock_watch = ClockWatch()
     if not is_right:
         clock_watch.compare(formatdate(0, usegmt=True), 3_600, 3_600)
-    return Readiness(parts, FakeClock().monotonic, clock_watch)
+    return Readiness(parts, FakeClock().monotonic, clock_watch, lambda: "identity")
 
 
 def answered(response: func.HttpResponse) -> dict[str, Any]:

@@ -36,6 +36,20 @@ answer every request like this, as one front end of the hub that fails.
 `nth` counts matching commands from the call on, `times` says for how many of them. The fail points of the
 embedded database (`tests.rig.FailPoint`) act inside the server and know most codes too.
 
+**An identity endpoint** and **a database that takes its tokens**, by MONGODB-OIDC::
+
+    with IdentityEndpoint() as endpoint, OidcProxy(port_of(database.uri), endpoint) as database:
+        settings = {**endpoint.environment(), "MongoDbConnectionString": database.uri()}
+        endpoint.lifetime_seconds = 2.0                # of the tokens from now on
+        endpoint.keeps_tokens = True                   # hands the same one out again, as Azure does
+        endpoint.be_slow(4.0)                          # or hang(), drip(0.3), answer(429, headers=…), stop()
+        database.revoke_tokens()                       # 391 on open connections, 18 on new ones
+        database.remove_user(CLIENT_ID)                # 18
+        database.knows_mechanism = False               # 334
+        endpoint.requests, database.sign_ins, database.refusals
+
+The endpoint's variables belong into the environment of the process that signs in. OidcProxy is a MongoProxy.
+
 **A DNS server** for `mongodb+srv://`::
 
     with DnsServer() as dns:
@@ -54,15 +68,22 @@ makes this server the one that it asks.
 from local.tcp_proxy import Direction, TcpProxy
 from tests.faults.dns_server import DnsMode, DnsServer
 from tests.faults.front_end import FrontEndProxy
+from tests.faults.identity_endpoint import CLIENT_ID, DATABASE_RESOURCE, IdentityEndpoint, TokenRequest
 from tests.faults.mongo_proxy import MongoProxy, mongo_uri, port_of
+from tests.faults.oidc_proxy import OidcProxy
 
 __all__ = [
+    "CLIENT_ID",
+    "DATABASE_RESOURCE",
     "Direction",
     "DnsMode",
     "DnsServer",
     "FrontEndProxy",
+    "IdentityEndpoint",
     "MongoProxy",
+    "OidcProxy",
     "TcpProxy",
+    "TokenRequest",
     "mongo_uri",
     "port_of",
 ]

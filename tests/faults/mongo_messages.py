@@ -15,8 +15,8 @@ HEADER_BYTES = 16
 
 MAX_MESSAGE_BYTES = 48_000_000
 _OP_MSG = 2013
-_MORE_TO_COME = 1 << 1
-"""Flag bit of OP_MSG: another message follows without a request for it."""
+_CHECKSUM_PRESENT = 1
+"""Flag bit of OP_MSG: a checksum follows the sections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def parse_message(data: bytes) -> Message:
     """Read one whole message; ValueError if it is malformed."""
     try:
         _, request_id, response_to, opcode = struct.unpack_from("<iiii", data)
-        body = _body(data) if opcode == _OP_MSG else {}
+        body = message_body(data) if opcode == _OP_MSG else {}
     except (struct.error, IndexError, bson.errors.BSONError) as error:
         raise ValueError(f"not a message of MongoDB: {error}") from None
     command, value = next(iter(body.items()), (None, None))
@@ -56,13 +56,20 @@ def reply_message(response_to: int, document: Mapping[str, Any]) -> bytes:
     return struct.pack("<iiii", HEADER_BYTES + len(body), 0, response_to, _OP_MSG) + body
 
 
+def with_body(data: bytes, document: Mapping[str, Any]) -> bytes:
+    """The OP_MSG `data` with another body document; without its batches of documents and its checksum."""
+    _, request_id, response_to, _, flags = struct.unpack_from("<iiiiI", data)
+    body = struct.pack("<Ib", flags & ~_CHECKSUM_PRESENT, 0) + bson.encode(document)
+    return struct.pack("<iiii", HEADER_BYTES + len(body), request_id, response_to, _OP_MSG) + body
+
+
 def error_document(code: int, message: str = "a fault of the test", **fields: object) -> dict[str, Any]:
     """The server's answer to a command that failed with `code`; `fields` such as `RetryAfterMs`."""
     return {"ok": 0.0, "errmsg": message, "code": code, "codeName": f"Code{code}", **fields}
 
 
-def _body(data: bytes) -> dict[str, Any]:
-    """The document of the first section of kind 0; sections of kind 1 hold batches of documents."""
+def message_body(data: bytes) -> dict[str, Any]:
+    """The document of an OP_MSG's first section of kind 0; sections of kind 1 hold batches of documents."""
     position = HEADER_BYTES + 4
     while data[position] != 0:
         (size,) = struct.unpack_from("<i", data, position + 1)

@@ -20,6 +20,7 @@ OUR_OWN = {*TOP_LEVEL, *PACKAGES, "local", "doctor", "migrate", "tools", "tests"
 # What each import comes with; `requirements/app.txt` has to name it.
 INSTALLED = {
     "azure.functions": "azure-functions",
+    "azure.identity": "azure-identity",
     "opentelemetry": "opentelemetry-api",
     "pydantic": "pydantic",
     "pydantic_core": "pydantic",

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 from functools import partial
@@ -43,8 +44,17 @@ def time() -> Time:
     return Time()
 
 
-def readiness_of(time: Time, *parts: Part, clock_watch: ClockWatch | None = None) -> Readiness:
-    return Readiness(parts, time.monotonic, clock_watch or ClockWatch())
+def password() -> str:
+    return "password"
+
+
+def readiness_of(
+    time: Time,
+    *parts: Part,
+    clock_watch: ClockWatch | None = None,
+    sign_in: Callable[[], str] = password,
+) -> Readiness:
+    return Readiness(parts, time.monotonic, clock_watch or ClockWatch(), sign_in)
 
 
 class TestState:
@@ -81,7 +91,7 @@ class TestNamedHubs:
     def test_one_fails(self, time: Time) -> None:
         """A named hub that fails is named and logged with its reason, and the app stays ready."""
         hubs = [Part("a", Switch().problem), Part("b", Switch(on=False).problem)]
-        readiness = Readiness([Part("hub", Switch().problem)], time.monotonic, ClockWatch(), hubs)
+        readiness = Readiness([Part("hub", Switch().problem)], time.monotonic, ClockWatch(), password, hubs)
         with app_log() as log:
             answer = ready(readiness)
         assert answer.status_code == 200
@@ -98,14 +108,14 @@ class TestNamedHubs:
             return None
 
         hubs = [Part(name, problem) for name in ("a", "b", "c")]
-        readiness = Readiness([], time.monotonic, ClockWatch(), hubs)
+        readiness = Readiness([], time.monotonic, ClockWatch(), password, hubs)
         assert readiness.state().failing_hubs == ()
 
     def test_only_where_all_else_works(self, time: Time) -> None:
         """Where the app is not ready, the named hubs are left alone."""
         hub = Switch()
         parts = [Part("database", Switch(on=False).problem)]
-        state = Readiness(parts, time.monotonic, ClockWatch(), [Part("a", hub.problem)]).state()
+        state = Readiness(parts, time.monotonic, ClockWatch(), password, [Part("a", hub.problem)]).state()
         assert (state.failing, state.failing_hubs, hub.checks) == ("database", (), 0)
 
 
@@ -125,7 +135,31 @@ class TestClock:
     def test_right(self, time: Time) -> None:
         """A clock that is right is not mentioned."""
         answer = ready(readiness_of(time, Part("a", Switch().problem)))
-        assert json.loads(answer.get_body()) == {"status": "ready", "version": VERSION}
+        assert json.loads(answer.get_body()) == {
+            "status": "ready",
+            "version": VERSION,
+            "databaseSignIn": "password",
+        }
+
+
+class TestDatabaseSignIn:
+    @pytest.mark.parametrize("is_on", [True, False])
+    def test_told(self, time: Time, *, is_on: bool) -> None:
+        """In which way the app signs in is told, whether or not every part works."""
+        part = Part("a", Switch(on=is_on).problem)
+        answer = ready(readiness_of(time, part, sign_in=lambda: "identity"))
+        assert json.loads(answer.get_body())["databaseSignIn"] == "identity"
+
+    def test_unknown(self, time: Time) -> None:
+        """Settings that cannot be read tell nothing, and that is no second failure."""
+
+        def unreadable() -> str:
+            raise ConfigurationError("Settings to correct: MongoDbConnectionString: is missing")
+
+        part = Part("settings", Switch(on=False).problem)
+        document = json.loads(ready(readiness_of(time, part, sign_in=unreadable)).get_body())
+        assert document["part"] == "settings"
+        assert "databaseSignIn" not in document
 
 
 class TestHowOften:
