@@ -20,7 +20,7 @@ DEPLOYED := function_app.py app.py settings.py common models registrar push heal
 CODE := $(DEPLOYED) local doctor migrate tools infra/scripts bench tests
 KQL := tools/kql
 
-.PHONY: help demo run picture test test-unit test-contract test-integration test-end-to-end soak bench bench-long check check-kql format lock lock-policy lock-clients clean
+.PHONY: help demo run picture test test-unit test-contract test-integration test-end-to-end soak bench bench-long check check-kql az-commands format lock lock-policy lock-clients clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -116,6 +116,9 @@ lock: $(STAMP) ## pin all that the requirements pull in: requirements/constraint
 		$(LOCK) requirements/app.txt - --output-file requirements/constraints.txt
 	@$(LOCK) requirements/app.txt --constraint requirements/constraints.txt --generate-hashes \
 		--output-file requirements.txt
+
+az-commands: $(STAMP) ## look up the options of the az commands in the documents; new ones: NAMES='"group create"'
+	@$(BIN)/uv run --quiet --isolated --no-project --with 'azure-cli==2.91.0' python -m tools.az_commands $(NAMES)
 
 lock-policy: ## find anew what checkov pulls in, and pin it in requirements/constraints-policy.txt
 	@$(call new_venv,$(POLICY))
