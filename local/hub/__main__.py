@@ -13,8 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from local.certificates import make_certificates
-from local.hub.announcement import Announcement
-from local.hub.config import DEVELOPMENT_HUB, HubConfig, parse_rules
+from local.hub.announcement import AnnouncedHub, Announcement
+from local.hub.config import DEVELOPMENT_HUB, HubConfig, Tier, development_hub, parse_rules
 from local.hub.server import LOOPBACK, base_url, serve, server_tls
 from local.hub.simulator import Simulator
 from local.server_log import keep_requests_out_of_the_log
@@ -30,11 +30,24 @@ class UsageError(Exception):
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m local.hub",
-        description="A Notification Hubs simulator on loopback: Direct Send, faults, captured pushes.",
+        description="A Notification Hubs simulator on loopback: Direct Send, telemetry, feedback, faults, "
+        "captured pushes.",
         epilog=f'Access policies: {RULES_VARIABLE}=\'{{"KeyName": {{"key": "…", "rights": ["Send"]}}}}\'.',
     )
     parser.add_argument("--port", type=int, default=0, help="on 127.0.0.1; 0 (the default) takes a free one")
-    parser.add_argument("--hub-name", default=DEVELOPMENT_HUB.hub_name)
+    parser.add_argument(
+        "--hub-name",
+        action="append",
+        metavar="NAME",
+        help=f"repeat it for several hubs (default: {DEVELOPMENT_HUB.hub_name})",
+    )
+    parser.add_argument(
+        "--tier",
+        type=Tier,
+        choices=list(Tier),
+        default=Tier.STANDARD,
+        help="pricing tier of the hubs; telemetry and feedback need standard, the default",
+    )
     parser.add_argument(
         "--namespace",
         help="expect tokens for NAMESPACE.servicebus.windows.net; by default the connection string and the "
@@ -61,14 +74,23 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def _hub_from(environment: Mapping[str, str]) -> HubConfig:
+def _hubs(options: argparse.Namespace, environment: Mapping[str, str]) -> list[HubConfig]:
+    """The first hub has DEVELOPMENT_HUB's keys, each other one its own; policies that are given hold for
+    all."""
+    names = options.hub_name or [DEVELOPMENT_HUB.hub_name]
+    if len({name.lower() for name in names}) != len(names):
+        raise UsageError("--hub-name: two hubs have the same name")
+    hubs = [replace(DEVELOPMENT_HUB, hub_name=names[0]), *(development_hub(name) for name in names[1:])]
     given = environment.get(RULES_VARIABLE)
-    if not given:
-        return DEVELOPMENT_HUB
     try:
-        return replace(DEVELOPMENT_HUB, rules=parse_rules(given))
+        rules = parse_rules(given) if given else None
     except ValueError as error:
         raise UsageError(f"{RULES_VARIABLE}: {error}") from None
+    namespace = options.namespace or DEVELOPMENT_HUB.namespace
+    return [
+        replace(hub, namespace=namespace, tier=options.tier, rules=hub.rules if rules is None else rules)
+        for hub in hubs
+    ]
 
 
 def _tls(options: argparse.Namespace, resources: ExitStack) -> tuple[ssl.SSLContext | None, Path | None]:
@@ -88,15 +110,15 @@ def _tls(options: argparse.Namespace, resources: ExitStack) -> tuple[ssl.SSLCont
         raise UsageError(f"TLS: {error}") from None
 
 
-def _connection_string(config: HubConfig) -> str | None:
-    """For the simulator's own address; `None` for a namespace, whose connection string the client has."""
-    if config.endpoint is None:
-        return None
-    shown = config.connection_string()
-    if config.rules is DEVELOPMENT_HUB.rules:
-        return shown
-    # A key from the environment is not repeated.
-    return f"{shown.partition('SharedAccessKey=')[0]}SharedAccessKey=<not shown>"
+def _announced(hub: HubConfig, *, key_is_secret: bool) -> AnnouncedHub:
+    """Without a connection string for a namespace: that one the client has."""
+    if hub.endpoint is None:
+        return AnnouncedHub(hub.hub_name, None)
+    shown = hub.connection_string()
+    if key_is_secret:
+        # A key from the environment is not repeated.
+        shown = f"{shown.partition('SharedAccessKey=')[0]}SharedAccessKey=<not shown>"
+    return AnnouncedHub(hub.hub_name, shown)
 
 
 async def _serve_until_signalled(
@@ -109,17 +131,16 @@ async def _serve_until_signalled(
 
 
 def _run(options: argparse.Namespace, resources: ExitStack) -> None:
-    base = _hub_from(os.environ)
+    hubs = _hubs(options, os.environ)
     tls, authority = _tls(options, resources)
-    config = replace(base, hub_name=options.hub_name, namespace=options.namespace or base.namespace)
-    simulator = Simulator(config, delay_seconds=options.delay_seconds, seed=options.seed)
+    simulator = Simulator(*hubs, delay_seconds=options.delay_seconds, seed=options.seed)
+    key_is_secret = bool(os.environ.get(RULES_VARIABLE))
 
     def announce(port: int) -> None:
         if options.namespace is None:
-            simulator.config = replace(config, endpoint=f"{LOOPBACK}:{port}")
-        announcement = Announcement(
-            base_url(port, tls), config.hub_name, _connection_string(simulator.config), authority
-        )
+            simulator.hubs.set_endpoint(f"{LOOPBACK}:{port}")
+        shown = tuple(_announced(hub, key_is_secret=key_is_secret) for hub in simulator.hubs.all())
+        announcement = Announcement(base_url(port, tls), shown, authority)
         print(announcement.json() if options.json else announcement.text(), flush=True)
 
     asyncio.run(_serve_until_signalled(simulator, options.port, tls, announce))

@@ -6,13 +6,20 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
+class AnnouncedHub:
+    """What a client needs for one hub."""
+
+    name: str
+    connection_string: str | None
+    """`None` if tokens are expected for a namespace."""
+
+
+@dataclass(frozen=True, slots=True)
 class Announcement:
     """What a client needs."""
 
     url: str
-    hub_name: str
-    connection_string: str | None
-    """`None` if tokens are expected for a namespace."""
+    hubs: tuple[AnnouncedHub, ...]
     ca_file: Path | None
     """The authority to trust, if the certificate is self-made."""
 
@@ -22,8 +29,7 @@ class Announcement:
             {
                 "ready": True,
                 "url": self.url,
-                "hubName": self.hub_name,
-                "connectionString": self.connection_string,
+                "hubs": [{"name": hub.name, "connectionString": hub.connection_string} for hub in self.hubs],
                 "caFile": str(self.ca_file) if self.ca_file else None,
             }
         )
@@ -36,11 +42,15 @@ class Announcement:
             if self.url.startswith("https")
             else "  Microsoft's SDKs use HTTPS only: start the simulator with --tls for them."
         )
+        hubs = "\n".join(
+            f"  Hub name           {hub.name}\n"
+            f"  Connection string  {hub.connection_string or 'that of the namespace'}"
+            for hub in self.hubs
+        )
         return f"""\
 Notification Hubs simulator on {self.url} (Ctrl-C stops it)
 
-  Connection string  {self.connection_string or "that of the namespace"}
-  Hub name           {self.hub_name}
+{hubs}
 {tls}
 
 Show the captured pushes; let the next two requests fail:

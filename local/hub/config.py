@@ -1,7 +1,8 @@
 """The simulated hub's name and its shared access policies."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -28,6 +29,15 @@ def parse_rules(text: str) -> dict[str, AccessRule]:
         raise ValueError(explain(error)) from None
 
 
+class Tier(StrEnum):
+    """The pricing tier of a hub's namespace."""
+
+    FREE = "free"
+    BASIC = "basic"
+    STANDARD = "standard"
+    """The only one with notification ids, telemetry and feedback."""
+
+
 @dataclass(frozen=True)
 class HubConfig:
     """The hub `https://{namespace}.servicebus.windows.net/{hub_name}` and its access policies by name."""
@@ -37,6 +47,7 @@ class HubConfig:
     rules: Mapping[str, AccessRule]
     endpoint: str | None = None
     """`host:port` in place of the namespace's host: in the connection string and in the SAS audience."""
+    tier: Tier = Tier.STANDARD
 
     @property
     def host(self) -> str:
@@ -63,3 +74,12 @@ DEVELOPMENT_HUB = HubConfig(
     },
 )
 """The hub of the local stack, the tests and the benchmark."""
+
+
+def development_hub(name: str) -> HubConfig:
+    """Another hub beside DEVELOPMENT_HUB in its namespace, with keys of its own."""
+    rules = {
+        rule_name: AccessRule(key=f"{rule.key.removesuffix('=')}-{name.lower()}=", rights=rule.rights)
+        for rule_name, rule in DEVELOPMENT_HUB.rules.items()
+    }
+    return replace(DEVELOPMENT_HUB, hub_name=name, rules=rules)

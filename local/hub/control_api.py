@@ -10,7 +10,16 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from local.hub.faults import parse_fault
-from local.hub.records import AttemptList, FaultList, Latency, PushList
+from local.hub.records import (
+    AttemptList,
+    DeviceOutcome,
+    FaultList,
+    HubList,
+    HubTier,
+    Latency,
+    OutcomeList,
+    PushList,
+)
 from local.hub.simulator import Simulator
 from local.pydantic_errors import explain
 from local.request_guard import is_own_host, is_own_origin, is_own_site
@@ -31,6 +40,13 @@ class ControlApi:
             ("DELETE", "faults"): self._clear_faults,
             ("GET", "latency"): self._latency,
             ("PUT", "latency"): self._set_latency,
+            ("GET", "hubs"): self._hubs,
+            ("PUT", "hubs"): self._set_tier,
+            ("GET", "outcomes"): self._outcomes,
+            ("PUT", "outcomes"): self._set_outcome,
+            ("DELETE", "outcomes"): self._clear_outcomes,
+            ("GET", "telemetry"): self._telemetry,
+            ("PUT", "telemetry"): self._set_telemetry,
         }
 
     async def answer(self, request: web.BaseRequest) -> web.Response:
@@ -85,6 +101,35 @@ class ControlApi:
         latency = Latency.model_validate_json(body)
         self._simulator.set_latency(latency.delay_seconds)
         return _json(latency)
+
+    def _hubs(self, _since: str, _body: bytes) -> web.Response:
+        hubs = self._simulator.hubs.all()
+        return _json(HubList(hubs=tuple(HubTier(hub=hub.hub_name, tier=hub.tier) for hub in hubs)))
+
+    def _set_tier(self, _since: str, body: bytes) -> web.Response:
+        wanted = HubTier.model_validate_json(body)
+        self._simulator.hubs.set_tier(wanted.hub, wanted.tier)
+        return _json(wanted)
+
+    def _outcomes(self, _since: str, _body: bytes) -> web.Response:
+        return _json(OutcomeList(outcomes=tuple(self._simulator.outcomes())))
+
+    def _set_outcome(self, _since: str, body: bytes) -> web.Response:
+        wanted = DeviceOutcome.model_validate_json(body)
+        self._simulator.set_outcome(wanted.device_handle, wanted.outcome)
+        return _json(wanted)
+
+    def _clear_outcomes(self, _since: str, _body: bytes) -> web.Response:
+        self._simulator.clear_outcomes()
+        return web.Response(status=204)
+
+    def _telemetry(self, _since: str, _body: bytes) -> web.Response:
+        return _json(Latency(delay_seconds=self._simulator.telemetry_delay()))
+
+    def _set_telemetry(self, _since: str, body: bytes) -> web.Response:
+        delay = Latency.model_validate_json(body)
+        self._simulator.set_telemetry_delay(delay.delay_seconds)
+        return _json(delay)
 
 
 def _json(value: BaseModel, status: int = 200) -> web.Response:

@@ -8,8 +8,22 @@ from typing import Any, Self
 import requests
 from pydantic import BaseModel, TypeAdapter
 
+from local.hub.config import Tier
 from local.hub.faults import Fault
-from local.hub.records import Attempt, AttemptList, FaultList, Latency, PushList, ReceivedPush, Summary
+from local.hub.records import (
+    Attempt,
+    AttemptList,
+    DeviceOutcome,
+    FaultList,
+    HubList,
+    HubTier,
+    Latency,
+    OutcomeList,
+    PlatformOutcome,
+    PushList,
+    ReceivedPush,
+    Summary,
+)
 
 
 class ControlError(Exception):
@@ -72,6 +86,30 @@ class ControlClient:
     def latency(self) -> float:
         """The delay before every answer, in seconds."""
         return self._get("latency", Latency).delay_seconds
+
+    def hubs(self) -> list[HubTier]:
+        """Names and tiers."""
+        return list(self._get("hubs", HubList).hubs)
+
+    def set_tier(self, hub: str, tier: Tier) -> None:
+        """Change a hub's tier."""
+        self._call("PUT", "hubs", json={"hub": hub, "tier": tier})
+
+    def outcomes(self) -> list[DeviceOutcome]:
+        """Devices whose pushes do not succeed."""
+        return list(self._get("outcomes", OutcomeList).outcomes)
+
+    def set_outcome(self, device_handle: str, outcome: PlatformOutcome) -> None:
+        """Let the platform make this of every further push to a device."""
+        self._call("PUT", "outcomes", json={"deviceHandle": device_handle, "outcome": outcome})
+
+    def clear_outcomes(self) -> None:
+        """Let every push succeed."""
+        self._call("DELETE", "outcomes")
+
+    def set_telemetry_delay(self, seconds: float) -> None:
+        """Let telemetry and feedback know of a push so long after it was accepted."""
+        self._call("PUT", "telemetry", json={"delaySeconds": seconds})
 
     def wait_for_pushes(self, count: int, timeout: float = 10.0) -> Summary:
         """Poll until `count` pushes were accepted; TimeoutError after `timeout` seconds."""

@@ -1,39 +1,31 @@
 """A Direct Send request, taken apart (pure)."""
 
-import base64
-import hashlib
-import hmac
 import json
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
-from urllib.parse import parse_qs, unquote_plus
+from xml.etree.ElementTree import Element, ParseError
 
-from local.hub.config import AccessRule, HubConfig
+from defusedxml import DefusedXmlException, ElementTree
+
+from local.hub.config import HubConfig
+from local.hub.service_request import HubRequest, ServiceRequest
 
 SERVICE_PREFIX = "servicebusnotification-"
 """Prefix of the service's own headers, in lower case."""
 
-GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-
-
-@dataclass(frozen=True)
-class HubRequest:
-    """A request as received; `query` is raw, header names may have any case."""
-
-    method: str
-    path: str
-    query: str
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
+_RECORDED_PREFIXES = (SERVICE_PREFIX, "apns-", "x-wns-")
+_RECORDED_HEADERS = frozenset({"content-type", "trackingid", "user-agent"})
+"""The keys of a browser are not among them: they are part of its subscription, which is a secret."""
 
 
 @dataclass(frozen=True)
 class DirectSend:
     """A valid push. `headers` have lower-case names and never contain Authorization."""
 
+    hub: str
+    """Name of the hub."""
     device_handle: str
     format: str
     headers: Mapping[str, str]
@@ -41,57 +33,12 @@ class DirectSend:
     call_id: str | None
 
 
-@dataclass(frozen=True)
-class Refusal:
-    """An HTTP status and its reason: fixed text that quotes nothing from the request."""
-
-    status: int
-    reason: str
-
-
-@dataclass(frozen=True)
-class SasToken:
-    """The parts of a SharedAccessSignature; `resource` is percent-encoded, exactly as it was signed."""
-
-    resource: str
-    signature: str
-    expiry: str
-    key_name: str
-
-
-NO_TOKEN = SasToken("", "", "0", "")
-NO_RULE = AccessRule(key="unused", rights=frozenset())
-
-_RECORDED_PREFIXES = (SERVICE_PREFIX, "apns-", "x-wns-")
-_RECORDED_HEADERS = frozenset({"content-type", "trackingid", "user-agent"})
-
-
-class ParsedSend:
-    """A request whose parts are parsed on demand; an unreadable part is empty and never an exception."""
+class ParsedSend(ServiceRequest):
+    """A request to send; as with its other parts, an unreadable body is empty and never an exception."""
 
     def __init__(self, request: HubRequest, hub: HubConfig, now: float) -> None:
-        """`now`: Unix seconds."""
-        self.request, self.hub, self.now = request, hub, now
-        self.headers = {name.lower(): value for name, value in request.headers.items()}
-        self.query = parse_qs(request.query, keep_blank_values=True)
+        super().__init__(request, hub, now)
         self.format = self.headers.get(SERVICE_PREFIX + "format", "")
-
-    @cached_property
-    def token(self) -> SasToken:
-        """The SAS token, `NO_TOKEN` if it is missing or malformed."""
-        scheme, _, rest = self.headers.get("authorization", "").partition(" ")
-        pairs = [part.partition("=") for part in rest.split("&")]
-        fields = {name: value for name, _, value in pairs}
-        whole = len(pairs) == 4 and fields.keys() == {"sr", "sig", "se", "skn"} and all(fields.values())
-        if scheme != "SharedAccessSignature" or not whole or not re.fullmatch(r"[0-9]{1,12}", fields["se"]):
-            return NO_TOKEN
-        # Form decoding turns a "+" that was not percent-encoded into a space, as the service does.
-        return SasToken(fields["sr"], unquote_plus(fields["sig"]), fields["se"], unquote_plus(fields["skn"]))
-
-    @cached_property
-    def rule(self) -> AccessRule:
-        """The access policy that the token names, `NO_RULE` if there is none."""
-        return self.hub.rules.get(self.token.key_name, NO_RULE)
 
     @cached_property
     def text(self) -> str | None:
@@ -116,6 +63,15 @@ class ParsedSend:
             value = value.get(name) if isinstance(value, dict) else None
         return value if isinstance(value, dict) else {}
 
+    @cached_property
+    def xml(self) -> Element | None:
+        """The root of the body as XML; `None` if it is not well-formed or has a document type."""
+        try:
+            root: Element = ElementTree.fromstring(self.request.body, forbid_dtd=True)
+        except (ParseError, DefusedXmlException, ValueError, LookupError):
+            return None
+        return root
+
     @property
     def content_type(self) -> tuple[str, str]:
         """Media type and charset, both in lower case."""
@@ -126,6 +82,7 @@ class ParsedSend:
     def push(self) -> DirectSend:
         """The push that a valid request makes."""
         return DirectSend(
+            hub=self.hub.hub_name,
             device_handle=self.headers[SERVICE_PREFIX + "devicehandle"],
             format=self.format,
             headers={name: value for name, value in self.headers.items() if _is_recorded(name)},
@@ -134,21 +91,24 @@ class ParsedSend:
         )
 
     def _call_id(self) -> str | None:
-        path = ("message", "data") if self.format == "fcmv1" else ("data",)
-        value = self.member(*path).get("callId")
+        match self.format:
+            case "fcmv1":
+                data = self.member("message", "data")
+            case "browser":
+                data = self.member()
+            case _:
+                data = self.member("data") or self._launched_with()
+        value = data.get("callId")
         return value if isinstance(value, str) else None
 
-
-def tracking_id(headers: Mapping[str, str]) -> str | None:
-    """The client's TrackingId if it is a GUID (lower-case header names)."""
-    value = headers.get("trackingid", "")
-    return value if GUID.fullmatch(value) else None
-
-
-def signature(key: str, signed_text: str) -> str:
-    """HMAC-SHA256 in padded base64, the key used as UTF-8 (Service Bus: Shared Access Signature)."""
-    digest = hmac.new(key.encode(), signed_text.encode(), hashlib.sha256).digest()
-    return base64.b64encode(digest).decode("ascii")
+    def _launched_with(self) -> dict[str, Any]:
+        """What a toast hands to its app: JSON in this project's pushes, any text in others."""
+        text = self.xml.get("launch", "") if self.format == "windows" and self.xml is not None else ""
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            return {}
+        return value if isinstance(value, dict) else {}
 
 
 def _refuse_constant(_name: str) -> None:

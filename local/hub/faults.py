@@ -63,6 +63,8 @@ class Fault(BaseModel):
     kind: FaultKind
     device_handle: str | None = None
     """Applies to pushes to this device only; `None` for all devices."""
+    hub: str | None = None
+    """Applies to pushes through the hub of this name only, in any case; `None` for all hubs."""
     times: int | None = Field(default=None, ge=1)
     """Number of applications; `None` until it is cleared."""
     probability: float = Field(default=1.0, gt=0, le=1)
@@ -118,10 +120,10 @@ class ActiveFaults:
         """Oldest first; `times` is the number of applications left."""
         return [fault.model_copy(update={"times": left}) for fault, left in self._active]
 
-    def take(self, device_handle: str) -> Fault | None:
+    def take(self, hub: str, device_handle: str) -> Fault | None:
         """The first fault that applies to a push to this device; its `times` goes down by one."""
         for place, (fault, left) in enumerate(self._active):
-            if not self._applies(fault, device_handle):
+            if not self._applies(fault, hub, device_handle):
                 continue
             if left == 1:
                 del self._active[place]
@@ -130,7 +132,8 @@ class ActiveFaults:
             return fault
         return None
 
-    def _applies(self, fault: Fault, device_handle: str) -> bool:
-        if fault.device_handle not in {None, device_handle}:
+    def _applies(self, fault: Fault, hub: str, device_handle: str) -> bool:
+        other_hub = fault.hub is not None and fault.hub.lower() != hub.lower()
+        if other_hub or fault.device_handle not in {None, device_handle}:
             return False
         return fault.probability >= 1 or self._random.random() < fault.probability

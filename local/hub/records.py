@@ -4,10 +4,12 @@ Importing this does not import the server: a client in another process needs the
 """
 
 from collections.abc import Mapping
+from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from local.hub.config import Tier
 from local.hub.faults import Fault, FaultKind
 
 
@@ -17,6 +19,51 @@ class _Record(BaseModel):
     model_config = ConfigDict(
         alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, extra="forbid", frozen=True
     )
+
+
+class PlatformOutcome(StrEnum):
+    """What a platform makes of a push, named as in the hub's telemetry and feedback."""
+
+    SUCCESS = "Success"
+    EXPIRED_CHANNEL = "ExpiredChannel"
+    """The app is no longer on the device."""
+    BAD_CHANNEL = "BadChannel"
+    WRONG_TOKEN = "WrongToken"  # noqa: S105 - a name
+    """The token belongs to another app or environment."""
+    INVALID_CREDENTIALS = "InvalidCredentials"
+    INVALID_NOTIFICATION_FORMAT = "InvalidNotificationFormat"
+    INVALID_NOTIFICATION_SIZE = "InvalidNotificationSize"
+    THROTTLED = "Throttled"
+    PNS_UNAVAILABLE = "PnsUnavailable"
+    PNS_SERVER_ERROR = "PnsServerError"
+    DROPPED = "Dropped"
+    UNKNOWN_ERROR = "UnknownError"
+
+
+class DeviceOutcome(_Record):
+    """What a platform makes of every further push to a device."""
+
+    device_handle: str = Field(min_length=1)
+    outcome: PlatformOutcome
+
+
+class OutcomeList(_Record):
+    """Answer to `GET /simulator/outcomes`: devices whose pushes do not succeed."""
+
+    outcomes: tuple[DeviceOutcome, ...]
+
+
+class HubTier(_Record):
+    """A hub and its pricing tier."""
+
+    hub: str
+    tier: Tier
+
+
+class HubList(_Record):
+    """Answer to `GET /simulator/hubs`."""
+
+    hubs: tuple[HubTier, ...]
 
 
 class ReceivedPush(_Record):
@@ -33,6 +80,10 @@ class ReceivedPush(_Record):
     received_at: float
     tracking_id: str
     notification_id: str
+    hub: str
+    """Name of the hub."""
+    outcome: PlatformOutcome = PlatformOutcome.SUCCESS
+    """What the platform made of it: with any other than `Success`, the device received nothing."""
 
 
 class Attempt(_Record):
@@ -52,6 +103,8 @@ class Attempt(_Record):
     """Seconds on the simulator's monotonic clock: compare only with each other."""
     call_id: str | None = None
     """`data.callId` of the payload; `None` for a refused request."""
+    hub: str | None = None
+    """Name of the hub; `None` if there is no hub of the addressed name."""
 
     @property
     def result(self) -> str:
@@ -81,7 +134,7 @@ class Summary(_Record):
 
 
 class Latency(_Record):
-    """Delay before every answer, in seconds."""
+    """Delay in seconds: before every answer, or before telemetry and feedback know of a push."""
 
     delay_seconds: float = Field(ge=0, le=3600)
 

@@ -34,18 +34,18 @@ class RunningHub:
 
     @property
     def messages_url(self) -> str:
-        """Value for `ANHHubUrl`."""
+        """Value for `ANHHubUrl`: of the first hub."""
         return f"{self.url}/{self.hub_name}/messages/"
 
     @property
     def hub_name(self) -> str:
-        """The configured name."""
-        return self.simulator.config.hub_name
+        """The name of the first hub."""
+        return self.simulator.hubs.first.hub_name
 
     @property
     def connection_string(self) -> str:
-        """Of the first access policy that may send; it names the namespace, not this machine."""
-        return self.simulator.config.connection_string()
+        """Of the first hub's first policy that may send; it names the namespace, not this machine."""
+        return self.simulator.hubs.first.connection_string()
 
     def start(self) -> None:
         """Return when it listens; OSError if the port is taken."""

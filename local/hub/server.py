@@ -1,23 +1,23 @@
-"""The simulated hub's HTTP server: Direct Send, with its faults, and the control API."""
+"""The simulator's HTTP server: Direct Send, with its faults, the service's reads and the control API."""
 
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from pathlib import Path
-from xml.sax.saxutils import escape
 
 from aiohttp import web
 
-from local.hub.config import HubConfig
+from local.hub import service_answers
+from local.hub.blob_api import BLOBS_PATH, BlobApi
+from local.hub.check import Refusal
 from local.hub.control_api import ControlApi
-from local.hub.direct_send import DirectSend, HubRequest, Refusal
+from local.hub.direct_send import DirectSend
 from local.hub.faults import NO_FAULT, Ending
-from local.hub.records import ReceivedPush
+from local.hub.read_api import ReadApi
+from local.hub.service_request import HubRequest
 from local.hub.simulator import Decision, Simulator
 
 LOOPBACK = "127.0.0.1"
-_LOCATION = "https://{host}/{hub}/messages/{id}?api-version=2020-06"
 
 
 class _Protocols(web.Server):
@@ -58,6 +58,9 @@ class HubServer:
         self._stopping = asyncio.Event()
         self._gone: dict[web.RequestHandler, asyncio.Event] = {}
         self._control = ControlApi(simulator)
+        self._reads = ReadApi(simulator)
+        self._blobs = BlobApi(simulator)
+        self._base_url = ""
         self._protocols = _Protocols(self._handle, self._connection_lost)
         self._runner = web.ServerRunner(self._protocols, shutdown_timeout=1.0)
 
@@ -66,6 +69,7 @@ class HubServer:
         await self._runner.setup()
         site = web.TCPSite(self._runner, LOOPBACK, port, ssl_context=tls, backlog=1024)
         await site.start()
+        self._base_url = base_url(site.port, tls)
         return site.port
 
     async def stop(self) -> None:
@@ -79,9 +83,12 @@ class HubServer:
     async def _handle(self, request: web.BaseRequest) -> web.Response:
         if request.path.startswith("/simulator/"):
             return await self._control.answer(request)
+        if request.path.startswith(BLOBS_PATH):
+            return self._blobs.answer(request, self._base_url)
         if request.path == "/":
             return web.Response()  # the namespace's root, which needs no key and belongs to no hub
-        return await self._direct_send(request)
+        read = self._reads.answer(_plain(request, b""), self._base_url)
+        return read or await self._direct_send(request)
 
     async def _direct_send(self, request: web.BaseRequest) -> web.Response:
         gone = self._connection(request)
@@ -93,7 +100,7 @@ class HubServer:
         if self._stopping.is_set():
             return _drop(request)
         if isinstance(decision.verdict, Refusal):
-            return _error(decision.verdict.status, decision.verdict.reason, decision.tracking_id)
+            return service_answers.error(decision.verdict, decision.tracking_id)
         return await self._apply(request, decision, decision.verdict, gone)
 
     async def _apply(
@@ -106,19 +113,15 @@ class HubServer:
         if effect.ending is not Ending.ANSWER:
             return _drop(request)
         if received:
-            return _created(received, self._simulator.config)
+            return service_answers.created(received, self._simulator.hubs.get(received.hub))
         return _fault_answer(decision)
 
     async def _receive(self, request: web.BaseRequest) -> Decision:
-        headers = _plain_headers(request)
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
-            return self._simulator.receive_overlong(headers)
-        target = request.rel_url
-        return self._simulator.receive(
-            HubRequest(request.method, target.path, target.raw_query_string, headers, body)
-        )
+            return self._simulator.receive_overlong(_plain_headers(request))
+        return self._simulator.receive(_plain(request, body))
 
     async def _pause(self, seconds: float) -> None:
         """Wait; a client that gives up meanwhile changes nothing, as with the service."""
@@ -147,6 +150,11 @@ class HubServer:
             self._simulator.count_connection(closed=1)
 
 
+def _plain(request: web.BaseRequest, body: bytes) -> HubRequest:
+    target = request.rel_url
+    return HubRequest(request.method, target.path, target.raw_query_string, _plain_headers(request), body)
+
+
 def _plain_headers(request: web.BaseRequest) -> dict[str, str]:
     """Lower-case names; repeated headers joined (RFC 9110, 5.3); bytes that are not UTF-8 become `?`."""
     headers: dict[str, str] = {}
@@ -164,28 +172,11 @@ def _drop(request: web.BaseRequest) -> web.Response:
     return web.Response()
 
 
-def _created(push: ReceivedPush, hub: HubConfig) -> web.Response:
-    location = _LOCATION.format(host=hub.host, hub=hub.hub_name, id=push.notification_id)
-    return web.Response(status=201, headers={"TrackingId": push.tracking_id, "Location": location})
-
-
 def _fault_answer(decision: Decision) -> web.Response:
     status = decision.fault.status if decision.fault else None
-    answer = _error(status or 500, "a fault of the simulator", decision.tracking_id)
+    answer = service_answers.error(Refusal(status or 500, "a fault of the simulator"), decision.tracking_id)
     if decision.fault and decision.fault.retry_after is not None:
         answer.headers["Retry-After"] = decision.fault.retry_after
-    return answer
-
-
-def _error(status: int, reason: str, tracking: str) -> web.Response:
-    """An error in the service's XML form."""
-    detail = f"{reason}. TrackingId:{tracking},TimeStamp:{datetime.now(UTC):%m/%d/%Y %H:%M:%S}"
-    answer = web.Response(
-        status=status,
-        headers={"TrackingId": tracking},
-        body=f"<Error><Code>{status}</Code><Detail>{escape(detail)}</Detail></Error>".encode(),
-    )
-    answer.headers["Content-Type"] = "application/xml;charset=utf-8"
     return answer
 
 

@@ -1,5 +1,6 @@
 """The simulated hub's decisions and its records. No network."""
 
+import secrets
 import threading
 import time
 import uuid
@@ -8,11 +9,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 
-from local.hub.checks import check_direct_send
+from local.hub.check import Refusal
+from local.hub.checks import NO_SUCH_HUB, check_direct_send
 from local.hub.config import DEVELOPMENT_HUB, HubConfig
-from local.hub.direct_send import DirectSend, HubRequest, Refusal, tracking_id
+from local.hub.direct_send import DirectSend
 from local.hub.faults import NO_FAULT, ActiveFaults, Ending, Fault
-from local.hub.records import Attempt, Connections, ReceivedPush, Summary
+from local.hub.hub_directory import HubDirectory
+from local.hub.platforms import Platforms
+from local.hub.records import (
+    Attempt,
+    Connections,
+    DeviceOutcome,
+    PlatformOutcome,
+    ReceivedPush,
+    Summary,
+)
+from local.hub.service_request import HubRequest, tracking_id
 
 _TOO_LONG = Refusal(413, "the body is larger than any push may be")
 
@@ -31,34 +43,36 @@ class Simulator:
     """Checks requests, applies faults and records both. Thread-safe.
 
     It lives longer than the server that serves it. Memory is bounded: the last `keep` pushes are kept with
-    their bodies, and ten times as many attempts; the counts of `summary` are complete.
+    their bodies, and ten times as many attempts and failed pushes; the counts of `summary` are complete.
     """
 
     def __init__(
         self,
-        config: HubConfig = DEVELOPMENT_HUB,
-        *,
+        *hubs: HubConfig,
         delay_seconds: float = 0.0,
         keep: int = 5_000,
         seed: int = 0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Take the hub's configuration.
+        """Take the configuration of one or several hubs.
 
         Args:
-            config: name and access policies.
+            *hubs: each of another name; DEVELOPMENT_HUB if there is none.
             delay_seconds: delay before every answer.
             keep: number of pushes that are kept.
             seed: for faults with a probability.
             clock: Unix seconds; also decides whether a SAS token has expired.
         """
-        self.config = config
+        self.hubs = HubDirectory(*(hubs or (DEVELOPMENT_HUB,)))
+        self.container_key = secrets.token_urlsafe()
+        """Signs the URLs of the feedback containers."""
         self._clock = clock
         self._changed = threading.Condition()  # its lock is re-entrant and guards everything below
         self._delay_seconds = delay_seconds
         self._faults = ActiveFaults(Random(seed))  # noqa: S311 - not for cryptography
         self._pushes: deque[ReceivedPush] = deque(maxlen=keep)
         self._attempts: deque[Attempt] = deque(maxlen=10 * keep)
+        self._platforms = Platforms(10 * keep)
         self._sequence = 0
         self._connections = Connections(open=0, total=0)
         self._reset_counts()
@@ -95,7 +109,7 @@ class Simulator:
             )
 
     def forget(self) -> None:
-        """Delete pushes, attempts and counts; sequence numbers, faults and latency stay."""
+        """Delete pushes, attempts and counts; the feedback, sequence numbers, faults and latency stay."""
         with self._changed:
             self._pushes.clear()
             self._attempts.clear()
@@ -126,6 +140,31 @@ class Simulator:
         with self._changed:
             return self._delay_seconds
 
+    def set_outcome(self, device_handle: str, outcome: PlatformOutcome) -> None:
+        """Let the platform make this of every further push to a device, through any hub."""
+        with self._changed:
+            self._platforms.set_outcome(device_handle, outcome)
+
+    def outcomes(self) -> list[DeviceOutcome]:
+        """Devices whose pushes do not succeed."""
+        with self._changed:
+            return self._platforms.outcomes()
+
+    def clear_outcomes(self) -> None:
+        """Let every push succeed."""
+        with self._changed:
+            self._platforms.clear_outcomes()
+
+    def set_telemetry_delay(self, seconds: float) -> None:
+        """Let telemetry and feedback know of a push so long after it was accepted."""
+        with self._changed:
+            self._platforms.report_delay_seconds = seconds
+
+    def telemetry_delay(self) -> float:
+        """The delay of telemetry and feedback, in seconds."""
+        with self._changed:
+            return self._platforms.report_delay_seconds
+
     def wait_until(self, reached: Callable[["Simulator"], bool], timeout: float = 10.0) -> None:
         """Block until `reached(self)`, checked after every change; TimeoutError after `timeout` seconds."""
         with self._changed:
@@ -139,17 +178,36 @@ class Simulator:
 
     # --- for the server
 
+    def now(self) -> float:
+        """Unix seconds."""
+        return self._clock()
+
     def receive(self, request: HubRequest) -> Decision:
         """Check a request, choose its fault and record the attempt. A refused request takes no fault."""
-        verdict = check_direct_send(request, self.config, self._clock())
+        hub = self.hubs.addressed(request)
+        verdict = check_direct_send(request, hub, self._clock()) if hub else NO_SUCH_HUB
         with self._changed:
-            fault = self._faults.take(verdict.device_handle) if isinstance(verdict, DirectSend) else None
-            return self._record(verdict, fault, request.headers)
+            fault = None
+            if isinstance(verdict, DirectSend):
+                fault = self._faults.take(verdict.hub, verdict.device_handle)
+            return self._record(verdict, fault, request.headers, hub.hub_name if hub else None)
+
+    def reported_push(self, hub: str, notification_id: str) -> ReceivedPush | None:
+        """The push that telemetry knows under this id."""
+        with self._changed:
+            found = (push for push in self._pushes if push.notification_id == notification_id)
+            known = self._platforms.reported((push for push in found if push.hub == hub), self._clock())
+            return next(iter(known), None)
+
+    def reported_failures(self, hub: str) -> list[ReceivedPush]:
+        """Pushes through a hub, its name in any case, that the feedback names; oldest first."""
+        with self._changed:
+            return self._platforms.reported_failures(hub, self._clock())
 
     def receive_overlong(self, headers: Mapping[str, str]) -> Decision:
         """Record a request whose body is so long that it was not read."""
         with self._changed:
-            return self._record(_TOO_LONG, None, headers)
+            return self._record(_TOO_LONG, None, headers, None)
 
     def accept(self, push: DirectSend, tracking: str) -> ReceivedPush:
         """Record an accepted push."""
@@ -165,8 +223,11 @@ class Simulator:
                 received_at=self._clock(),
                 tracking_id=tracking,
                 notification_id=str(uuid.uuid4()),
+                hub=push.hub,
+                outcome=self._platforms.outcome_for(push.device_handle),
             )
             self._pushes.append(received)
+            self._platforms.note(received)
             self._accepted += 1
             self._by_handle[push.device_handle] += 1
             if push.call_id is not None:
@@ -182,7 +243,7 @@ class Simulator:
             self._changed.notify_all()
 
     def _record(
-        self, verdict: DirectSend | Refusal, fault: Fault | None, headers: Mapping[str, str]
+        self, verdict: DirectSend | Refusal, fault: Fault | None, headers: Mapping[str, str], hub: str | None
     ) -> Decision:
         refusal = verdict if isinstance(verdict, Refusal) else None
         tracking = tracking_id(headers) or str(uuid.uuid4())
@@ -195,6 +256,7 @@ class Simulator:
             received_at=self._clock(),
             monotonic=time.monotonic(),
             call_id=verdict.call_id if isinstance(verdict, DirectSend) else None,
+            hub=hub,
         )
         self._attempts.append(attempt)
         self._refused += refusal is not None

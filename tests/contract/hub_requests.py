@@ -25,6 +25,13 @@ HUB = HubConfig(
 )
 AUDIENCE = "https://contoso-ns.servicebus.windows.net/ring"
 HANDLE = "a1" * 32
+ENDPOINT = "https://push.example.com/wpush/v2/abc"
+P256DH = "BP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6TlzAC8wEqKK6PBru3jl7A8"
+AUTH = "BTBZMqHH6r4Tts7J_aSIgg"
+TOAST = (
+    '<toast launch="{&quot;callId&quot;:&quot;call-1&quot;}"><visual><binding template="ToastGeneric">'
+    "<text>Missed call</text><text>Ann &amp; Bob</text></binding></visual></toast>"
+)
 CHANNEL = "https://db5.notify.windows.com/?token=AwYAAAB"
 
 
@@ -104,6 +111,30 @@ def windows() -> Send:
     body = {"data": {"callId": "call-1"}}
     send = _send("windows", "application/octet-stream", body, X_WNS_Type="wns/raw", X_WNS_TTL="30")
     return send.with_headers(SBN_DeviceHandle=CHANNEL)
+
+
+def alert(**aps: object) -> Send:
+    """A visible notification for iOS, with these members of `aps` beside its alert."""
+    shown = {"alert": {"title": "Missed call", "body": "Ann"}, "sound": "default", **aps}
+    send = apple().with_json({"aps": shown, "data": {"callId": "call-1", "event": "missedCall"}})
+    return send.with_headers(apns_push_type="alert", SBN_Apns_Push_Type="alert", apns_collapse_id="call-1")
+
+
+def toast(body: str = TOAST) -> Send:
+    """A visible notification for Windows."""
+    send = windows().with_headers(X_WNS_Type="wns/toast", Content_Type="application/xml")
+    return replace(send, body=body.encode())
+
+
+def browser(**body: object) -> Send:
+    """A push for a browser, with these members beside the ids."""
+    send = _send("browser", "application/json;charset=utf-8", {"eventId": 107, "callId": "call-1", **body})
+    return send.with_headers(SBN_DeviceHandle=ENDPOINT, P256DH=P256DH, Auth=AUTH)
+
+
+def base64url(value: bytes) -> str:
+    """Without padding."""
+    return base64.urlsafe_b64encode(value).decode().rstrip("=")
 
 
 def fcm_message(**message: object) -> Send:

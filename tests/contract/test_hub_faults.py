@@ -228,7 +228,7 @@ def test_probability_repeats_with_its_seed() -> None:
     def run(seed: int) -> list[bool]:
         faults = ActiveFaults(Random(seed))  # noqa: S311 - not for cryptography
         faults.add(Fault(kind="drop", probability=0.5))
-        return [faults.take(PHONE) is not None for _ in range(64)]
+        return [faults.take("ring", PHONE) is not None for _ in range(64)]
 
     assert run(1) == run(1) != run(2)
     assert set(run(1)) == {True, False}
@@ -239,7 +239,7 @@ def test_probability_that_misses_leaves_the_push_to_the_next_fault() -> None:
     faults = ActiveFaults(Random(3))  # noqa: S311 - not for cryptography
     faults.add(Fault(kind="drop", probability=0.5, times=1))
     faults.add(Fault(kind="status", status=500))
-    applied = [fault.kind for _ in range(32) if (fault := faults.take(PHONE))]
+    applied = [fault.kind for _ in range(32) if (fault := faults.take("ring", PHONE))]
     assert Counter(applied) == {"drop": 1, "status": 31}
 
 

@@ -19,6 +19,7 @@ import requests
 from local.hub.__main__ import RULES_VARIABLE
 from local.hub.control_client import ControlClient
 from local.hub.faults import EFFECTS, Fault, parse_fault
+from local.hub.records import PlatformOutcome
 from tests.contract.hub_requests import CHANNEL, HANDLE, Send, apple, sas, windows
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +37,11 @@ class HubProcess:
     def url(self) -> str:
         """The simulator's address."""
         return str(self.ready["url"])
+
+    @property
+    def connection_string(self) -> str:
+        """Of the first hub."""
+        return str(self.ready["hubs"][0]["connectionString"])
 
     def command_line(self) -> str:
         """The command line, as other processes can read it."""
@@ -101,7 +107,7 @@ class TestProcess:
     def test_keys_of_the_environment_are_not_shown(self) -> None:
         """Keys from the environment are neither on the command line nor in the printed connection string."""
         with running(rules=self.RULES) as hub:
-            assert parts_of(hub.ready["connectionString"])["SharedAccessKeyName"] == "send only"
+            assert parts_of(hub.connection_string)["SharedAccessKeyName"] == "send only"
             assert "c2VuZA==" not in json.dumps(hub.ready)
             if Path("/proc/self/cmdline").exists():
                 assert "local.hub" in hub.command_line()
@@ -143,9 +149,9 @@ class TestAlone:
     def test_connection_string(self) -> None:
         """It names the simulator's address, and a token for that address is accepted."""
         with running() as hub:
-            connection_string = hub.ready["connectionString"]
+            connection_string = hub.connection_string
             assert parts_of(connection_string)["Endpoint"] == hub.url.replace("http://", "sb://") + "/"
-            assert hub.ready["hubName"] == "calls"
+            assert hub.ready["hubs"][0]["name"] == "calls"
             assert sent_with(connection_string, apple()).to(hub.url).status_code == 201
             other = connection_string.replace("127.0.0.1", "other.test")
             assert sent_with(other, apple()).to(hub.url).status_code == 401
@@ -153,7 +159,7 @@ class TestAlone:
     def test_audience_without_a_port(self) -> None:
         """The SDK for .NET drops the port from the audience; its token is accepted."""
         with running() as hub:
-            parts = parts_of(hub.ready["connectionString"])
+            parts = parts_of(hub.connection_string)
             token = sas(
                 "http://127.0.0.1/calls/messages/",
                 parts["SharedAccessKeyName"],
@@ -168,7 +174,7 @@ class TestAlone:
         with running("--tls", str(tmp_path / "made")) as hub:
             authority = hub.ready["caFile"]
             assert Path(authority).parent == (tmp_path / "made").resolve()
-            send = sent_with(hub.ready["connectionString"], apple())
+            send = sent_with(hub.connection_string, apple())
             assert hub.url.startswith("https://")
             assert send.to(hub.url, verify=authority).status_code == 201
             with pytest.raises(requests.exceptions.SSLError):
@@ -214,56 +220,135 @@ class TestReadme:
         assert set(re.findall(r"--[a-z][a-z-]+", self.TEXT)) == known
 
     def test_faults(self) -> None:
-        """Its table names every kind of fault, and its example is a fault."""
+        """It names every kind of fault and every outcome, and its example is a fault."""
         assert [kind for kind in EFFECTS if f"\n| `{kind}` |" not in self.TEXT] == []
+        assert [each for each in PlatformOutcome if f"`{each}`" not in self.TEXT] == []
         (example,) = re.findall(r"-d '(\{.*\})'", self.TEXT)
         assert parse_fault(example).retry_after == "2"
 
 
-SEND = """
+def run_sdk(script: str, hub: HubProcess) -> Any:
+    """What a script with Microsoft's SDK for JavaScript prints as JSON; `sdk` and `client` are there."""
+    environment = os.environ | {
+        "MODULES": str(NODE_MODULES),
+        "CONNECTION_STRING": hub.connection_string,
+        "HUB_NAME": hub.ready["hubs"][0]["name"],
+        "NODE_EXTRA_CA_CERTS": hub.ready["caFile"],
+    }
+    done = subprocess.run(
+        ["node", "-e", SDK + script],  # noqa: S607 - from the path
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+SDK = """
 const { createRequire } = require("node:module");
 const sdk = createRequire(process.env.MODULES + "/")("@azure/notification-hubs");
 const client = new sdk.NotificationHubsClient(process.env.CONNECTION_STRING, process.env.HUB_NAME);
 const deviceHandle = "a1".repeat(32);
 const ring = JSON.stringify({ aps: {}, data: { callId: "from JavaScript", eventId: 107 } });
+const voip = sdk.createAppleNotification({ body: ring, headers: { "apns-push-type": "voip" } });
+"""
+SEND = """
 const message = JSON.stringify({ message: { data: { callId: "2" } } });
+const p256dh = Buffer.concat([Buffer.from([4]), Buffer.alloc(64, 1)]).toString("base64url");
+const auth = Buffer.alloc(16).toString("base64url");
+const subscription = { endpoint: "https://push.test/a", p256dh, auth };
 (async () => {
-  const voip = sdk.createAppleNotification({ body: ring, headers: { "apns-push-type": "voip" } });
   const raw = sdk.createWindowsRawNotification({ body: "raw", headers: { "X-WNS-Type": "wns/raw" } });
   const accepted = await client.sendNotification(voip, { deviceHandle });
   await client.sendNotification(sdk.createFcmV1Notification({ body: message }), { deviceHandle });
   await client.sendNotification(raw, { deviceHandle: "https://db5.notify.windows.com/?token=a" });
+  const web = sdk.createBrowserNotification({ body: { callId: "3" } });
+  await client.sendNotification(web, { deviceHandle: subscription });
   console.log(JSON.stringify(accepted));
+})();
+"""
+READ = """
+(async () => {
+  const { notificationId } = await client.sendNotification(voip, { deviceHandle });
+  const details = await client.getNotificationOutcomeDetails(notificationId);
+  const unknown = await client.getNotificationOutcomeDetails("1-2-3").catch((error) => error.statusCode);
+  const container = await client.getFeedbackContainerUrl();
+  console.log(JSON.stringify({ notificationId, details, unknown, container }));
+})();
+"""
+READ_REFUSED = """
+(async () => {
+  const { notificationId } = await client.sendNotification(voip, { deviceHandle });
+  const refused = (error) => [error.statusCode, error.message];
+  const details = await client.getNotificationOutcomeDetails("1-2-3").catch(refused);
+  const container = await client.getFeedbackContainerUrl().catch(refused);
+  console.log(JSON.stringify({ notificationId: notificationId ?? null, details, container }));
 })();
 """
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
 @pytest.mark.skipif(not NODE_MODULES.is_dir(), reason="run npm ci in bench/node")
-def test_sdk_for_javascript() -> None:
+class TestSdkForJavaScript:
     """Microsoft's `@azure/notification-hubs` works with the printed connection string, as it is."""
-    with running("--tls") as hub:
-        environment = os.environ | {
-            "MODULES": str(NODE_MODULES),
-            "CONNECTION_STRING": hub.ready["connectionString"],
-            "HUB_NAME": hub.ready["hubName"],
-            "NODE_EXTRA_CA_CERTS": hub.ready["caFile"],
-        }
-        done = subprocess.run(
-            ["node", "-e", SEND],  # noqa: S607 - from the path
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        with ControlClient(hub.url, verify=hub.ready["caFile"]) as control:
-            pushes = control.pushes()
-        assert [push.format for push in pushes] == ["apple", "fcmv1", "windows"]
-        assert pushes[0].call_id == "from JavaScript"
-        answer = json.loads(done.stdout)
+
+    def test_send(self) -> None:
+        """To every platform; the answer has the ids of the push."""
+        with running("--tls") as hub:
+            answer = run_sdk(SEND, hub)
+            with ControlClient(hub.url, verify=hub.ready["caFile"]) as control:
+                pushes = control.pushes()
+        assert [push.format for push in pushes] == ["apple", "fcmv1", "windows", "browser"]
+        assert [push.call_id for push in pushes] == ["from JavaScript", "2", None, "3"]
         assert (answer["trackingId"], answer["notificationId"]) == (
             pushes[0].tracking_id,
             pushes[0].notification_id,
         )
+
+    def test_telemetry_and_feedback(self) -> None:
+        """It reads what became of a push to a dead device, and the container that names the device."""
+        with running("--tls") as hub:
+            authority = hub.ready["caFile"]
+            with ControlClient(hub.url, verify=authority) as control:
+                control.set_outcome(HANDLE, PlatformOutcome.EXPIRED_CHANNEL)
+            answer = run_sdk(READ, hub)
+            details = answer["details"]
+            assert details["notificationId"] == answer["notificationId"]
+            assert (details["state"], details["targetPlatforms"]) == ("Completed", "apple")
+            assert details["apnsOutcomeCounts"] == [{"state": "ExpiredChannel", "count": 1}]
+            assert details["enqueueTime"].endswith("Z")
+            assert answer["unknown"] == 404
+            listing = {"restype": "container", "comp": "list"}
+            found = requests.get(answer["container"], listing, timeout=5, verify=authority)
+            (name,) = re.findall("<Name>(.*?)</Name>", found.text)
+            blob = answer["container"].replace("?", f"/{name}?")
+            assert f"<PnsHandle>{HANDLE}</PnsHandle>" in requests.get(blob, timeout=5, verify=authority).text
+
+    def test_basic_tier(self) -> None:
+        """Without the tier Standard there is no notification id, and both reads are a 403 that says so."""
+        with running("--tls", "--tier", "basic") as hub:
+            answer = run_sdk(READ_REFUSED, hub)
+        assert answer["notificationId"] is None
+        for status, message in (answer["details"], answer["container"]):
+            assert (status, "Standard" in message) == (403, True)
+
+
+class TestSeveralHubs:
+    def test_connection_strings(self) -> None:
+        """Each hub is printed with a key of its own, which is no other's."""
+        with running("--hub-name", "calls", "--hub-name", "Alerts") as hub:
+            calls, alerts = hub.ready["hubs"]
+            assert (calls["name"], alerts["name"]) == ("calls", "Alerts")
+            keys = {parts_of(each["connectionString"])["SharedAccessKey"] for each in (calls, alerts)}
+            assert len(keys) == 2
+            send = sent_with(calls["connectionString"], apple())
+            assert send.to(hub.url).status_code == 201
+            assert replace(send, path="/alerts/messages/").to(hub.url).status_code == 401
+
+    def test_same_name(self) -> None:
+        """Two hubs of one name are an error."""
+        done = ended("--hub-name", "calls", "--hub-name", "Calls")
+        assert (done.returncode, "--hub-name" in done.stderr) == (2, True)

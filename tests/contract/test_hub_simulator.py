@@ -23,9 +23,10 @@ import requests
 from local.hub.checks import check_direct_send
 from local.hub.config import DEVELOPMENT_HUB, AccessRule, HubConfig
 from local.hub.control_client import ControlClient, ControlError
-from local.hub.direct_send import DirectSend, HubRequest, signature
+from local.hub.direct_send import DirectSend
 from local.hub.running_hub import RunningHub
 from local.hub.server import server_tls
+from local.hub.service_request import HubRequest, signature
 from local.hub.simulator import Simulator
 from tests.contract.hub_requests import (
     AUDIENCE,
@@ -439,7 +440,7 @@ def test_counts_connections_and_keeps_them_alive() -> None:
 def test_memory_is_bounded_and_counts_are_not() -> None:
     """Only the newest pushes and attempts are kept; the counts are complete."""
     simulator = Simulator(HUB, keep=2)
-    push = DirectSend(device_handle="d", format="apple", headers={}, body="{}", call_id="c")
+    push = DirectSend(hub="Ring", device_handle="d", format="apple", headers={}, body="{}", call_id="c")
     request = HubRequest("GET", "/ring/messages/", "", {"servicebusnotification-devicehandle": "d"}, b"")
     for _ in range(100):
         simulator.receive(request)

@@ -29,6 +29,7 @@ def push(
 ) -> ReceivedPush:
     data = {"callId": call_id, "cp": CONTEXT, "displayName": "Ada"}
     return ReceivedPush(
+        hub="calls",
         sequence=sequence,
         device_handle=token,
         format="apple",
