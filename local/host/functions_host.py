@@ -5,26 +5,31 @@ The behaviour follows the sources of Azure/azure-functions-host (routing, keys,
 """
 
 import logging
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aiohttp import web
 
 from local.host.access import presented_key, refused, wrong_key
+from local.host.admin import ADMIN_PATH, Admin, invoke_path
+from local.host.background import Background
 from local.host.event_grid_webhook import WEBHOOK_PATH, EventGridWebhook
 from local.host.http_route import HttpRoute
 from local.host.invocation_log import logged
 from local.host.keys import KeyRing
+from local.host.timers import Timers
 from local.host.worker import (
     EVENT_GRID_TRIGGER,
     HTTP_TRIGGER,
+    TIMER_TRIGGER,
     FunctionWorker,
     HttpAnswer,
     HttpCall,
     InvocationFailed,
+    LoadedFunction,
 )
 
-STATUS_PATH = "/admin/host/status"
 BODY_LIMIT_VARIABLE = "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT"
 DEFAULT_BODY_LIMIT = 104_857_600
 """The host's default limit for a request body in bytes, 100 MB."""
@@ -48,12 +53,15 @@ class FunctionsHost:
         self.keys = keys.completed(one.name for one in http)
         self._worker = worker
         self._webhook = EventGridWebhook(worker, self.keys)
+        self.background = Background()
+        self.timers = Timers(worker.functions, self._run_timer, self.background, os.environ)
+        self._admin = Admin(self.timers, self.background, self.keys)
         # A literal route takes precedence over one with parameters.
         self._routes = sorted(
             (HttpRoute.of(one, route_prefix) for one in http), key=lambda route: route.path.count("{")
         )
         for one in worker.functions:
-            if one.trigger_type not in {HTTP_TRIGGER, EVENT_GRID_TRIGGER}:
+            if one.trigger_type not in {HTTP_TRIGGER, EVENT_GRID_TRIGGER, TIMER_TRIGGER}:
                 _log.warning("The function %s is not served: %s", one.name, one.trigger_type)
 
     def listing(self, url: str) -> dict[str, dict[str, Any]]:
@@ -69,6 +77,8 @@ class FunctionsHost:
         for name in self._webhook.functions:
             webhook = f"{url}{WEBHOOK_PATH}?functionName={name}"
             listed[name] = {"trigger": EVENT_GRID_TRIGGER, "methods": ["OPTIONS", "POST"], "url": webhook}
+        for name in self.timers.names:
+            listed[name] = {"trigger": TIMER_TRIGGER, "methods": ["POST"], "url": url + invoke_path(name)}
         return listed
 
     async def handle(self, request: web.Request) -> web.Response:
@@ -82,7 +92,11 @@ class FunctionsHost:
             parameters = route.match(request.method, request.rel_url.raw_path)
             if parameters is not None:
                 return await self._call(request, route, parameters)
-        return self._own_page(request, path)
+        if path == "" and request.method == "GET":
+            return web.Response(text="The development host for Azure Functions is running.\n")
+        if f"{path}/".startswith(ADMIN_PATH):
+            return await self._admin.answer(request)
+        return self._not_found(request)
 
     def _not_found(self, request: web.Request) -> web.Response:
         for route in self._routes:
@@ -112,6 +126,9 @@ class FunctionsHost:
         except InvocationFailed:
             return web.Response(status=500)
 
+    async def _run_timer(self, function: LoadedFunction, info: str) -> None:
+        await logged(function, self._worker.invoke_timer(function, info))
+
     def _may_call(self, route: HttpRoute, key: str) -> bool:
         match route.auth_level:
             case "anonymous":
@@ -120,16 +137,6 @@ class FunctionsHost:
                 return self.keys.opens_function(key, route.function.name)
             case _:
                 return self.keys.opens_admin(key)
-
-    def _own_page(self, request: web.Request, path: str) -> web.Response:
-        """The start page, without a key, and a shortened status document, with the master key."""
-        if path not in {"", STATUS_PATH} or request.method != "GET":
-            return self._not_found(request)
-        if path == "":
-            return web.Response(text="The development host for Azure Functions is running.\n")
-        if not self.keys.opens_admin(presented_key(request)):
-            return wrong_key(STATUS_PATH, presented_key(request), self.keys, "the master key")
-        return web.json_response({"id": "local", "state": "Running", "version": "4.0-local"})
 
 
 def body_limit(environment: Mapping[str, str]) -> int:

@@ -55,8 +55,10 @@ async def serve(options: HostOptions, keys: KeyRing, *, ready_to: TextIO) -> boo
         shutdown_timeout=STOP_GRACE / 2,  # aiohttp waits twice: for the handlers, then for the connections
     )
     await runner.setup()
+    timers: asyncio.Task[None] | None = None
     try:
         url = await _listen(runner, options.port)
+        timers = asyncio.create_task(host.timers.run())
         if options.show_keys:
             _log.info("The keys, in the form of %s: %s", KEYS_VARIABLE, host.keys.to_json())
         ready = {"ready": True, "url": url, "functions": host.listing(url)}
@@ -64,7 +66,10 @@ async def serve(options: HostOptions, keys: KeyRing, *, ready_to: TextIO) -> boo
         await stopped.wait()
         _log.info("Stopping")
     finally:
+        if timers is not None:
+            timers.cancel()
         await runner.cleanup()
+        await host.background.wait(STOP_GRACE / 2)
     return worker.stop(grace=1.0)
 
 

@@ -25,6 +25,7 @@ from local.host import protos
 
 HTTP_TRIGGER = "httpTrigger"
 EVENT_GRID_TRIGGER = "eventGridTrigger"
+TIMER_TRIGGER = "timerTrigger"
 
 
 class StartupError(Exception):
@@ -125,6 +126,10 @@ class FunctionWorker:
         # Compact and unescaped, as the host writes its JSON (`JObject.ToString(Formatting.None)`).
         text = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
         await self._invoke(function, protos.TypedData(json=text))
+
+    async def invoke_timer(self, function: LoadedFunction, info: str) -> None:
+        """Run a timer function; `info` is the extension's `TimerInfo` as JSON. Raises InvocationFailed."""
+        await self._invoke(function, protos.TypedData(json=info))
 
     def stop(self, grace: float) -> bool:
         """End the thread pool; `False` if an invocation still runs after `grace` seconds."""

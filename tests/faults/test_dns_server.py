@@ -120,6 +120,6 @@ def test_worker_process(server: DnsServer, tmp_path_factory: pytest.TempPathFact
         environment={**server.environment(), KEYS_VARIABLE: KeyRing.generate().to_json()},
         directory=APP_DIRECTORY,
     ) as child:
-        child.wait_for_ready(20)
-        assert "resolved 127.0.0.1" in "\n".join(child.lines())
-        assert "found 27017" in "\n".join(child.lines())
+        # Not after the ready line: that comes over the other stream, which is read apart.
+        child.wait_for_line("resolved 127.0.0.1", 20)
+        child.wait_for_line("found 27017", 20)

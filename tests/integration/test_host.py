@@ -131,6 +131,65 @@ class TestReadiness:
         assert host.child.wait_for_line("printed while importing", TIMEOUT)
 
 
+class TestTimers:
+    """A timer function runs by its schedule, and now for the holder of the master key."""
+
+    @staticmethod
+    def run_now(host: Host, name: str = "OnTimer", key: str = "", body: str = "{}") -> requests.Response:
+        headers = {"x-functions-key": key or host.keys.master, "Content-Type": "application/json"}
+        return host.request("POST", f"/admin/functions/{name}", headers=headers, data=body)
+
+    def test_is_listed(self, host: Host) -> None:
+        """The ready line names the route that runs it."""
+        url = f"{host.url}/admin/functions/OnTimer"
+        assert host.ready["functions"]["OnTimer"] == {
+            "trigger": "timerTrigger",
+            "methods": ["POST"],
+            "url": url,
+        }
+
+    def test_runs_at_startup(self, host: Host) -> None:
+        """`run_on_startup` runs it at once; it is told of its schedule. No storage is needed."""
+        assert host.child.wait_for_line("timer, past due: False, ['Last', 'LastUpdated', 'Next']", TIMEOUT)
+        assert host.child.wait_for_line("Executed 'Functions.OnTimer' (Succeeded", TIMEOUT)
+
+    @pytest.mark.parametrize(("name", "body"), [("OnTimer", "{}"), ("ontimer", '{"input": ""}')])
+    def test_runs_now(self, host: Host, name: str, body: str) -> None:
+        """Answered 202 at once, as by the host in Azure; the name may have any case."""
+
+        def runs() -> int:
+            return sum("Executed 'Functions.OnTimer'" in line for line in host.child.lines())
+
+        host.child.wait_for_line("Executed 'Functions.OnTimer'", TIMEOUT)
+        before = runs()
+        answer = self.run_now(host, name, body=body)
+        assert (answer.status_code, answer.content) == (202, b"")
+        eventually(lambda: runs() == before + 1)
+
+    def test_needs_the_master_key(self, host: Host) -> None:
+        """Neither the host key nor none opens it."""
+        assert self.run_now(host, key=host.keys.host).status_code == 401
+        assert host.request("POST", "/admin/functions/OnTimer").status_code == 401
+
+    @pytest.mark.parametrize("name", ["Unknown", "Echo", "OnEvent", ""])
+    def test_other_functions(self, host: Host, name: str) -> None:
+        """Functions with a route of their own are not run here."""
+        assert self.run_now(host, name).status_code == 404
+
+    @pytest.mark.parametrize("body", ["", "now", "[]"])
+    def test_body(self, host: Host, body: str) -> None:
+        """It has to be a JSON object."""
+        assert self.run_now(host, body=body).status_code == 400
+        assert host.child.wait_for_line("send {}", TIMEOUT)
+
+    def test_failure(self) -> None:
+        """A function that raises is a failed invocation in the log; the host goes on."""
+        with Host(KeyRing.generate(), SAMPLE_TIMER_FAILS="yes") as host:
+            assert host.child.wait_for_line("Executed 'Functions.OnTimer' (Failed", TIMEOUT)
+            assert self.run_now(host).status_code == 202
+            assert host.request("GET", "/").status_code == 200
+
+
 class TestRouting:
     @pytest.mark.parametrize(
         ("method", "path"),

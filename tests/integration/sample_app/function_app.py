@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import threading
 
 import azure.functions as func
@@ -117,3 +118,13 @@ def on_event(event: func.EventGridEvent) -> None:
     log.info("%s event %s", type(event).__name__, event.id)
     if data.get("fail"):
         raise RuntimeError(f"the event {event.id} failed")
+
+
+@app.function_name("OnTimer")
+@app.timer_trigger(arg_name="timer", schedule="0 0 0 29 2 *", run_on_startup=True)
+def on_timer(timer: func.TimerRequest) -> None:
+    """Logs what it is told; raises if it is told to."""
+    # The annotation is that of the library's documentation, which lacks what its objects have.
+    log.info("timer, past due: %s, %s", timer.past_due, sorted(timer.schedule_status))  # type: ignore[attr-defined]
+    if os.environ.get("SAMPLE_TIMER_FAILS"):
+        raise RuntimeError("the timer failed")
