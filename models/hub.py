@@ -104,6 +104,15 @@ def _host(endpoint: str) -> str:
     return host
 
 
+TELEMETRY_API_VERSION = "2016-07"
+"""The version that Microsoft's page on telemetry names."""
+
+
+def _url(text: str) -> str:
+    # A hub's name may have characters that a URL must not; what is percent-encoded already stays.
+    return quote(text, safe="%/:?=&+,;@!$'()*~[]")
+
+
 @dataclass(frozen=True, slots=True)
 class HubEndpoint:
     """Where a hub takes requests."""
@@ -117,9 +126,17 @@ class HubEndpoint:
     @property
     def direct_send_url(self) -> str:
         """Where a push for one device goes. Without `direct` it would go to every device of the hub."""
-        # A hub's name may have characters that a URL must not; what is percent-encoded already stays.
-        url = quote(self.messages_url, safe="%/:?=&+,;@!$'()*~[]")
-        return f"{url}?direct&api-version={self.api_version}"
+        return f"{_url(self.messages_url)}?direct&api-version={self.api_version}"
+
+    def telemetry_url(self, notification_id: str) -> str:
+        """Where the hub says what became of a push."""
+        return f"{_url(self.messages_url)}{quote(notification_id)}?api-version={TELEMETRY_API_VERSION}"
+
+    @property
+    def feedback_url(self) -> str:
+        """Where the hub says which container has the feedback of the platforms."""
+        hub = self.messages_url.removesuffix("messages/")
+        return f"{_url(hub)}feedbackcontainer?api-version={self.api_version}"
 
     @property
     def root_url(self) -> str:

@@ -71,6 +71,8 @@ class Outcome:
     """What the hub asked for with `Retry-After`."""
     code: str | None = None
     """Stable name of the error where it was ours, such as `push_too_large`."""
+    notification_id: str | None = None
+    """The hub's name for the push, by which its telemetry is read; None on a tier that has none."""
     used_secondary_key: bool = False
     """The hub refused the first key, and the push was sent again with the second one."""
     unanswered: Unanswered | None = None

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from models.call import IncomingCall
+from models.hub import DEFAULT_HUB
 from models.push import DeviceResult, OutcomeKind
 from models.report import DeviceState
 
@@ -94,6 +95,9 @@ class DeviceRecord:
     """Tries that may have rung unseen, over all deliveries of the event."""
     device_key: str | None
     """Names the device whatever its token is."""
+    notification_id: str | None = None
+    """The hub's name for the push; None where it gave none."""
+    hub: str = DEFAULT_HUB
 
     @property
     def is_settled(self) -> bool:
@@ -122,6 +126,8 @@ class DeviceRecord:
             age_ms=int(value.get("ageMs") or 0),
             unanswered=int(value.get("unanswered") or 0),
             device_key=value.get("device"),
+            notification_id=value.get("notificationId"),
+            hub=value.get("hub") or DEFAULT_HUB,
         )
 
     @classmethod
@@ -137,6 +143,8 @@ class DeviceRecord:
             age_ms=result.age_ms,
             unanswered=result.unanswered,
             device_key=result.device_key,
+            notification_id=outcome.notification_id,
+            hub=result.hub,
         )
 
     def document(self) -> Document:
@@ -150,6 +158,8 @@ class DeviceRecord:
             "ageMs": self.age_ms,
             "unanswered": self.unanswered,
             "device": self.device_key,
+            "notificationId": self.notification_id,
+            "hub": self.hub,
         }
 
 

@@ -1,13 +1,16 @@
 """What became of a call, device by device, from its document in the ledger."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from doctor.checks.device_summaries import ID_LENGTH
 from doctor.checks.findings import Status
+from doctor.checks.telemetry import Telemetry
+from models.hub import DEFAULT_HUB
+from models.report import DeviceState
 from push.event_log import EventResult
 from push.ledger_entry import DeviceRecord, LedgerEntry, Note
 
@@ -46,6 +49,26 @@ class DeviceOutcome:
     """Age of the call when the outcome was known, in milliseconds."""
     accepted: bool
     """The hub took its push."""
+    hub: str = DEFAULT_HUB
+    notification_id: str | None = None
+    """The hub's name for the push, if it gave one."""
+    reports: Mapping[DeviceState, datetime] = field(default_factory=dict)
+    """What the phone has reported, and when."""
+    telemetry: Telemetry | None = None
+    """What the hub says of the push; None where it was not asked."""
+
+    @property
+    def has_rung(self) -> bool:
+        """The phone has reported something of the call, so that the push has reached it."""
+        return bool(self.reports)
+
+    @property
+    def verdict(self) -> Status:
+        """Whether the push got as far as can be seen."""
+        if not self.accepted:
+            return Status.FAIL
+        refused = self.telemetry is not None and self.telemetry.status is Status.FAIL
+        return Status.FAIL if refused and not self.has_rung else Status.PASS
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +84,38 @@ class CallSummary:
     devices: tuple[DeviceOutcome, ...] = ()
 
     @property
+    def hubs_without_telemetry(self) -> list[str]:
+        """Names of hubs that took pushes and gave them no id."""
+        taken = [device for device in self.devices if device.accepted]
+        return sorted({device.hub for device in taken if device.notification_id is None})
+
+    def with_telemetry(self, ask: Callable[[str, str], Telemetry]) -> "CallSummary":
+        """The same, with what the hubs say of the pushes that they took.
+
+        Args:
+            ask: told the hub's name and the push's id there.
+        """
+        devices = (
+            replace(device, telemetry=ask(device.hub, device.notification_id))
+            if device.accepted and device.notification_id is not None
+            else device
+            for device in self.devices
+        )
+        return replace(self, devices=tuple(devices))
+
+    @property
     def status(self) -> Status:
         """Whether the phones rang."""
         if self.state is CallState.RUNG:
-            return Status.PASS
+            lost = any(device.verdict is Status.FAIL for device in self.devices)
+            return Status.FAIL if lost else Status.PASS
         unknown = self.state in {CallState.IN_PROGRESS, CallState.UNREADABLE}
         return Status.CANNOT_TELL if unknown else Status.FAIL
 
 
 _PHONE_DID_NOT = (
-    "If a phone stayed silent all the same, the push was lost behind the hub: see the hub's metrics (PNS "
-    "errors), and the rows 'elsewhere' of 'check'."
+    "If a phone stayed silent all the same, the push was lost behind the hub: see what the hub says of it, "
+    "the hub's metrics (PNS errors), and the rows 'elsewhere' of 'check'."
 )
 _REMEDIES = {
     CallState.RUNG: _PHONE_DID_NOT,
@@ -112,7 +156,7 @@ def summarize_call(
             remedy=_REMEDIES[CallState.UNREADABLE],
         )
     devices = tuple(
-        _device(registration_id, record, registrations.get(registration_id, {}))
+        _device(registration_id, record, registrations.get(registration_id, {}), entry)
         for registration_id, record in sorted(entry.devices.items())
     )
     state = _state(entry, devices, now)
@@ -127,7 +171,9 @@ def summarize_call(
     )
 
 
-def _device(registration_id: str, record: DeviceRecord, registration: Mapping[str, Any]) -> DeviceOutcome:
+def _device(
+    registration_id: str, record: DeviceRecord, registration: Mapping[str, Any], entry: LedgerEntry
+) -> DeviceOutcome:
     return DeviceOutcome(
         device=registration_id[:ID_LENGTH],
         device_uuid=registration.get("deviceUUID"),
@@ -139,6 +185,9 @@ def _device(registration_id: str, record: DeviceRecord, registration: Mapping[st
         attempts=record.attempts,
         age_ms=record.age_ms,
         accepted=record.is_accepted,
+        hub=record.hub,
+        notification_id=record.notification_id,
+        reports=entry.reports.get(record.device_key or "", {}),
     )
 
 

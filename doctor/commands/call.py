@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
+import requests
 import typer
 
 from common.mongodb import Document
@@ -18,6 +19,7 @@ from doctor.options import AppOption, GroupOption, JsonOption, SettingsOption
 from doctor.probes.app_settings import SettingsSource, load_settings
 from doctor.probes.database_connection import connected
 from doctor.probes.records import Records
+from doctor.probes.telemetry_probe import TelemetryProbe
 from doctor.report import Report, run
 from doctor.terminal import Terminal
 from doctor.usable import usable_settings
@@ -35,13 +37,19 @@ def register(app: typer.Typer) -> None:
         resource_group: GroupOption = None,
         as_json: JsonOption = False,
     ) -> None:
-        """Show what became of a call of the last day, device by device."""
+        """Show what became of a call of the last day, device by device.
+
+        The hub is asked for the fate of each push that it took, where its tier tells.
+        """
 
         def work() -> Report:
             known = usable_settings(load_settings(SettingsSource(settings, app, resource_group), os.environ))
             with connected(known) as client:
                 records = Records(client, known.database.name)
-                return CallReport(pasted(name), calls_named(records, pasted(name)), records.content())
+                calls, content = calls_named(records, pasted(name)), records.content()
+            with requests.Session() as session:
+                ask = TelemetryProbe(known, session).ask
+                return CallReport(pasted(name), [each.with_telemetry(ask) for each in calls], content)
 
         run("call", work, as_json=as_json)
 

@@ -189,6 +189,17 @@ def retry_after_seconds(header: str | None, now: float) -> float | None:
         return None
 
 
+_NOTIFICATION_ID = re.compile(r"[\w.-]{1,100}", re.ASCII)
+
+
+def notification_id(location: str | None) -> str | None:
+    """The last segment of the path in a `Location` header; None without one that could be an id."""
+    if location is None:
+        return None
+    segment = location.partition("?")[0].rstrip("/").rpartition("/")[2]
+    return segment if _NOTIFICATION_ID.fullmatch(segment) else None
+
+
 _DETAIL = re.compile(r"<Detail>(.*?)(?:</Detail>|$)", re.DOTALL | re.IGNORECASE)
 _TRAILER = re.compile(
     r"[\s,]*\b(?:TrackingId\s*:\s*[\w-]*|SystemTracker\s*:\s*[^\s,]*|TimeStamp\s*:[^,<]*)", re.IGNORECASE

@@ -16,6 +16,7 @@ from push.hub.answers import (
     NoAnswer,
     detail_of,
     meaning_of,
+    notification_id,
     retry_after_seconds,
 )
 from push.hub.sas import SasTokenSource
@@ -118,6 +119,7 @@ class HubClient:
             status=reply.status,
             tracking_id=reply.headers.get("trackingid", tracking_id)[:_LONGEST_TRACKING_ID],
             retry_after_seconds=self._retry_after(meaning, reply),
+            notification_id=notification_id(reply.headers.get("location")),
         )
 
     def _retry_after(self, meaning: Meaning, answer: Answer) -> float | None:

@@ -28,7 +28,8 @@ PHONE, TABLET = "a" * 64, "b" * 64
 
 
 def result(kind: OutcomeKind = OutcomeKind.ACCEPTED) -> DeviceResult:
-    return DeviceResult(Outcome(kind, "a reason", status=201, tracking_id="tracking"), 2, 1_500, 1, "key")
+    outcome = Outcome(kind, "a reason", status=201, tracking_id="tracking", notification_id="1-2-3")
+    return DeviceResult(outcome, 2, 1_500, 1, "key", hub="sandbox")
 
 
 @pytest.fixture(scope="module")
@@ -212,6 +213,8 @@ class TestDocument:
                     "ageMs": 1_500,
                     "unanswered": 1,
                     "device": "key",
+                    "notificationId": "1-2-3",
+                    "hub": "sandbox",
                 }
             },
         }
@@ -219,11 +222,13 @@ class TestDocument:
     def test_of_the_version_before(self, ledger: Ledger, collection: Collection[mongodb.Document]) -> None:
         """An entry without the newer fields is read, and what it settled stays settled."""
         ledger.release(claimed(ledger), {PHONE: result()}, NOW)
-        newer = {f"devices.{PHONE}.unanswered": "", f"devices.{PHONE}.device": ""}
+        newer = {f"devices.{PHONE}.{name}": "" for name in ("unanswered", "device", "notificationId", "hub")}
         collection.update_one({"_id": KEY.document_id}, {"$unset": newer})
         assert claimed(ledger, "you").settled == {PHONE}
         entry = LedgerEntry.read(collection.find_one({"_id": KEY.document_id}) or {})
-        assert (entry.devices[PHONE].unanswered, entry.devices[PHONE].device_key) == (0, None)
+        record = entry.devices[PHONE]
+        assert (record.unanswered, record.device_key) == (0, None)
+        assert (record.notification_id, record.hub) == (None, "default")
 
     def test_expiry(self, ledger: Ledger, collection: Collection[mongodb.Document]) -> None:
         """An index has the database forget it after a day; it is made with the first event's end."""

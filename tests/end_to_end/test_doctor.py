@@ -28,6 +28,7 @@ LONG_AGO = datetime.now(UTC) - timedelta(minutes=10)
 CHECK_FIELDS = {"area", "name", "status", "detail", "remedy", "commands", "counts"}
 DEVICE_FIELDS = {
     "device", "deviceUUID", "platform", "outcome", "reason", "status", "trackingId", "attempts", "ageMs",
+    "hub", "notificationId", "platformOutcome", "reports",
 }  # fmt: skip
 EVENT_FIELDS = {"eventId", "callId", "firstSeenAt", "state", "status", "detail", "remedy", "devices"}
 

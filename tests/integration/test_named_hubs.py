@@ -79,6 +79,17 @@ class TestRings:
         assert [rings(sandbox, each) for each in (ours, debug)] == [0, 1]
         assert line_of(log, event)["accepted"] == 2
 
+    def test_written_down(self, app: Instance, sandbox: RunningHub) -> None:
+        """The ledger keeps over which hub a push went, and the id that the hub gave it."""
+        ours, debug = register(app, "default", "sandbox")
+        app.deliver(event := call_to(ours.acs_mri))
+        entry = app.ledger(event)
+        assert entry is not None
+        records = [entry["devices"][each.registration_id] for each in (ours, debug)]
+        assert [record["hub"] for record in records] == ["default", "sandbox"]
+        given = [hub.simulator.pushes()[0].notification_id for hub in (app.hub, sandbox)]
+        assert [record["notificationId"] for record in records] == given
+
     def test_before_the_field(self, app: Instance) -> None:
         """A registration that an earlier release stored has no hub and means the default one."""
         (device,) = register(app, "default")

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.push import OutcomeKind, Unanswered
-from push.hub.answers import Answer, NoAnswer, detail_of, meaning_of
+from push.hub.answers import Answer, NoAnswer, detail_of, meaning_of, notification_id
 
 TOKEN = "AB12CD34EF56AB12CD34EF56AB12CD34EF56AB12CD34EF56AB12CD34EF56AB12"
 
@@ -143,3 +143,23 @@ class TestDetail:
         """No device token comes through."""
         detail = detail_of(f"<Detail>no {around}{token}{around} yes".encode(), [token])
         assert token not in (detail or "")
+
+
+class TestNotificationId:
+    @pytest.mark.parametrize(
+        ("location", "expected"),
+        [
+            ("https://x.servicebus.windows.net/hub/messages/4-81-2?api-version=2020-06", "4-81-2"),
+            ("https://x.servicebus.windows.net/hub/messages/4-81-2/", "4-81-2"),
+            ("sb://x.servicebus.windows.net/hub/messages/NH_81.2", "NH_81.2"),
+            (None, None),
+            ("", None),
+            ("https://x/hub/messages/?api-version=1", "messages"),
+            ("https://x/hub/messages/a b", None),
+            (f"https://x/hub/messages/{'a' * 101}", None),
+            ("https://x/hub/messages/ä", None),
+        ],
+    )
+    def test_last_segment(self, location: str | None, expected: str | None) -> None:
+        """It is the last segment of the path, if that could be an id."""
+        assert notification_id(location) == expected
