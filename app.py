@@ -28,7 +28,7 @@ from models.hub import DEFAULT_HUB, HubEndpoint
 from models.known_causes import Cause
 from models.notifications import NotificationOptions
 from models.report import CallReport
-from models.requests import FieldLimits
+from models.requests import FieldRules
 from push import ledger
 from push.call_end import CallEnds, EndTools
 from push.call_end_event import CallEndHandler
@@ -157,10 +157,11 @@ class App:
             default_ttl_seconds=settings.default_ttl_seconds,
             devices_per_user=settings.max_devices_per_user,
             body_bytes=settings.max_body_bytes,
-            fields=FieldLimits(
+            fields=FieldRules(
                 acs_mri=settings.max_mri_length,
                 device_uuid=settings.max_device_uuid_length,
                 device_token=settings.max_device_token_length,
+                hubs=self.settings.hub_names,
             ),
         )
 

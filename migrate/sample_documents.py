@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from common.telemetry import fingerprint
 from models.device import DeviceRegistration
 from models.identity import Identity
-from models.requests import AddDeviceTokenRequest, FieldLimits, Mistake
+from models.requests import AddDeviceTokenRequest, FieldRules, Mistake
 
 COLLECTION_NAME = "DeviceTokensColl"
 
@@ -76,7 +76,7 @@ class Rules:
     """Shortened where the user's kind allows less."""
     maximum_devices: int
     """That the registrar keeps of one user."""
-    limits: FieldLimits = field(default_factory=FieldLimits)
+    limits: FieldRules = field(default_factory=FieldRules)
 
     def life_seconds(self, acs_mri: str) -> int:
         """How long a registration of that user lives."""

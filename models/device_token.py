@@ -5,13 +5,15 @@ token, where the app's developer sees it.
 
 Sources: Apple, "Registering your app with APNs" (an APNs token is opaque bytes; Notification Hubs takes them
 in hexadecimal); Microsoft, "Windows Push Notification Services overview" (a channel URI has to belong to
-`notify.windows.com`). An FCM token has no documented shape; it travels in an HTTP header.
+`notify.windows.com`). An FCM token has no documented shape; it travels in an HTTP header. A browser's is its
+push subscription (`models/push_subscription.py`).
 """
 
 import re
 from urllib.parse import urlsplit
 
 from models.platform import Platform
+from models.push_subscription import PushSubscription
 
 APPLE_SHORTEST, APPLE_LONGEST = 64, 200
 """Hexadecimal digits. Devices issue 64, simulators 160."""
@@ -33,7 +35,7 @@ def parse_device_token(platform: Platform, text: str) -> str:
     """The token as it is stored and sent.
 
     White space at its ends is removed, and the brackets and spaces that the description of an `NSData` has
-    (`<96d6bb5d 412881d3 …>`). The letter case stays.
+    (`<96d6bb5d 412881d3 …>`). The letter case stays. A browser's subscription is written in one way.
 
     Raises:
         DeviceTokenError: it is no token of the platform.
@@ -50,6 +52,8 @@ def parse_device_token(platform: Platform, text: str) -> str:
             return _printable(token)
         case Platform.WINDOWS:
             return _windows(token)
+        case Platform.BROWSER:
+            return _browser(token)
 
 
 def is_device_token(platform: Platform, text: str) -> bool:
@@ -61,8 +65,20 @@ def is_device_token(platform: Platform, text: str) -> bool:
 
 
 def compared_form(platform: Platform, token: str) -> str:
-    """Equal for tokens that mean the same device: hexadecimal digits have no letter case."""
-    return token.lower() if platform is Platform.APPLE else token
+    """Equal for tokens that mean the same device.
+
+    Hexadecimal digits have no letter case, and a browser's keys may change while its endpoint stays.
+    """
+    match platform:
+        case Platform.APPLE:
+            return token.lower()
+        case Platform.BROWSER:
+            try:
+                return PushSubscription.parse(token).endpoint
+            except ValueError:
+                return token  # changed by hand in the database
+        case _:
+            return token
 
 
 def former_spellings(platform: Platform, token: str) -> frozenset[str]:
@@ -106,3 +122,10 @@ def _windows(token: str) -> str:
     if parts.scheme != "https" or not belongs or "@" in parts.netloc or port not in {None, _HTTPS_PORT}:
         raise DeviceTokenError(wanted)
     return token
+
+
+def _browser(token: str) -> str:
+    try:
+        return PushSubscription.parse(token).text
+    except ValueError as error:
+        raise DeviceTokenError(str(error)) from None

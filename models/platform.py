@@ -9,6 +9,7 @@ class Platform(StrEnum):
     APPLE = "apple"
     FCM_V1 = "fcmv1"
     WINDOWS = "windows"
+    BROWSER = "browser"
 
 
 PLATFORM_NAMES = {
@@ -18,5 +19,7 @@ PLATFORM_NAMES = {
     "gcm": Platform.FCM_V1,
     "fcmv1": Platform.FCM_V1,
     "windows": Platform.WINDOWS,
+    "browser": Platform.BROWSER,
+    "web": Platform.BROWSER,
 }
 """The names that apps may send, in lower case."""

@@ -12,35 +12,42 @@ from enum import StrEnum
 from typing import Annotated
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     PlainValidator,
+    ValidationError,
     ValidationInfo,
     WrapValidator,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from models.device import Purpose
 from models.device_token import DeviceTokenError, parse_device_token
+from models.hub import DEFAULT_HUB
 from models.identity import (
     MAXIMUM_TTL_SECONDS,
     MINIMUM_TTL_SECONDS,
     OWNER_PREFIXES,
     Identity,
+    IdentityKind,
 )
 from models.platform import PLATFORM_NAMES, Platform
 from models.report import CallReport, DeviceState
 
 
 @dataclass(frozen=True, slots=True)
-class FieldLimits:
-    """How long the fields of a request may be, in characters."""
+class FieldRules:
+    """What the fields of a request may hold. The lengths are numbers of characters."""
 
     acs_mri: int = 512
     device_uuid: int = 256
     device_token: int = 4_096
     call_id: int = 256
+    hubs: tuple[str, ...] = (DEFAULT_HUB,)
+    """The names of the hubs that a registration may name."""
 
 
 class Mistake(StrEnum):
@@ -53,7 +60,10 @@ class Mistake(StrEnum):
     INVISIBLE = "invisible_character"
     NO_OWNER = "no_owner"
     UNKNOWN_PLATFORM = "unknown_platform"
+    PURPOSE = "purpose"
+    UNKNOWN_HUB = "unknown_hub"
     UNKNOWN_STATE = "unknown_state"
+    BROWSER_OF_TEAMS_USER = "browser_of_teams_user"
     NO_DEVICE_TOKEN = "no_device_token"  # noqa: S105 # nosec B105 - the name of a mistake
     TIME_TO_LIVE = "time_to_live"
     NOT_ONE_DEVICE = "not_one_device"
@@ -93,12 +103,12 @@ def _identifier(value: object, limit: int) -> str:
     return text
 
 
-def _limits(info: ValidationInfo) -> FieldLimits:
-    return info.context or FieldLimits()
+def _rules(info: ValidationInfo) -> FieldRules:
+    return info.context or FieldRules()
 
 
 def _owner(value: object, info: ValidationInfo) -> Identity:
-    identity = Identity.parse(_identifier(value, _limits(info).acs_mri))
+    identity = Identity.parse(_identifier(value, _rules(info).acs_mri))
     if identity.can_own_devices:
         return identity
     raise _refused(
@@ -109,7 +119,7 @@ def _owner(value: object, info: ValidationInfo) -> Identity:
 
 
 def _device_uuid(value: object, info: ValidationInfo) -> str:
-    return _identifier(value, _limits(info).device_uuid)
+    return _identifier(value, _rules(info).device_uuid)
 
 
 def _platform(value: object) -> Platform:
@@ -119,8 +129,33 @@ def _platform(value: object) -> Platform:
     return platform
 
 
+def _purpose(value: object, info: ValidationInfo) -> Purpose:
+    # Generated clients send null for a value that is not set.
+    if value is None:
+        return Purpose.CALLS
+    purpose = value.lower() if isinstance(value, str) else ""
+    if purpose not in Purpose:
+        raise _refused(Mistake.PURPOSE, f"must be one of: {', '.join(Purpose)}")
+    if purpose == Purpose.ALERTS and info.data.get("platform") not in {None, Platform.APPLE}:
+        raise _refused(
+            Mistake.PURPOSE,
+            "must be calls, or be left out: only an iPhone has another token for alerts; the registration of "
+            "any other device serves both",
+        )
+    return Purpose(purpose)
+
+
+def _hub(value: object, info: ValidationInfo) -> str:
+    if value is None:
+        return DEFAULT_HUB
+    hub, known = value.lower() if isinstance(value, str) else "", _rules(info).hubs
+    if hub not in known:
+        raise _refused(Mistake.UNKNOWN_HUB, f"must be one of: {', '.join(known)}")
+    return hub
+
+
 def _call_id(value: object, info: ValidationInfo) -> str:
-    return _identifier(value, _limits(info).call_id)
+    return _identifier(value, _rules(info).call_id)
 
 
 def _state(value: object) -> DeviceState:
@@ -131,8 +166,10 @@ def _state(value: object) -> DeviceState:
 
 
 def _device_token(value: object, info: ValidationInfo) -> str:
-    text = _text(value, _limits(info).device_token)
     platform = info.data.get("platform")
+    if platform is Platform.BROWSER and isinstance(value, Mapping):
+        raise _refused(Mistake.NOT_TEXT, "must be text: send JSON.stringify(subscription)")
+    text = _text(value, _rules(info).device_token)
     if platform is None:
         # The platform is wrong, so nothing is known of the token's shape.
         return text
@@ -163,6 +200,20 @@ def _one_device(value: object, validate: Callable[[object], object]) -> object:
     return validate(value)
 
 
+def _rings_owner(device: "DeviceInfo", info: ValidationInfo) -> "DeviceInfo":
+    owner = info.data.get("owner")
+    if device.platform is not Platform.BROWSER or not owner or owner.kind is not IdentityKind.TEAMS_USER:
+        return device
+    mistake = _refused(
+        Mistake.BROWSER_OF_TEAMS_USER,
+        "must be another one for a Teams user: the web Calling SDK takes pushes for Communication Services "
+        "users only",
+    )
+    # Raised this way, it is the platform's error.
+    where = InitErrorDetails(type=mistake, loc=("platform",), input=None)
+    raise ValidationError.from_exception_data("DeviceInfo", [where])
+
+
 Owner = Annotated[Identity, PlainValidator(_owner)]
 DeviceUuid = Annotated[str, PlainValidator(_device_uuid)]
 
@@ -189,13 +240,17 @@ class DeviceInfo(_Request):
     device_uuid: DeviceUuid = Field(alias="deviceUUID")
     platform: Annotated[Platform, PlainValidator(_platform)]
     device_token: Annotated[str, PlainValidator(_device_token)] = Field(alias="deviceToken", repr=False)
+    purpose: Annotated[Purpose, PlainValidator(_purpose)] = Purpose.CALLS
+    hub: Annotated[str, PlainValidator(_hub)] = DEFAULT_HUB
 
 
 class AddDeviceTokenRequest(_Request):
-    """The body of `POST /api/add_device_token`, as the C# sample's apps send it, plus `ttlSeconds`."""
+    """The body of `POST /api/add_device_token`: as the C# sample's apps send it, and optional members."""
 
     owner: Owner = Field(alias="acsMri")
-    device_infos: Annotated[list[DeviceInfo], WrapValidator(_one_device)] = Field(alias="deviceInfos")
+    device_infos: Annotated[
+        list[Annotated[DeviceInfo, AfterValidator(_rings_owner)]], WrapValidator(_one_device)
+    ] = Field(alias="deviceInfos")
     ttl_seconds: Annotated[int | None, PlainValidator(_ttl_seconds)] = Field(alias="ttlSeconds", default=None)
 
     @property

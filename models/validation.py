@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from models.errors import FieldError, InvalidRequestError
-from models.requests import FieldLimits, Mistake
+from models.requests import FieldRules, Mistake
 
 WHOLE_BODY = "body"
 """The name that stands for the body as a whole."""
@@ -66,37 +66,37 @@ def _invalid(error: ValidationError) -> InvalidRequestError:
     return InvalidRequestError(f"Correct these and send the request again: {names}.", errors=errors)
 
 
-def parse_json[Model: BaseModel](model: type[Model], body: bytes, limits: FieldLimits | None = None) -> Model:
+def parse_json[Model: BaseModel](model: type[Model], body: bytes, rules: FieldRules | None = None) -> Model:
     """Read `body`, JSON in UTF-8 with or without a byte order mark, as `model`.
 
     Args:
         model: what to read.
         body: as it was sent.
-        limits: the default ones if left out.
+        rules: the default ones if left out.
 
     Raises:
         InvalidRequestError: lists every bad field, or `body` if it is no JSON object.
     """
     try:
-        return model.model_validate_json(body.removeprefix(BYTE_ORDER_MARK), context=limits)
+        return model.model_validate_json(body.removeprefix(BYTE_ORDER_MARK), context=rules)
     except ValidationError as error:
         raise _invalid(error) from None  # the cause quotes what was sent
 
 
 def parse_query[Model: BaseModel](
-    model: type[Model], query: Mapping[str, str], limits: FieldLimits | None = None
+    model: type[Model], query: Mapping[str, str], rules: FieldRules | None = None
 ) -> Model:
     """Read the parameters of a query string as `model`.
 
     Args:
         model: what to read.
         query: the parameters, decoded.
-        limits: the default ones if left out.
+        rules: the default ones if left out.
 
     Raises:
         InvalidRequestError: lists every bad or missing parameter.
     """
     try:
-        return model.model_validate(dict(query), context=limits)
+        return model.model_validate(dict(query), context=rules)
     except ValidationError as error:
         raise _invalid(error) from None

@@ -63,6 +63,8 @@ class Audit:
             device=telemetry.fingerprint(registration.device_uuid),
             registration=registration.registration_id[:_ID_LENGTH],
             platform=registration.platform.value,
+            purpose=registration.purpose.value,
+            hub=registration.hub,
             moved_from=", ".join(former) or None,
         )
 

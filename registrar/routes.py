@@ -15,7 +15,7 @@ from common.invocation import continued
 from common.tracing import NOT_TRACED, Tracer
 from models.device import DeviceRegistration, rfc3339
 from models.errors import RegistrationNotFoundError
-from models.requests import AddDeviceTokenRequest, DeviceQuery, FieldLimits, UserQuery
+from models.requests import AddDeviceTokenRequest, DeviceQuery, FieldRules, UserQuery
 from models.validation import parse_json, parse_query
 from registrar.access import Access
 from registrar.audit import Audit
@@ -26,13 +26,13 @@ from registrar.store import DeviceStore
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How large a request may be, and how many devices a user may have."""
+    """What a request may hold, and how many devices a user may have."""
 
     default_ttl_seconds: int
     """Time to live of a registration whose app asks for none."""
     devices_per_user: int
     body_bytes: int
-    fields: FieldLimits = field(default_factory=FieldLimits)
+    fields: FieldRules = field(default_factory=FieldRules)
 
 
 class Registrar:
@@ -71,6 +71,8 @@ class Registrar:
             "acsMri": registration.acs_mri,
             "deviceUUID": registration.device_uuid,
             "platform": registration.platform.value,
+            "purpose": registration.purpose.value,
+            "hub": registration.hub,
             "expiresAt": rfc3339(registration.expires_at),
         }
         if result.removed:
@@ -118,6 +120,8 @@ class Registrar:
             device_uuid=wanted.device.device_uuid,
             device_token=wanted.device.device_token,
             platform=wanted.device.platform,
+            purpose=wanted.device.purpose,
+            hub=wanted.device.hub,
             expires_at=now.replace(microsecond=0) + timedelta(seconds=life),
         )
 
@@ -126,6 +130,8 @@ def _info(device: DeviceRegistration, *, with_token: bool) -> dict[str, str]:
     info = {
         "deviceUUID": device.device_uuid,
         "platform": device.platform.value,
+        "purpose": device.purpose.value,
+        "hub": device.hub,
         "expiresAt": rfc3339(device.expires_at),
     }
     return {**info, "deviceToken": device.device_token} if with_token else info

@@ -83,6 +83,9 @@ class Watched:
         return outcome
 
 
+PHONES = (Platform.APPLE, Platform.FCM_V1, Platform.WINDOWS)
+
+
 def new_token(platform: Platform = Platform.APPLE) -> str:
     """A device token that the platform could have issued."""
     text = uuid.uuid4().hex * 2
@@ -165,7 +168,7 @@ class Instance:
         now = self.app.clock.now()
         devices = []
         for number in range(first, first + count):
-            platform = list(Platform)[number % len(Platform)]
+            platform = PHONES[number % len(PHONES)]
             device = replace(
                 registered(acs_mri, f"device-{number}", new_token(platform), platform),
                 expires_at=now.replace(year=now.year + 1, day=1, microsecond=0),

@@ -47,6 +47,9 @@ def build_visible(platform: Platform, info: VisibleInfo, now: datetime, ends_at:
         case Platform.WINDOWS:
             headers = (("X-WNS-Type", "wns/toast"), ("X-WNS-TTL", str(seconds_left)))
             push = Push(platform.value, XML_CONTENT_TYPE, headers, _toast(info))
+        case Platform.BROWSER:
+            flat = to_json({**_data(info), "title": _cut(info.title), "body": _cut(info.body)})
+            push = Push(platform.value, JSON_CONTENT_TYPE, (), flat)
     limit = MAXIMUM_BODY_BYTES[platform]
     if len(push.body) > limit:
         raise PushTooLargeError(f"The notification takes {len(push.body)} bytes; the limit is {limit} bytes.")

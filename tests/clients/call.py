@@ -23,8 +23,14 @@ URL, KEY, MRI = (os.environ[name] for name in ("REGISTRAR_URL", "REGISTRAR_KEY",
 TOKEN = "96d6bb5d412881d30046f5bf5616beaddf6aa4abe57987bccc4b5c23209dbb0c"
 
 
-def request(token: str) -> AddDeviceTokenRequest:
-    device = {"deviceUUID": "phone", "deviceToken": token, "platform": "apple"}
+def request(token: str, purpose: str | None = None) -> AddDeviceTokenRequest:
+    device = {
+        "deviceUUID": "phone",
+        "deviceToken": token,
+        "platform": "apple",
+        "purpose": purpose,
+        "hub": None,
+    }
     return AddDeviceTokenRequest.from_dict({"acsMri": MRI, "deviceInfos": [device], "ttlSeconds": None})
 
 
@@ -49,6 +55,7 @@ def main() -> None:
         "without a key": add_device_token.sync_detailed(client=anonymous, body=request(TOKEN)),
         "bad token": add_device_token.sync_detailed(client=client, body=request("null")),
         "added": add_device_token.sync_detailed(client=client, body=request(TOKEN)),
+        "alerts": add_device_token.sync_detailed(client=client, body=request(TOKEN[::-1], "alerts")),
         "found": get_device_registrations.sync_detailed(client=client, acs_mri=MRI),
         "reported": report_call.sync_detailed(client=client, body=report(os.environ["RUNG_CALL"])),
         "no such call": report_call.sync_detailed(client=client, body=report("no-call")),

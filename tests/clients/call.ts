@@ -15,9 +15,9 @@ const anonymous = createClient<paths>({ baseUrl });
 
 type Request = components["schemas"]["AddDeviceTokenRequest"];
 const token = "96d6bb5d412881d30046f5bf5616beaddf6aa4abe57987bccc4b5c23209dbb0c";
-const request = (deviceToken: string): Request => ({
+const request = (deviceToken: string, purpose: "alerts" | null = null): Request => ({
   acsMri,
-  deviceInfos: [{ deviceUUID: "phone", deviceToken, platform: "apple" }],
+  deviceInfos: [{ deviceUUID: "phone", deviceToken, platform: "apple", purpose, hub: null }],
   ttlSeconds: null,
 });
 
@@ -42,6 +42,9 @@ const answers = {
   "without a key": outcome(await anonymous.POST("/add_device_token", { body: request(token) })),
   "bad token": outcome(await client.POST("/add_device_token", { body: request("null") })),
   added: outcome(await client.POST("/add_device_token", { body: request(token) })),
+  alerts: outcome(
+    await client.POST("/add_device_token", { body: request([...token].reverse().join(""), "alerts") }),
+  ),
   found: outcome(await client.GET("/get_device_registrations", query)),
   reported: outcome(await client.POST("/report_call", { body: report(setting("RUNG_CALL")) })),
   "no such call": outcome(await client.POST("/report_call", { body: report("no-call") })),

@@ -420,7 +420,7 @@ class TestSimulator:
             client = HubClient(endpoint, wire, tokens, time.time, ClockWatch())
             return client.send(push, TOKENS[push.format], AMPLE)
 
-    @pytest.mark.parametrize("platform", list(Platform))
+    @pytest.mark.parametrize("platform", [Platform.APPLE, Platform.FCM_V1, Platform.WINDOWS])
     @pytest.mark.parametrize("display_name", ["Zoë 📱", None, "x" * 9_000])
     def test_accepted(self, platform: Platform, display_name: str | None) -> None:
         """Every platform's push is what the hub wants, signature included."""

@@ -27,7 +27,7 @@ from models.requests import (
     AddDeviceTokenRequest,
     DeviceInfo,
     DeviceQuery,
-    FieldLimits,
+    FieldRules,
     ReportCallRequest,
     UserQuery,
 )
@@ -38,6 +38,7 @@ from registrar.routes import Limits, Registrar, registrar_blueprint
 from settings import RegistrarSettings
 from tests.fakes import ALICE, FakeClock
 from tests.memory_store import device_store, no_rate_limit
+from tests.subscriptions import AUTH, ENDPOINT, P256DH, subscription, subscription_text
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.yaml"
 
@@ -201,7 +202,7 @@ class TestRequests:
 
     def test_limits(self) -> None:
         """Lengths, times to live, platforms and the body size are the code's defaults."""
-        limits, defaults = FieldLimits(), RegistrarSettings()
+        limits, defaults = FieldRules(), RegistrarSettings()
         for name, field, setting in (
             ("AcsMri", limits.acs_mri, defaults.max_mri_length),
             ("DeviceUUID", limits.device_uuid, defaults.max_device_uuid_length),
@@ -232,6 +233,9 @@ class TestRequests:
             ("windows", "https://notify.windows.com.evil.test/"),
             ("windows", "http://db5p.notify.windows.com/"),
             ("windows", "https://evil.test\\@notify.windows.com/"),
+            ("browser", subscription_text()),
+            ("web", subscription_text()),
+            ("web", "https://fcm.googleapis.com/fcm/send/x"),
         ],
     )
     def test_device_token(self, name: str, token: str) -> None:
@@ -241,6 +245,26 @@ class TestRequests:
         except DeviceTokenError:
             accepted = False
         assert valid("DeviceInfo", {"deviceUUID": "x", "deviceToken": token, "platform": name}) is accepted
+
+    @pytest.mark.parametrize(
+        ("sent", "accepted"),
+        [
+            (subscription(), True),
+            (subscription(p256dh=P256DH + "=", auth=AUTH + "=="), True),
+            (subscription("http://fcm.googleapis.com/"), False),
+            (subscription(p256dh=AUTH), False),
+            (subscription(auth=P256DH), False),
+            ({"endpoint": ENDPOINT}, False),
+        ],
+    )
+    def test_subscription(self, sent: dict[str, Any], accepted: bool) -> None:
+        """So they do on a browser's subscription, the rules for its host apart."""
+        assert valid("PushSubscription", sent) is accepted
+        token = json.dumps(sent)
+        assert valid("DeviceInfo", {"deviceUUID": "x", "deviceToken": token, "platform": "web"})
+        if not accepted:
+            with pytest.raises(DeviceTokenError):
+                parse_device_token(Platform.BROWSER, token)
 
     @pytest.mark.parametrize(
         "mri", ["8:acs:", "8:orgid", "4:+1425", "28:orgid:x", "8:teamsvisitor:x", " 8:acs:x", "x", ""]

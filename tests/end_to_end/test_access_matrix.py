@@ -178,7 +178,13 @@ class TestOidcMode:
         assert response.status_code == succeeds(function, owner)
         assert device_token(owner.acs_mri) not in response.text
         if function == "GetDeviceRegistrations" and is_registered:
-            assert set(response.json()["deviceInfos"][0]) == {"deviceUUID", "platform", "expiresAt"}
+            assert set(response.json()["deviceInfos"][0]) == {
+                "deviceUUID",
+                "platform",
+                "purpose",
+                "hub",
+                "expiresAt",
+            }
 
     @EVERY_FUNCTION
     @pytest.mark.parametrize(

@@ -47,7 +47,8 @@ class Want(BaseModel):
 
 class Step(BaseModel):
     """One request. In its texts these are replaced: `{mri}` by a new user, `{ctx}` by a valid call context,
-    `{id}` and `{corr}` by new ids of an event and a call, `{now}` and `{now+00:00}` by the current time."""
+    `{id}` and `{corr}` by new ids of an event and a call, `{CORR}` by the second in capitals, `{now}` and
+    `{now+00:00}` by the current time."""
 
     model_config = _STRICT
 
@@ -57,6 +58,8 @@ class Step(BaseModel):
     """The query of GetDeviceRegistrations."""
     delete: Mapping[str, str] | None = None
     """The query of DeleteDeviceRegistration."""
+    report: Mapping[str, Any] | None = None
+    """The body of ReportCall."""
     event: Mapping[str, Any] | None = None
     """An event, as Event Grid delivers it."""
     repeat: bool = False
@@ -67,9 +70,9 @@ class Step(BaseModel):
 
     @model_validator(mode="after")
     def _is_one_request(self) -> Self:
-        requested = [self.add, self.get, self.delete, self.event, self.repeat or None]
+        requested = [self.add, self.get, self.delete, self.report, self.event, self.repeat or None]
         if sum(each is not None for each in requested) != 1:
-            raise ValueError("a step is exactly one of add, get, delete, event and repeat")
+            raise ValueError("a step is exactly one of add, get, delete, report, event and repeat")
         return self
 
 
@@ -149,7 +152,8 @@ class Replay:
             "{mri}": new_user(),
             "{ctx}": incoming_call_context(call_context_cp(str(uuid.uuid4()))),
             "{id}": str(uuid.uuid4()),
-            "{corr}": str(uuid.uuid4()),
+            "{corr}": (call_id := str(uuid.uuid4())),
+            "{CORR}": call_id.upper(),
             "{now}": event_time(),
             "{now+00:00}": event_time().replace("Z", "+00:00"),
         }
@@ -179,6 +183,8 @@ class Replay:
             return self._host.call(
                 "GET", "get_device_registrations", function="GetDeviceRegistrations", params=query
             )
+        if step.report is not None:
+            return self._host.report_call(self._filled(step.report))
         query = self._filled(step.delete)
         return self._host.call(
             "DELETE", "delete_device_registration", function="DeleteDeviceRegistration", params=query
@@ -232,5 +238,5 @@ def test_field_case(stack: Stack, log: HostLog, name: str, request: pytest.Fixtu
 
 def test_cases_are_found() -> None:
     """The folder is read, and every case names its source."""
-    assert len(CASES) >= 44
+    assert len(CASES) >= 50
     assert all(case.source and case.outcome and case.steps for case in CASES.values())

@@ -15,6 +15,7 @@ import yaml
 from pymongo import MongoClient
 
 from local.stack import Host, Stack
+from models.platform import PLATFORM_NAMES, Platform
 from tests.end_to_end.callers import FUNCTIONS, bearer, call
 from tests.end_to_end.host_log import HostLog
 from tests.end_to_end.hosts import another_host
@@ -33,7 +34,7 @@ NO_LIMIT = {"RegistrationsPerMinute": "0", "DbName": "fuzz"}
 _AUDIT = (
     r'\S+ \S+ (INFO|WARNING) +acs_call_push: \{"event": "registrar_audit", "version": "[0-9.]+", '
     r'"action": "\w+", "right": "\w+", '
-    r'"user": "[0-9a-f]{16}"(, "(device|registration|moved_from|platform)": "[0-9a-z, ]+"'
+    r'"user": "[0-9a-f]{16}"(, "(device|registration|moved_from|platform|purpose|hub)": "[0-9a-z, ]+"'
     r'|, "(registrations|devices)": \d+)*\}'
 )
 _HOUSEKEEPING = re.compile(
@@ -87,6 +88,11 @@ def document_for(scheme: str, folder: Path, *, is_negative: bool) -> Path:
         # They double the time that a malformed request takes to make, and make none that is worse.
         for conditional in ("if", "then", "else"):
             del schemas["DeviceInfo"][conditional]
+    # Which hubs there are, the document cannot know.
+    schemas["DeviceInfo"]["properties"]["hub"] = {"enum": ["default", None]}
+    # Whose browser may be registered, and what its subscription is, no schema of one field says.
+    platforms = schemas["DeviceInfo"]["properties"]["platform"]
+    platforms["enum"] = [name for name in platforms["enum"] if PLATFORM_NAMES[name] is not Platform.BROWSER]
     for name in ("DeviceUUID", "CallId"):
         schemas[name]["pattern"] = f"^{_IDENTIFIER}$"
     prefix = schemas["AcsMri"]["pattern"].removesuffix(":")

@@ -64,6 +64,7 @@ def check(answers: dict[str, Any], user: str) -> None:
         "without a key": 401,
         "bad token": 400,
         "added": 201,
+        "alerts": 201,
         "found": 200,
         "reported": 204,
         "no such call": 404,
@@ -78,8 +79,9 @@ def check(answers: dict[str, Any], user: str) -> None:
     assert bodies["without a key"] is None
     assert [bad["field"] for bad in bodies["bad token"]["errors"]] == ["deviceInfos[0].deviceToken"]
     assert (bodies["added"]["acsMri"], bodies["added"]["platform"]) == (user, "apple")
-    (device,) = bodies["found"]["deviceInfos"]
-    assert (device["deviceUUID"], device["platform"]) == ("phone", "apple")
+    assert (bodies["alerts"]["purpose"], bodies["alerts"]["hub"]) == ("alerts", "default")
+    found = [(device["deviceUUID"], device["purpose"]) for device in bodies["found"]["deviceInfos"]]
+    assert found == [("phone", "alerts"), ("phone", "calls")]
     assert bodies["reported"] is None
     assert bodies["no such call"]["code"] == "call_not_found"
     assert bodies["deleted"] == {"acsMri": user, "deviceUUID": "phone"}

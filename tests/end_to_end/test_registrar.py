@@ -20,7 +20,7 @@ FUNCTION_OF = {
     DELETE: "DeleteDeviceRegistration",
 }
 METHOD_OF = {ADD: "POST", GET: "GET", DELETE: "DELETE"}
-ACCEPTED_PLATFORMS = ("apple", "android", "gcm", "fcmv1", "windows")
+ACCEPTED_PLATFORMS = ("apple", "android", "gcm", "fcmv1", "windows", "browser", "web")
 
 DAY = 86_400
 LONGEST = 15_552_000
@@ -95,13 +95,18 @@ class TestWhatTheSamplesAppsSend:
             "acsMri": user,
             "deviceUUID": "phone-1",
             "platform": answered,
+            "purpose": "calls",
+            "hub": "default",
             "expiresAt": ends,
         }
-        assert host.get_device_registrations(user).json() == {
-            "acsMri": user,
-            "deviceInfos": [
-                {"deviceUUID": "phone-1", "deviceToken": token, "platform": answered, "expiresAt": ends}
-            ],
+        (info,) = host.get_device_registrations(user).json()["deviceInfos"]
+        assert info == {
+            "deviceUUID": "phone-1",
+            "deviceToken": token,
+            "platform": answered,
+            "purpose": "calls",
+            "hub": "default",
+            "expiresAt": ends,
         }
         (document,) = registrations.find({"acsMri": user})
         assert document.keys() == {
@@ -269,6 +274,23 @@ class TestBadInput:
         before = everything(registrations)
         yield
         assert everything(registrations) == before
+
+    @pytest.mark.parametrize(
+        ("change", "field"),
+        [
+            ({"purpose": "ring"}, "purpose"),
+            ({"purpose": "alerts", "platform": "android"}, "purpose"),
+            ({"hub": "sandbox"}, "hub"),
+            ({"hub": 5}, "hub"),
+        ],
+    )
+    def test_optional_members(self, host: Host, user: str, change: dict[str, object], field: str) -> None:
+        """A purpose or hub that cannot be is named; a hub of the settings is named to the app."""
+        body = registration(user)
+        body["deviceInfos"][0].update(change)
+        response = host.add_device_token(body)
+        assert self.bad_fields(response) == [f"deviceInfos[0].{field}"]
+        assert ("must be one of: default" in response.text) is (field == "hub")
 
     def post(self, host: Host, body: bytes) -> requests.Response:
         return host.call("POST", ADD, function="AddDeviceToken", data=body)

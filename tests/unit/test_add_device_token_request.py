@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.device import Purpose
 from models.errors import InvalidRequestError
 from models.platform import Platform
-from models.requests import AddDeviceTokenRequest
+from models.requests import AddDeviceTokenRequest, FieldRules
 from models.validation import parse_json
 from tests.fakes import ALICE, TEAMS_USER
+from tests.subscriptions import subscription, subscription_text
 
 TOKEN = "do-not-quote-this-device-token"
 """For Android, whose tokens may be any printable text."""
@@ -28,7 +30,7 @@ def body(**changes: object) -> dict[str, Any]:
     device: dict[str, Any] = {"deviceUUID": "phone", "deviceToken": TOKEN, "platform": "android"}
     whole: dict[str, Any] = {"acsMri": ALICE, "deviceInfos": [device]}
     for name, value in changes.items():
-        target = device if name in device else whole
+        target = device if name in {*device, "purpose", "hub"} else whole
         if value is MISSING:
             del target[name]
         else:
@@ -83,6 +85,36 @@ class TestAccepted:
     def test_platforms(self, name: str, token: str, platform: Platform) -> None:
         """Every accepted name, in any letter case, stands for the hub's format."""
         assert parse(body(platform=name, deviceToken=token)).device.platform is platform
+
+    @pytest.mark.parametrize(
+        ("sent", "purpose"),
+        [
+            (MISSING, Purpose.CALLS), (None, Purpose.CALLS), ("calls", Purpose.CALLS),
+            ("alerts", Purpose.ALERTS), ("ALERTS", Purpose.ALERTS),
+        ],
+    )  # fmt: skip
+    def test_purpose(self, sent: object, purpose: Purpose) -> None:
+        """A token is for calls unless the app says that it is for alerts."""
+        changes = {} if sent is MISSING else {"purpose": sent}
+        assert parse(body(platform="apple", deviceToken=HEX, **changes)).device.purpose is purpose
+
+    @pytest.mark.parametrize("platform", ["android", "windows", "web"])
+    def test_purpose_of_others(self, platform: str) -> None:
+        """On the other platforms one registration serves both."""
+        token = {"windows": "https://a.notify.windows.com/?token=b", "web": subscription_text()}
+        request = parse(body(platform=platform, deviceToken=token.get(platform, TOKEN), purpose="calls"))
+        assert request.device.purpose is Purpose.CALLS
+
+    @pytest.mark.parametrize("sent", [MISSING, None, "default", "DEFAULT"])
+    def test_hub(self, sent: object) -> None:
+        """The hub is the default one unless the app names another."""
+        assert parse(body(**({} if sent is MISSING else {"hub": sent}))).device.hub == "default"
+
+    def test_named_hub(self) -> None:
+        """A named hub, in any letter case."""
+        raw = json.dumps(body(hub="SandBox")).encode()
+        rules = FieldRules(hubs=("default", "sandbox"))
+        assert parse_json(AddDeviceTokenRequest, raw, rules).device.hub == "sandbox"
 
     @pytest.mark.parametrize("ttl", [300, 301, 86_400, 15_552_000])
     def test_time_to_live(self, ttl: int) -> None:
@@ -251,8 +283,31 @@ class TestRefused:
     def test_unknown_platform(self, name: object) -> None:
         """A platform without calls is refused with the list of the accepted names."""
         assert bad_fields(body(platform=name)) == {
-            "deviceInfos[0].platform": "must be one of: apple, android, gcm, fcmv1, windows"
+            "deviceInfos[0].platform": "must be one of: apple, android, gcm, fcmv1, windows, browser, web"
         }
+
+    @pytest.mark.parametrize("purpose", ["", "ring", "calls ", 7, ["alerts"], True])
+    def test_unknown_purpose(self, purpose: object) -> None:
+        """Any other purpose is refused with the list of the two."""
+        found = bad_fields(body(platform="apple", deviceToken=HEX, purpose=purpose))
+        assert found == {"deviceInfos[0].purpose": "must be one of: calls, alerts"}
+
+    @pytest.mark.parametrize("platform", ["android", "gcm", "windows", "web"])
+    def test_alerts_on_another_platform(self, platform: str) -> None:
+        """Only an iPhone has a token for alerts."""
+        token = {"windows": "https://a.notify.windows.com/?token=b", "web": subscription_text()}
+        found = bad_fields(body(platform=platform, deviceToken=token.get(platform, TOKEN), purpose="alerts"))
+        assert list(found) == ["deviceInfos[0].purpose"]
+        assert "only an iPhone" in found["deviceInfos[0].purpose"]
+
+    def test_alerts_on_an_unknown_platform(self) -> None:
+        """The platform alone is wrong."""
+        assert list(bad_fields(body(platform="ios", purpose="alerts"))) == ["deviceInfos[0].platform"]
+
+    @pytest.mark.parametrize("hub", ["", "sandbox", "default ", MARKER, 7, ["default"], {}])
+    def test_unknown_hub(self, hub: object) -> None:
+        """A hub that the settings do not name is refused with the list of the known ones."""
+        assert bad_fields(body(hub=hub)) == {"deviceInfos[0].hub": "must be one of: default"}
 
     @pytest.mark.parametrize(
         ("platform", "token", "said"),
@@ -264,6 +319,9 @@ class TestRefused:
             ("windows", "https://do-not-quote.test/", "notify.windows.com"),
             ("apple", "(null)", "placeholder"),
             ("gcm", "BLACKLISTED", "placeholder"),
+            ("browser", "https://do-not-quote.test/", "JSON.stringify"),
+            ("web", subscription_text("http://do-not-quote.test/"), "endpoint"),
+            ("web", subscription_text(p256dh=MARKER, auth=MARKER), "keys.auth"),
         ],
     )
     def test_token_of_another_shape(self, platform: str, token: str, said: str) -> None:
@@ -271,6 +329,17 @@ class TestRefused:
         found = bad_fields(body(platform=platform, deviceToken=token))
         assert list(found) == ["deviceInfos[0].deviceToken"]
         assert said in found["deviceInfos[0].deviceToken"]
+
+    def test_subscription_as_an_object(self) -> None:
+        """A page that forgets to make text of its subscription is told how."""
+        found = bad_fields(body(platform="web", deviceToken=subscription(MARKER)))
+        assert found == {"deviceInfos[0].deviceToken": "must be text: send JSON.stringify(subscription)"}
+
+    def test_browser_of_a_teams_user(self) -> None:
+        """The web Calling SDK takes no push for a Teams user."""
+        (said,) = bad_fields(body(acsMri=TEAMS_USER, platform="web", deviceToken=subscription_text())).items()
+        assert said[0] == "deviceInfos[0].platform"
+        assert "Teams user" in said[1]
 
     def test_token_is_stored_in_one_spelling(self) -> None:
         """An old spelling of an Apple token is taken without brackets and spaces."""

@@ -1,6 +1,8 @@
 """Device tokens: the shape of each platform, and which spellings mean the same device."""
 
+import json
 import string
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,8 +16,9 @@ from models.device_token import (
     parse_device_token,
 )
 from models.platform import Platform
+from tests.subscriptions import AUTH, ENDPOINT, P256DH, subscription, subscription_text
 
-APPLE, FCM, WINDOWS = Platform.APPLE, Platform.FCM_V1, Platform.WINDOWS
+APPLE, FCM, WINDOWS, BROWSER = Platform.APPLE, Platform.FCM_V1, Platform.WINDOWS, Platform.BROWSER
 HEX = "96d6bb5d412881d30046f5bf5616beaddf6aa4abe57987bccc4b5c23209dbb0c"
 FCM_TOKEN = "dQw4w9WgXcQ:APA91bH-_abc.def~x"
 CHANNEL = "https://db5p.notify.windows.com/?token=AwYAAAB%2fcQhYBud&x=1"
@@ -147,6 +150,145 @@ class TestWindows:
         assert "notify.windows.com" in refusal(WINDOWS, url)
 
 
+class TestBrowser:
+    STORED = f'{{"endpoint":"{ENDPOINT}","keys":{{"p256dh":"{P256DH}","auth":"{AUTH}"}}}}'
+
+    @pytest.mark.parametrize(
+        "spelling",
+        [
+            subscription_text(),
+            STORED,
+            f"\n {STORED} ",
+            json.dumps(subscription(), indent=2),
+            subscription_text(p256dh=P256DH + "=", auth=AUTH + "=="),
+            subscription_text(other="key"),
+            subscription_text(ENDPOINT.replace("googleapis.com", "GoogleAPIs.com.:443")),
+        ],
+    )
+    def test_stored_in_one_way(self, spelling: str) -> None:
+        """Endpoint and keys, without what else a browser says; the host in one spelling."""
+        assert parse_device_token(BROWSER, spelling) == self.STORED
+        assert is_device_token(BROWSER, self.STORED)
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "https://updates.push.services.mozilla.com/wpush/v2/gAAAAABl",
+            "https://web.push.apple.com/QNv_d",
+            "https://wns2-par02p.notify.windows.com/w/?token=BQYAAAD%2f",
+            "https://push.example.test:8443/up?token=a#b",
+        ],
+    )
+    def test_push_services(self, url: str) -> None:
+        """Any public host: the push services of today, and one that an organisation runs."""
+        assert json.loads(parse_device_token(BROWSER, subscription_text(url)))["endpoint"] == url
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "http://fcm.googleapis.com/x",
+            "ftp://fcm.googleapis.com/x",
+            "//fcm.googleapis.com/x",
+            "fcm.googleapis.com/x",
+            "https:fcm.googleapis.com/x",
+            "https:///x",
+            "https://localhost/x",
+            "https://LOCALHOST./x",
+            "https://push/x",
+            "https://push./x",
+            "https://push.local/x",
+            "https://push.Local./x",
+            "https://metadata.google.internal/x",
+            "https://push.localhost/x",
+            "https://127.0.0.1/x",
+            "https://127.0.0.1./x",
+            "https://169.254.169.254/metadata",
+            "https://127.1/x",
+            "https://2130706433/x",
+            "https://0x7f.1/x",
+            "https://0x7f000001/x",
+            "https://0177.0.0.01/x",
+            "https://1.0x7f/x",
+            "https://[::1]/x",
+            "https://[::ffff:127.0.0.1]/x",
+            "https://[fe80::1%25lo]/x",
+            "https://user@fcm.googleapis.com/x",
+            "https://user:pass@fcm.googleapis.com/x",
+            "https://@fcm.googleapis.com/x",
+            "https://fcm.googleapis.com@127.0.0.1/x",
+            "https://fcm.googleapis.com\\@127.0.0.1/x",
+            "https://127.0.0.1\\.googleapis.com/x",
+            "https://127%2e0%2e0%2e1.test/x",
+            "https://fcm..googleapis.com/x",
+            "https://.com/x",
+            "https://-fcm.googleapis.com/x",
+            "https://fcm.googleapis.com:port/x",
+            "https://fcm.googleapis.com:99999/x",
+            "https://fcm.googleapis.com/a b",
+            "https://fcm.googleapis.com/\r\nX-A:b",
+            "https://fcm.googleapis.com/é",
+            "https://fcm.goo\u0261leapis.com/x",  # a script g
+            "https://\u2460.example.test/x",  # a circled 1
+            "https://fcm\u3002googleapis.com/x",  # an ideographic full stop
+            "https://" + "a" * 64 + ".test/x",
+            "",
+        ],
+    )
+    def test_other_endpoints(self, url: str) -> None:
+        """No host that may be of this machine or this network, in any spelling."""
+        assert refusal(BROWSER, subscription_text(url)) == (
+            "endpoint must be the https URL of a push service on a public host"
+        )
+
+    @pytest.mark.parametrize(
+        ("name", "key", "expected"),
+        [
+            ("p256dh", P256DH[:-2], "65 bytes"),
+            ("p256dh", P256DH + "AA", "65 bytes"),
+            ("p256dh", "A" + P256DH[1:], "65 bytes"),  # the first byte is 0
+            ("p256dh", P256DH.replace("-", "+").replace("_", "/")[:-1] + "+", "65 bytes"),
+            ("p256dh", None, "65 bytes"),
+            ("p256dh", 4, "65 bytes"),
+            ("auth", AUTH[:-1], "16 bytes"),
+            ("auth", AUTH + "A", "16 bytes"),
+            ("auth", AUTH + "AAAA", "16 bytes"),
+            ("auth", AUTH[:-1] + "é", "16 bytes"),
+            ("auth", "\n" + AUTH, "16 bytes"),
+            ("auth", "", "16 bytes"),
+            ("auth", [AUTH], "16 bytes"),
+        ],
+    )
+    def test_other_keys(self, name: str, key: Any, expected: str) -> None:
+        """A key of another length, kind or alphabet is named, and not quoted."""
+        said = refusal(BROWSER, subscription_text(**{name: key}))
+        assert said.startswith(f"keys.{name} must be")
+        assert expected in said
+
+    def test_everything_wrong(self) -> None:
+        """All of it is said at once."""
+        said = refusal(BROWSER, json.dumps({"endpoint": 1, "keys": None}))
+        assert [part.partition(" ")[0] for part in said.split("; ")] == [
+            "endpoint",
+            "keys.p256dh",
+            "keys.auth",
+        ]
+
+    @pytest.mark.parametrize(
+        "text", [ENDPOINT, "[]", "1", '"x"', "{", "[" * 4_000, '{"endpoint":NaN', "{'endpoint':''}"]
+    )
+    def test_not_json(self, text: str) -> None:
+        """What is no JSON object says how to make one."""
+        assert "JSON.stringify" in refusal(BROWSER, text)
+
+    def test_endpoint_is_compared(self) -> None:
+        """The keys may change; another endpoint is another browser."""
+        renewed = parse_device_token(BROWSER, subscription_text(auth="A" * 22))
+        assert renewed != self.STORED
+        assert compared_form(BROWSER, renewed) == compared_form(BROWSER, self.STORED) == ENDPOINT
+        assert compared_form(BROWSER, "changed by hand") == "changed by hand"
+        assert former_spellings(BROWSER, self.STORED) == frozenset()
+
+
 @pytest.mark.parametrize("platform", Platform)
 class TestEveryPlatform:
     @pytest.mark.parametrize(
@@ -162,7 +304,12 @@ class TestEveryPlatform:
         assert refusal(platform, text) == "must not be empty"
 
 
-@given(st.sampled_from(Platform), st.text() | st.text(string.hexdigits + "<> ", max_size=220))
+_SUBSCRIPTIONS = st.builds(subscription_text, st.text() | st.text("https:/.1a@[]-%").map("https://{}".format))
+
+
+@given(
+    st.sampled_from(Platform), st.text() | st.text(string.hexdigits + "<> ", max_size=220) | _SUBSCRIPTIONS
+)
 def test_any_text(platform: Platform, text: str) -> None:
     """Any text is refused without being quoted, or stored in a form that can be sent and stays as it is."""
     try:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from models.errors import PushTooLargeError
 from models.platform import Platform
 from models.push import StopInfo, VisibleInfo
-from push.hub.payload import build_stop
+from push.hub.payload import JSON_CONTENT_TYPE, MAXIMUM_BODY_BYTES, build_stop
 from push.hub.visible_payload import build_visible, collapse_id
 from tests.fakes import NOW
 
@@ -42,6 +42,12 @@ class TestStop:
     def test_fcm(self) -> None:
         """FCM's data holds strings only."""
         assert build_stop(Platform.FCM_V1, STOP, NOW).body == self.FCM
+
+    def test_browser(self) -> None:
+        """A browser's service worker reads the members as they are."""
+        push = build_stop(Platform.BROWSER, STOP, NOW)
+        assert json.loads(push.body) == json.loads(self.BODY)["data"]
+        assert (push.format, push.content_type, push.headers) == ("browser", JSON_CONTENT_TYPE, ())
 
     def test_headers(self) -> None:
         """The headers of a ring; a platform keeps a stop for 30 seconds."""
@@ -97,6 +103,19 @@ class TestVisible:
             body = json.loads(build_visible(Platform.APPLE, info, NOW, ENDS_AT).body)
             assert body["aps"]["interruption-level"] == level
 
+    def test_browser(self) -> None:
+        """A service worker shows title and body itself."""
+        push = build_visible(Platform.BROWSER, VISIBLE, NOW, ENDS_AT)
+        assert json.loads(push.body) == {
+            "event": "missedCall",
+            "callId": "d0c5a8f5",
+            "callerId": "4:+1",
+            "displayName": "Zoë",
+            "title": "Missed call",
+            "body": "Zoë",
+        }
+        assert (push.format, push.content_type, push.headers) == ("browser", JSON_CONTENT_TYPE, ())
+
     def test_no_call_id(self) -> None:
         """Without one nothing is replaced."""
         info = replace(VISIBLE, call_id=None)
@@ -111,7 +130,7 @@ class TestVisible:
         info = replace(VISIBLE, title=title, body=body, display_name=name)
         for platform in Platform:
             push = build_visible(platform, info, NOW, ENDS_AT)
-            assert len(push.body) <= {Platform.WINDOWS: 5_120}.get(platform, 4_096)
+            assert len(push.body) <= MAXIMUM_BODY_BYTES[platform]
             if platform is Platform.WINDOWS:
                 root = ET.fromstring(push.body)  # noqa: S314 - the app's own
                 assert json.loads(root.get("launch", ""))["event"] == "missedCall"

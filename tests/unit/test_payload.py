@@ -17,7 +17,12 @@ from push.hub.payload import build_push
 from tests.fakes import NOW
 
 ENDS_AT = NOW + timedelta(seconds=42, milliseconds=900)
-LIMITS = {Platform.APPLE: 4_096, Platform.FCM_V1: 4_096, Platform.WINDOWS: 5_120}
+LIMITS = {
+    Platform.APPLE: 4_096,
+    Platform.FCM_V1: 4_096,
+    Platform.WINDOWS: 5_120,
+    Platform.BROWSER: 3_800,
+}
 INFO = PushNotificationInfo(
     call_context="H4sIAAAA/+8=",
     call_id="d0c5a8f5",
@@ -35,11 +40,11 @@ def push(platform: Platform, info: PushNotificationInfo = INFO, ends_at: datetim
 
 
 def data_of(body: bytes) -> dict[str, Any]:
-    """What the SDK on the phone reads."""
+    """What the SDK on the phone reads, or the page in the browser, where the context has another name."""
     whole = json.loads(body)
-    data = whole["message"]["data"] if "message" in whole else whole["data"]
+    data = whole["message"]["data"] if "message" in whole else whole.get("data", whole)
     assert isinstance(data, dict)
-    return data
+    return {"cp" if key == "incomingCallContext" else key: value for key, value in data.items()}
 
 
 class TestBody:
@@ -53,9 +58,20 @@ class TestBody:
         b'"callId":"d0c5a8f5","recipientId":"8:acs:r_1","callerId":"4:+14255550123",'
         b'"displayName":"Zo\xc3\xab \\"Z\\" \\\\ \xf0\x9f\x93\xb1","videoCall":"false"}}}'
     )
+    BROWSER = (
+        b'{"eventId":107,"incomingCallContext":"H4sIAAAA/+8=","callId":"d0c5a8f5","recipientId":"8:acs:r_1",'
+        b'"callerId":"4:+14255550123","displayName":"Zo\xc3\xab \\"Z\\" \\\\ \xf0\x9f\x93\xb1",'
+        b'"videoCall":"false","ringsUntil":"2100-01-31T12:00:42Z"}'
+    )
 
     @pytest.mark.parametrize(
-        ("platform", "body"), [(Platform.APPLE, NATIVE), (Platform.WINDOWS, NATIVE), (Platform.FCM_V1, FCM)]
+        ("platform", "body"),
+        [
+            (Platform.APPLE, NATIVE),
+            (Platform.WINDOWS, NATIVE),
+            (Platform.FCM_V1, FCM),
+            (Platform.BROWSER, BROWSER),
+        ],
     )
     def test_bytes(self, platform: Platform, body: bytes) -> None:
         """The very bytes: compact UTF-8 JSON with the keys that the Calling SDK reads."""
@@ -67,9 +83,19 @@ class TestBody:
         b'"data":{"eventId":"107","cp":"H4sI","videoCall":"false"}}}'
     )
 
+    BARE_BROWSER = (
+        b'{"eventId":107,"incomingCallContext":"H4sI","videoCall":"false",'
+        b'"ringsUntil":"2100-01-31T12:00:42Z"}'
+    )
+
     @pytest.mark.parametrize(
         ("platform", "body"),
-        [(Platform.APPLE, BARE_NATIVE), (Platform.WINDOWS, BARE_NATIVE), (Platform.FCM_V1, BARE_FCM)],
+        [
+            (Platform.APPLE, BARE_NATIVE),
+            (Platform.WINDOWS, BARE_NATIVE),
+            (Platform.FCM_V1, BARE_FCM),
+            (Platform.BROWSER, BARE_BROWSER),
+        ],
     )
     def test_missing_values(self, platform: Platform, body: bytes) -> None:
         """Values that the event does not have are left out, never null; an empty text counts as missing."""
@@ -232,10 +258,10 @@ class TestSize:
     @platforms
     def test_other_values_stay(self, platform: Platform) -> None:
         """Nothing but the name is shortened."""
-        info = replace(INFO, call_context="A" * 3_000, display_name="ü" * 5_000)
+        info = replace(INFO, call_context="A" * 2_800, display_name="ü" * 5_000)
         arrived = data_of(push(platform, info).body)
         assert arrived.pop("displayName").endswith("ü…")
-        assert arrived["cp"] == "A" * 3_000
+        assert arrived["cp"] == "A" * 2_800
         assert (arrived["callId"], arrived["callerId"]) == (INFO.call_id, INFO.caller_id)
 
 

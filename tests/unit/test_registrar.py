@@ -12,11 +12,13 @@ from pymongo.errors import AutoReconnect
 from models.errors import ConfigurationError
 from models.identity import Identity
 from models.platform import Platform
+from models.requests import FieldRules
 from registrar.access import KeyAccess
 from registrar.routes import Limits, Registrar, registrar_blueprint
 from registrar.store import DeviceStore
 from tests.fakes import ALICE, BOB, NOW, TEAMS_USER, FakeClock, Invocation, app_log, registration
 from tests.memory_store import FailingCollection, device_store, new_collection, no_rate_limit
+from tests.subscriptions import subscription
 
 DEFAULT_TTL = 86_400
 TOKEN = "d0" * 32
@@ -70,13 +72,10 @@ class Service:
 
 
 def add_body(**changes: object) -> bytes:
-    device = {"deviceUUID": "phone", "deviceToken": TOKEN, "platform": "apple"}
+    device: dict[str, object] = {"deviceUUID": "phone", "deviceToken": TOKEN, "platform": "apple"}
     whole: dict[str, object] = {"acsMri": ALICE, "deviceInfos": [device]}
     for name, value in changes.items():
-        if name in device:
-            device[name] = str(value)
-        else:
-            whole[name] = value
+        (device if name in {*device, "hub", "purpose"} else whole)[name] = value
     return json.dumps(whole).encode()
 
 
@@ -101,8 +100,9 @@ def service(store: DeviceStore, clock: FakeClock) -> Service:
 
 
 def registrar(store: DeviceStore, clock: FakeClock, default_ttl_seconds: int) -> Registrar:
-    """A registrar in the mode `key`, without a limit on changes."""
-    return Registrar(store, KeyAccess(), no_rate_limit(), clock, Limits(default_ttl_seconds, 20, 65_536))
+    """A registrar in the mode `key`, with two hubs and without a limit on changes."""
+    limits = Limits(default_ttl_seconds, 20, 65_536, FieldRules(hubs=("default", "sandbox")))
+    return Registrar(store, KeyAccess(), no_rate_limit(), clock, limits)
 
 
 EVERY_FUNCTION = pytest.mark.parametrize(
@@ -147,7 +147,9 @@ class TestWiring:
 class TestAdd:
     def test_new_and_refreshed(self, service: Service, clock: FakeClock) -> None:
         """201 for a new and for a refreshed registration, with its expiry; the token is not echoed."""
-        expected = {"acsMri": ALICE, "deviceUUID": "phone", "platform": "apple"}
+        expected = {
+            "acsMri": ALICE, "deviceUUID": "phone", "platform": "apple", "purpose": "calls", "hub": "default",
+        }  # fmt: skip
         assert service.add() == (201, {**expected, "expiresAt": "2100-02-01T12:00:00Z"})
         clock.sleep(60)
         assert service.add() == (201, {**expected, "expiresAt": "2100-02-01T12:01:00Z"})
@@ -210,6 +212,50 @@ class TestAdd:
         assert ("Content-Length" in problem["errors"][0]["detail"]) is says_why
         assert ("Content-Length" in problem["detail"]) is says_why
 
+    def test_two_tokens(self, service: Service, clock: FakeClock) -> None:
+        """An iPhone registers a token for calls and one for alerts; each replaces its own kind only."""
+        service.add(deviceToken="aa" * 32)
+        status, answer = service.add(deviceToken="bb" * 32, purpose="alerts")
+        assert (status, answer["purpose"]) == (201, "alerts")
+        clock.sleep(1)
+        service.add(deviceToken="cc" * 32, purpose="Alerts")
+        service.add(deviceToken="dd" * 32)
+        infos = service.get()[1]["deviceInfos"]
+        assert [(info["deviceUUID"], info["purpose"], info["deviceToken"]) for info in infos] == [
+            ("phone", "alerts", "cc" * 32),
+            ("phone", "calls", "dd" * 32),
+        ]
+
+    def test_hub(self, service: Service) -> None:
+        """A device is registered with a hub of the settings, and moves to the one that it names last."""
+        for sent, answered in (("Sandbox", "sandbox"), (None, "default"), ("sandbox", "sandbox")):
+            assert service.add(hub=sent)[1]["hub"] == answered
+            (info,) = service.get()[1]["deviceInfos"]
+            assert info["hub"] == answered
+
+    def test_browser(self, service: Service) -> None:
+        """A subscription is stored and not echoed; with new keys it is the same device token."""
+        renewed = subscription(auth="A" * 22)
+        for sent in (subscription(), renewed):
+            status, answer = service.add(platform="web", deviceToken=json.dumps(sent))
+            assert (status, answer["platform"]) == (201, "browser")
+            assert "deviceToken" not in answer
+        # Another user signs in on the browser.
+        service.add(acsMri=BOB, platform="web", deviceToken=json.dumps(renewed))
+        assert service.get()[0] == 404
+        (info,) = service.get(BOB)[1]["deviceInfos"]
+        assert json.loads(info["deviceToken"]) == {
+            name: value for name, value in renewed.items() if name != "expirationTime"
+        }
+
+    def test_unknown_hub(self, service: Service) -> None:
+        """400 names the known ones; the other is not quoted."""
+        status, problem = service.add(hub="production")
+        assert status == 400
+        assert problem["errors"] == [
+            {"field": "deviceInfos[0].hub", "detail": "must be one of: default, sandbox"}
+        ]
+
     def test_sign_in_on_the_same_phone(self, service: Service) -> None:
         """A token belongs to the user who registered it last; the other user's calls no longer ring there."""
         service.add()
@@ -231,14 +277,14 @@ class TestGet:
         store.register(registration(device_uuid="b", device_token="t-b", platform=Platform.FCM_V1), NOW)
         store.register(registration(device_uuid="a", device_token="t-a"), NOW)
         store.register(registration(device_uuid="c", device_token="t-c", expires_at=NOW), NOW)
-        expires = "2100-02-01T12:00:00Z"
+        common = {"purpose": "calls", "hub": "default", "expiresAt": "2100-02-01T12:00:00Z"}
         assert service.get() == (
             200,
             {
                 "acsMri": ALICE,
                 "deviceInfos": [
-                    {"deviceUUID": "a", "deviceToken": "t-a", "platform": "apple", "expiresAt": expires},
-                    {"deviceUUID": "b", "deviceToken": "t-b", "platform": "fcmv1", "expiresAt": expires},
+                    {"deviceUUID": "a", "deviceToken": "t-a", "platform": "apple", **common},
+                    {"deviceUUID": "b", "deviceToken": "t-b", "platform": "fcmv1", **common},
                 ],
             },
         )
@@ -255,6 +301,14 @@ class TestGet:
 
 
 class TestDelete:
+    def test_both_tokens(self, service: Service) -> None:
+        """Both of an iPhone's tokens go; another device stays."""
+        service.add(deviceToken="aa" * 32)
+        service.add(deviceToken="bb" * 32, purpose="alerts")
+        service.add(deviceToken="cc" * 32, deviceUUID="other")
+        assert service.delete()[0] == 200
+        assert [info["deviceUUID"] for info in service.get()[1]["deviceInfos"]] == ["other"]
+
     def test_device(self, service: Service) -> None:
         """200 with what was deleted; other devices stay."""
         service.add()

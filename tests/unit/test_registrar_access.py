@@ -12,7 +12,7 @@ from pymongo.errors import AutoReconnect
 from common.telemetry import fingerprint
 from models.errors import TooManyChangesError, UnauthenticatedError
 from models.identity import Identity
-from models.requests import FieldLimits
+from models.requests import FieldRules
 from registrar.access import Access, Caller, KeyAccess, Right
 from registrar.exchange import answer
 from registrar.rate import RateLimit
@@ -58,7 +58,7 @@ class Counted(RateLimit):
             raise TooManyChangesError("too often", retry_after_seconds=7)
 
 
-LIMITS = Limits(86_400, devices_per_user=2, body_bytes=1_024, fields=FieldLimits(32, 16, 64))
+LIMITS = Limits(86_400, devices_per_user=2, body_bytes=1_024, fields=FieldRules(32, 16, 64))
 BACKEND = As(Caller(Right.FUNCTION_KEY))
 ADMINISTRATOR = As(Caller(Right.ADMIN_ROLE))
 AS_ALICE = As(Caller(Right.OWN_USER, Identity.parse(ALICE)))
@@ -169,7 +169,7 @@ class TestAnswers:
         mine = get(registrar(AS_ALICE, store), ALICE)
         assert TOKEN.encode() not in mine.get_body()
         (device,) = read(mine)["deviceInfos"]
-        assert set(device) == {"deviceUUID", "platform", "expiresAt"}
+        assert set(device) == {"deviceUUID", "platform", "purpose", "hub", "expiresAt"}
         (device,) = read(get(registrar(BACKEND, store), ALICE))["deviceInfos"]
         assert device["deviceToken"] == TOKEN
 
@@ -263,6 +263,8 @@ class TestAudit:
             "user": fingerprint(ALICE),
             "device": fingerprint("phone"),
             "platform": "fcmv1",
+            "purpose": "calls",
+            "hub": "default",
             "level": "INFO",
         }
         (added,) = self.lines(store, AS_ALICE, add, ALICE)
