@@ -62,10 +62,9 @@ param vnetEnabled bool = false
 @description('True makes an Azure DocumentDB cluster; false needs mongoDbConnectionString at the first deployment.')
 param createDatabase bool = true
 
-// The default is 'identity' as soon as the app's release signs in that way; docs/deployment.md has the steps.
-@allowed(['password', 'identity'])
+@allowed(['identity', 'password'])
 @description('How the app signs in to a database that this deployment makes.')
-param databaseSignIn string = 'password'
+param databaseSignIn string = 'identity'
 
 @allowed(['readWrite', 'root'])
 @description('Role of the app in the database when it signs in with its identity; root is the fallback.')
@@ -366,6 +365,17 @@ module databaseSecret 'modules/secret.bicep' = if (!createDatabase && !empty(mon
   }
 }
 
+// A connection string that an earlier deployment has written stays; the role on it may still be missing.
+module databaseSecretReader 'modules/secret-reader.bicep' = if (!createDatabase && empty(mongoDbConnectionString)) {
+  name: 'database-secret-reader'
+  scope: group
+  params: {
+    vaultName: vault.outputs.name
+    name: 'mongodb-connection-string'
+    readerPrincipalId: identity.outputs.principalId
+  }
+}
+
 module hub 'modules/notification-hub.bicep' = if (createNotificationHub) {
   name: 'notification-hub'
   scope: group
@@ -423,6 +433,7 @@ module app 'modules/function-app.bicep' = {
     keptDatabase
     databaseEndpoint
     databaseSecret
+    databaseSecretReader
     hubAccess
     blobEndpoint
     tableEndpoint

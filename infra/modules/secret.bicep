@@ -8,8 +8,6 @@ param value string
 @description('Principal that reads this secret and no other; empty for none.')
 param readerPrincipalId string = ''
 
-var secretsUser = '4633458b-17de-408a-b874-0445c86b69e6' // Key Vault Secrets User: reads secrets
-
 resource vault 'Microsoft.KeyVault/vaults@2025-05-01' existing = {
   name: vaultName
 }
@@ -24,12 +22,11 @@ resource secret 'Microsoft.KeyVault/vaults/secrets@2025-05-01' = {
   }
 }
 
-resource reader 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(readerPrincipalId)) {
-  name: guid(secret.id, readerPrincipalId, secretsUser)
-  scope: secret
-  properties: {
-    principalId: readerPrincipalId
-    principalType: 'ServicePrincipal'
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', secretsUser)
+module reader 'secret-reader.bicep' = if (!empty(readerPrincipalId)) {
+  name: '${name}-reader'
+  params: {
+    vaultName: vaultName
+    name: secret.name
+    readerPrincipalId: readerPrincipalId
   }
 }

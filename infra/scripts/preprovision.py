@@ -10,6 +10,9 @@ KEEP_DATABASE_ADMINISTRATOR
     A new password would lock out every instance that still has the old one.
 RECOVER_KEY_VAULT
     After 'azd down' the vault is deleted but keeps its name for seven days: it is brought back.
+DATABASE_SIGN_IN
+    An app that signs in to its database with a password goes on with that, unless the environment says
+    otherwise: the release that is running may know no other way.
 
 Only "not found" means that something is not there. Whatever else goes wrong stops the deployment.
 """
@@ -28,6 +31,9 @@ GENERATED_NAMESPACE = "ntfns-"
 VAULT_PREFIX = "kv-"
 PASSWORD = "mongodb-administrator-password"  # noqa: S105
 CONNECTION_STRING = "mongodb-connection-string"
+APP_API = "2025-03-01"
+APP_PREFIX = "func-"
+DATABASE_SETTING = "MongoDbConnectionString"
 
 FRESH = (
     "azd has not asked for it yet in a new environment. Run 'azd up', which asks first; or run "
@@ -142,6 +148,26 @@ def was_deleted(az: Az, group: str) -> bool:
     return any(ours in str(each["properties"]["vaultId"]).lower() for each in deleted)
 
 
+def signs_in_with_password(az: Az, group: str) -> bool:
+    """Whether the app is deployed and takes its database's connection string from the key vault.
+
+    Raises:
+        StopError: Azure did not say.
+    """
+    listed = resources(az, group, "Microsoft.Web/sites", APP_API) or []
+    apps = [str(app["name"]) for app in listed if str(app["name"]).startswith(APP_PREFIX)]
+    try:
+        for app in apps:
+            command = ("functionapp", "config", "appsettings", "list", "--name", app)
+            settings = az.get(*command, "--resource-group", group) or []
+            values = [str(each["value"]) for each in settings if each["name"] == DATABASE_SETTING]
+            if any(CONNECTION_STRING in value for value in values):
+                return True
+    except CommandError as error:
+        raise _no_answer("which settings the app has", error) from None
+    return False
+
+
 def preprovision() -> None:
     """Ask Azure, and keep the answers in azd's environment."""
     environment = needed("AZURE_ENV_NAME", "Run this through azd: azd hooks run preprovision")
@@ -166,10 +192,19 @@ def preprovision() -> None:
             "Set it: azd env set-secret MONGODB_CONNECTION_STRING"
         )
         raise StopError(message)
+    stays_with_password = (
+        not without_database and not chosen("DATABASE_SIGN_IN") and signs_in_with_password(az, group)
+    )
     recover = not vault.there and was_deleted(az, group)
     azd.set("CREATE_NOTIFICATION_HUB", "false" if hub else "true")
     azd.set("KEEP_DATABASE_ADMINISTRATOR", "true" if PASSWORD in vault.secrets else "false")
     azd.set("RECOVER_KEY_VAULT", "true" if recover else "false")
+    if stays_with_password:
+        azd.set("DATABASE_SIGN_IN", "password")
+        say(
+            "The app signs in to its database with a password, and goes on with that. docs/upgrading.md has "
+            "the steps to its identity."
+        )
     say(f"Notification hub {choice.hub}: {'is there and stays as it is' if hub else 'will be made'}.")
 
 

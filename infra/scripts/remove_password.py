@@ -11,6 +11,7 @@ The administrator's password stays in the vault, where the app cannot read it an
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from dataclasses import dataclass
 
@@ -20,7 +21,6 @@ from hook import main, say, warn
 
 SECRETS_USER = "4633458b-17de-408a-b874-0445c86b69e6"
 CONNECTION_STRING = "mongodb-connection-string"
-STILL_NEEDED = "hub-connection-string"
 SETTING = "MongoDbConnectionString"
 
 
@@ -84,12 +84,18 @@ def plan(az: Az, deployment: Deployment) -> Plan:
     connection = next((str(each["value"]) for each in settings if each["name"] == SETTING), "")
     by_identity = "authmechanism=mongodb-oidc" in connection.lower()
 
-    if not _of(principals, _readers(az, f"{deployment.vault_id}/secrets/{STILL_NEEDED}")):
-        message = (
-            f"The app has no role on the secret {STILL_NEEDED} itself yet, only the one on the whole vault. "
-            "Run 'azd provision' first."
-        )
-        raise StopError(message)
+    for name in _secrets_in_use(settings, deployment.vault):
+        scope = f"{deployment.vault_id}/secrets/{name}"
+        if not _of(principals, _readers(az, scope)):
+            principal = min(principals, default="PRINCIPAL_ID")
+            message = (
+                f"The app's settings refer to the secret {name}, and the app has no role on it, only the one "
+                "on the whole vault. Run 'azd provision' first. Give the role on your own secrets by hand:"
+                '\n  az role assignment create --role "Key Vault Secrets User" '
+                f"--assignee-object-id {principal} --assignee-principal-type ServicePrincipal "
+                f"--scope {scope}"
+            )
+            raise StopError(message)
     on_vault = _readers(az, deployment.vault_id)
     roles = _of(principals, on_vault)
     others = [str(role.get("principalName") or role["principalId"]) for role in on_vault if role not in roles]
@@ -100,6 +106,15 @@ def plan(az: Az, deployment: Deployment) -> Plan:
     )
     names = {str(each["name"]).split("/")[-1] for each in az.list(path, "2025-05-01")}
     return Plan(roles, by_identity and CONNECTION_STRING in names, others)
+
+
+def _secrets_in_use(settings: list[Json], vault: str) -> list[str]:
+    """Names of the secrets of the vault that app settings refer to, in both spellings of a reference."""
+    by_uri = rf"SecretUri=https://{re.escape(vault)}\.[^/;)]+/secrets/([^/;)]+)"
+    by_name = rf"VaultName={re.escape(vault)};SecretName=([^;)]+)"
+    reference = re.compile(rf"@Microsoft\.KeyVault\(\s*(?:{by_uri}|{by_name})", re.IGNORECASE)
+    found = (reference.search(str(each["value"])) for each in settings)
+    return sorted({match.group(1) or match.group(2) for match in found if match})
 
 
 def _readers(az: Az, scope: str) -> list[Json]:

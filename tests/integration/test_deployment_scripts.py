@@ -22,7 +22,15 @@ GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-prod"
 KEY = "do-not-show-this-key"
 NAMESPACES = "/resourceGroups/rg-prod/providers/Microsoft.NotificationHubs/namespaces"
 VAULTS = "/resourceGroups/rg-prod/providers/Microsoft.KeyVault/vaults"
+SITES = "/resourceGroups/rg-prod/providers/Microsoft.Web/sites"
 DELETED = "/providers/Microsoft.KeyVault/deletedVaults"
+IDENTITY = "33333333-3333-3333-3333-333333333333"
+VAULT = f"{GROUP}/providers/Microsoft.KeyVault/vaults/kv-abc"
+BY_IDENTITY = "mongodb+srv://mongo.example/?tls=true&authMechanism=MONGODB-OIDC"
+BY_PASSWORD = (
+    "@Microsoft.KeyVault(SecretUri=https://kv-abc.vault.azure.net/secrets/mongodb-connection-string)"
+)
+HUB = "@Microsoft.KeyVault(SecretUri=https://kv-abc.vault.azure.net/secrets/hub-connection-string)"
 ENVIRONMENT = {"AZURE_ENV_NAME": "prod", "AZURE_SUBSCRIPTION_ID": SUBSCRIPTION}
 
 
@@ -37,6 +45,7 @@ def fresh(tmp_path: Path) -> FakeAzure:
     azure = FakeAzure(tmp_path, environment=dict(ENVIRONMENT))
     azure.refuses(f"rest {NAMESPACES}", "ResourceGroupNotFound")
     azure.refuses(f"rest {VAULTS}", "ResourceGroupNotFound")
+    azure.refuses(f"rest {SITES}", "ResourceGroupNotFound")
     azure.answers(f"rest {DELETED}", {"value": []})
     azure.answers("env set")
     return azure
@@ -50,7 +59,17 @@ def deployed(fresh: FakeAzure) -> FakeAzure:
     fresh.answers(f"rest {VAULTS}", page("kv-abc"))
     names = ("mongodb-administrator-password", "mongodb-connection-string", "hub-connection-string")
     fresh.answers(f"rest {VAULTS}/kv-abc/secrets", page(*names))
+    fresh.answers(f"rest {SITES}", page("func-abc"))
+    signs_in(fresh, BY_IDENTITY)
     return fresh
+
+
+def signs_in(azure: FakeAzure, connection: str, *more: str) -> None:
+    """The app's settings hold this connection string, and more values."""
+    values = {"MongoDbConnectionString": connection, "Other": KEY}
+    values |= {f"More{number}": value for number, value in enumerate(more)}
+    settings = [{"name": name, "value": value} for name, value in values.items()]
+    azure.answers("functionapp config appsettings list", settings)
 
 
 def kept(*, create_hub: bool, keep_password: bool, recover_vault: bool = False) -> dict[str, str]:
@@ -256,6 +275,47 @@ class TestOwnDatabase:
         """One that is in the vault is enough."""
         deployed.environment["CREATE_DATABASE"] = "false"
         assert deployed.run("preprovision.py").code == 0
+
+
+class TestDatabaseSignIn:
+    """A new release does not change how an app that runs signs in to its database."""
+
+    def test_with_a_password(self, deployed: FakeAzure) -> None:
+        """It goes on with the password, and the operator is told where the steps away from it are."""
+        signs_in(deployed, BY_PASSWORD)
+        done = deployed.run("preprovision.py")
+        assert done.code == 0, done.err
+        assert deployed.kept()["DATABASE_SIGN_IN"] == "password"
+        assert "docs/upgrading.md" in done.out
+        assert KEY not in done.out + done.err
+
+    @pytest.mark.parametrize("chosen", ["identity", "password"])
+    def test_chosen(self, deployed: FakeAzure, chosen: str) -> None:
+        """What the environment says counts, and Azure is not asked."""
+        signs_in(deployed, BY_PASSWORD)
+        deployed.environment["DATABASE_SIGN_IN"] = chosen
+        assert deployed.run("preprovision.py").code == 0
+        assert "DATABASE_SIGN_IN" not in deployed.kept()
+        assert not deployed.calls("functionapp")
+
+    def test_without_a_password(self, deployed: FakeAzure) -> None:
+        """An app that signs in with its identity needs nothing kept: that is the default."""
+        assert deployed.run("preprovision.py").code == 0
+        assert "DATABASE_SIGN_IN" not in deployed.kept()
+
+    def test_other_apps(self, deployed: FakeAzure) -> None:
+        """An app of others in the group is not asked."""
+        deployed.answers(f"rest {SITES}", page("payroll"))
+        assert deployed.run("preprovision.py").code == 0
+        assert not deployed.calls("functionapp")
+
+    def test_no_answer(self, deployed: FakeAzure) -> None:
+        """Where the settings cannot be read, nothing is kept: a wrong guess would cut the app off."""
+        deployed.answers("functionapp config appsettings list", failures=ALWAYS, error="ERROR: (Forbidden)")
+        done = deployed.run("preprovision.py")
+        assert done.code == 1
+        assert "az login" in done.err
+        assert deployed.kept() == {}
 
 
 class TestPostprovision:
@@ -578,14 +638,6 @@ class TestPushCredential:
         assert KEY not in done.out + done.err
 
 
-IDENTITY = "33333333-3333-3333-3333-333333333333"
-VAULT = f"{GROUP}/providers/Microsoft.KeyVault/vaults/kv-abc"
-BY_IDENTITY = "mongodb+srv://mongo.example/?tls=true&authMechanism=MONGODB-OIDC"
-BY_PASSWORD = (
-    "@Microsoft.KeyVault(SecretUri=https://kv-abc.vault.azure.net/secrets/mongodb-connection-string)"
-)
-
-
 def assignment(
     scope: str, principal: str = IDENTITY, role: str = "4633458b-17de-408a-b874-0445c86b69e6"
 ) -> Any:
@@ -615,7 +667,7 @@ class TestRemovePassword:
             azure.answers(f"env get-value {name}", value)
         identities = {"id": {"principalId": IDENTITY, "clientId": "c"}}
         azure.answers("functionapp identity show", {"userAssignedIdentities": identities})
-        self.signs_in(azure, BY_IDENTITY)
+        signs_in(azure, BY_IDENTITY, HUB)
         azure.answers(f"role assignment list {VAULT}", [assignment(VAULT)])
         for secret in ("hub-connection-string", "mongodb-connection-string"):
             scope = f"{VAULT}/secrets/{secret}"
@@ -625,14 +677,6 @@ class TestRemovePassword:
         azure.answers("keyvault secret delete")
         azure.answers("role assignment delete")
         return azure
-
-    @staticmethod
-    def signs_in(azure: FakeAzure, connection: str) -> None:
-        settings = [
-            {"name": "MongoDbConnectionString", "value": connection},
-            {"name": "Other", "value": KEY},
-        ]
-        azure.answers("functionapp config appsettings list", settings)
 
     @staticmethod
     def deleted(azure: FakeAzure) -> list[str]:
@@ -663,7 +707,7 @@ class TestRemovePassword:
 
     def test_still_with_a_password(self, upgraded: FakeAzure) -> None:
         """While the app needs the connection string, only the role on the whole vault goes."""
-        self.signs_in(upgraded, BY_PASSWORD)
+        signs_in(upgraded, BY_PASSWORD, HUB)
         assert upgraded.run("remove_password.py", "--yes").code == 0
         assert self.deleted(upgraded) == [assignment(VAULT)["id"]]
 
@@ -674,6 +718,42 @@ class TestRemovePassword:
         assert done.code == 1
         assert "azd provision" in done.err
         assert self.deleted(upgraded) == []
+
+    @pytest.mark.parametrize(
+        "reference",
+        [
+            "@Microsoft.KeyVault(SecretUri=https://KV-abc.vault.azure.net/secrets/sandbox-hub/0123abcd)",
+            "@Microsoft.KeyVault(VaultName=kv-abc;SecretName=sandbox-hub)",
+        ],
+    )
+    def test_a_secret_of_ones_own(self, upgraded: FakeAzure, reference: str) -> None:
+        """A secret that only the role on the vault opens would be lost to the app: nothing is deleted."""
+        signs_in(upgraded, BY_IDENTITY, HUB, reference)
+        scope = f"{VAULT}/secrets/sandbox-hub"
+        upgraded.answers(f"role assignment list {scope}", [])
+        done = upgraded.run("remove_password.py", "--yes")
+        assert done.code == 1
+        assert f"--assignee-object-id {IDENTITY}" in done.err
+        assert scope in done.err
+        assert self.deleted(upgraded) == []
+        upgraded.answers(f"role assignment list {scope}", [assignment(scope)])
+        assert upgraded.run("remove_password.py", "--yes").code == 0
+        assert self.deleted(upgraded)
+
+    def test_own_database(self, upgraded: FakeAzure) -> None:
+        """The connection string of a MongoDB of the operator's own stays readable for the app."""
+        signs_in(upgraded, BY_PASSWORD, HUB)
+        upgraded.answers(f"role assignment list {VAULT}/secrets/mongodb-connection-string", [])
+        done = upgraded.run("remove_password.py", "--yes")
+        assert done.code == 1
+        assert "mongodb-connection-string" in done.err
+        assert self.deleted(upgraded) == []
+
+    def test_another_vault(self, upgraded: FakeAzure) -> None:
+        """References to other vaults do not matter."""
+        other = "@Microsoft.KeyVault(SecretUri=https://kv-abcd.vault.azure.net/secrets/sandbox-hub)"
+        signs_in(upgraded, BY_IDENTITY, HUB, other)
+        assert upgraded.run("remove_password.py", "--yes").code == 0
 
     def test_others_keep_their_roles(self, upgraded: FakeAzure) -> None:
         """People who read the vault are named and left alone; so are other roles and other scopes."""

@@ -45,8 +45,13 @@ BREAKS = [
         "allowSharedKeyAccess: true",
         "allowSharedKey",
     ),
-    ("modules/secret.bicep", "4633458b", "00000000", "is no role that this project gives"),
-    ("modules/secret.bicep", "scope: secret", "scope: vault", "the role is on every secret of the vault"),
+    ("modules/secret-reader.bicep", "4633458b", "00000000", "is no role that this project gives"),
+    (
+        "modules/secret-reader.bicep",
+        "scope: secret",
+        "scope: vault",
+        "the role is on every secret of the vault",
+    ),
     ("modules/monitoring.bicep", "DisableLocalAuth: true", "DisableLocalAuth: false", "DisableLocalAuth"),
     (
         "modules/key-vault.bicep",
