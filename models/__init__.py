@@ -1,1 +1,1 @@
-"""Values and their validation: what the two wings, registrar and push, have in common."""
+"""Values and their validation, shared by `registrar`, `push` and `health`."""

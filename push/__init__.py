@@ -1,1 +1,1 @@
-"""The push wing: one incoming call in, one push to each of the callee's devices out."""
+"""One incoming call in, one push to each of the callee's devices out."""

@@ -83,7 +83,7 @@ class TestClaim:
         assert claimed(ledger) == Lease(KEY, "me", NOW + LEASE, NOW, is_new=True)
 
     def test_a_held_event(self, ledger: Ledger) -> None:
-        """Until the lease ends everybody else hears that it is held, and since when it is known."""
+        """Until the lease ends other invocations hear that it is held, and since when it is known."""
         claimed(ledger)
         for seconds in (0, 8.999):
             assert ledger.claim(KEY, "you", NOW + timedelta(seconds=seconds)) == HeldElsewhere(NOW)

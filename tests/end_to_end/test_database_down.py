@@ -54,7 +54,7 @@ def host(stack: Stack, database: EmbeddedDatabase, own_log: HostLog) -> Iterator
 
 @contextmanager
 def stopped(database: EmbeddedDatabase) -> Iterator[None]:
-    """Nobody listens on its port."""
+    """No process listens on its port."""
     database.stop()
     try:
         yield

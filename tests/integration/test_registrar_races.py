@@ -180,7 +180,7 @@ class TestDatabase:
         ids=["not primary", "shutting down", "cuts connections", "hangs"],
     )
     def trouble(self, request: pytest.FixtureRequest, workers: Stack) -> FailPoint:
-        """What befalls every command of the app."""
+        """What happens to every command of the app."""
         commands = ["insert", "update", "delete", "find"]
         return FailPoint(workers.database.uri, commands, **request.param)
 

@@ -3,11 +3,11 @@
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
-    "house",
+    "default run",
     max_examples=150,
     deadline=None,
     database=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
-settings.load_profile("house")
+settings.load_profile("default run")
