@@ -322,11 +322,13 @@ _FAILED_LOOK_UPS = (
 
 
 def _refusal(error: errors.OperationFailure, *, by_identity: bool) -> Failure:
-    details = error.details or {}
-    message = str(details.get("errmsg", ""))
     known = known_causes.cause_of_code_for_identity if by_identity else known_causes.cause_of_code
-    cause = known(error.code, message) or known_causes.COMMAND_REFUSED
-    return Failure(cause, error.code, _seconds_to_wait(details, message))
+    cause = known(error.code, _message(error)) or known_causes.COMMAND_REFUSED
+    return Failure(cause, error.code, _seconds_to_wait(error))
+
+
+def _message(error: errors.OperationFailure) -> str:
+    return str((error.details or {}).get("errmsg", ""))
 
 
 def _cause_of_configuration(error: errors.ConfigurationError) -> Cause:
@@ -354,11 +356,11 @@ def error_of(cause: Cause) -> ServiceError:
 _RETRY_AFTER_MS = re.compile(r"RetryAfterMs=(\d+)")
 
 
-def _seconds_to_wait(details: Mapping[str, Any], message: str) -> float | None:
+def _seconds_to_wait(error: errors.OperationFailure) -> float | None:
     """Azure Cosmos DB for MongoDB (RU) says with code 16500 how long to wait, as `RetryAfterMs`."""
-    milliseconds = details.get("RetryAfterMs")
+    milliseconds = (error.details or {}).get("RetryAfterMs")
     if not isinstance(milliseconds, int | float):
-        found = _RETRY_AFTER_MS.search(message)
+        found = _RETRY_AFTER_MS.search(_message(error))
         milliseconds = int(found.group(1)) if found else None
     return None if milliseconds is None else milliseconds / 1_000
 
@@ -380,12 +382,12 @@ def ensure_indexes(collection: Collection[Document], needed: Iterable[NeededInde
             else:
                 collection.create_index(index.field)
         except errors.OperationFailure as error:
-            cause = known_causes.cause_of_code(error.code)
+            cause = known_causes.cause_of_code(error.code, _message(error))
             passing = cause is not None and cause.fault is Fault.PASSING
             if passing or error.timeout or error.code in _REFUSED_CREDENTIALS:
                 raise
             if _state(collection, index) is not IndexState.SERVES:
-                _tell_of_refused_index(collection.name, index, error.code)
+                _tell_of_refused_index(collection.name, index, error.code, cause)
 
 
 _REFUSED_CREDENTIALS = frozenset({18, 334, 8000})
@@ -398,8 +400,9 @@ def _state(collection: Collection[Document], index: NeededIndex) -> IndexState:
         return IndexState.MISSING
 
 
-def _tell_of_refused_index(collection_name: str, index: NeededIndex, code: int | None) -> None:
-    cause = known_causes.cause_of_code(code)
+def _tell_of_refused_index(
+    collection_name: str, index: NeededIndex, code: int | None, cause: Cause | None
+) -> None:
     if index.expires:
         # Azure Cosmos DB for MongoDB (RU) takes a TTL index on `_ts` only.
         remedy = (

@@ -19,8 +19,38 @@ APPLE_SHORTEST, APPLE_LONGEST = 64, 200
 """Hexadecimal digits. Devices issue 64, simulators 160."""
 WNS_HOST = "notify.windows.com"
 
-_PLACEHOLDERS = frozenset({"null", "(null)", "undefined", "blacklisted"})
-"""What apps send without a token: the text of an empty variable, or what Firebase gave instead of one."""
+_PLACEHOLDERS = frozenset(
+    {
+        # The text of an empty variable.
+        "null", "(null)", "<null>", "nil", "none", "undefined", "optional(nil)",
+        # What Google's library gives out instead of a token, such as
+        # `InstanceID.ERROR_SERVICE_NOT_AVAILABLE`.
+        "blacklisted", "account_missing", "authentication_failed", "fis_auth_error", "internal_server_error",
+        "invalid_parameters", "invalid_sender", "missing_instanceid_service", "phone_registration_error",
+        "service_not_available", "timeout", "too_many_registrations",
+    }
+)  # fmt: skip
+"""What apps send where they have no token, in lower case."""
+
+_NOT_A_TOKEN: tuple[tuple[re.Pattern[str], str], ...] = (
+    (
+        re.compile(r"Expo(nent)?PushToken\[.*\]", re.DOTALL),
+        "is a token of Expo's push service: send the device's own token, from getDevicePushTokenAsync",
+    ),
+    (
+        re.compile(r"Optional\(.*\)|([\"']).*\1", re.DOTALL),
+        "has quotes or Optional(…) around it: send the token alone",
+    ),
+    (
+        # What Java's `toString` makes of an object, such as a `Task` that has no result yet.
+        re.compile(r"[A-Za-z_][\w$]*(\.[\w$]+)+@[0-9a-f]{1,8}", re.ASCII),
+        "is the description of an object: wait until the push service's task is done, and send its result",
+    ),
+)
+"""What apps send in place of a token on any platform, and what is said then."""
+
+_FCM_MARK = ":APA91b"
+"""In every registration token of FCM. The ids of installations that FCM takes instead do not have it."""
 
 _HEXADECIMAL = re.compile(r"[0-9A-Fa-f]+")
 _PRINTABLE_ASCII = re.compile(r"[!-~]+")
@@ -41,15 +71,12 @@ def parse_device_token(platform: Platform, text: str) -> str:
         DeviceTokenError: it is no token of the platform.
     """
     token = text.strip()
-    if not token:
-        raise DeviceTokenError("must not be empty")
-    if token.casefold() in _PLACEHOLDERS:
-        raise DeviceTokenError("is a placeholder: the app has not received a token from its push service")
+    _check_is_a_token(token)
     match platform:
         case Platform.APPLE:
             return _apple(token)
         case Platform.FCM_V1:
-            return _printable(token)
+            return _fcm(token)
         case Platform.WINDOWS:
             return _windows(token)
         case Platform.BROWSER:
@@ -86,10 +113,25 @@ def former_spellings(platform: Platform, token: str) -> frozenset[str]:
     return frozenset({token, token.lower(), token.upper()} if platform is Platform.APPLE else ())
 
 
+def _check_is_a_token(token: str) -> None:
+    """Refuse what is a token on no platform."""
+    if not token:
+        raise DeviceTokenError("must not be empty")
+    if token.casefold() in _PLACEHOLDERS:
+        raise DeviceTokenError("is a placeholder: the app has not received a token from its push service")
+    for sent_instead, message in _NOT_A_TOKEN:
+        if sent_instead.fullmatch(token):
+            raise DeviceTokenError(message)
+
+
 def _apple(token: str) -> str:
     if token.startswith("<") and token.endswith(">"):
         token = token[1:-1]
     digits = "".join(token.split())
+    if _FCM_MARK in token:
+        raise DeviceTokenError(
+            "must be hexadecimal; this is a token of FCM: send the one that PushKit gives out"
+        )
     if not _HEXADECIMAL.fullmatch(digits):
         raise DeviceTokenError(
             "must be hexadecimal: send the bytes of the token as hexadecimal digits, not their description "
@@ -102,9 +144,14 @@ def _apple(token: str) -> str:
     return digits
 
 
-def _printable(token: str) -> str:
+def _fcm(token: str) -> str:
     if not _PRINTABLE_ASCII.fullmatch(token):
         raise DeviceTokenError("must be printable ASCII characters without white space")
+    if APPLE_SHORTEST <= len(token) <= APPLE_LONGEST and _HEXADECIMAL.fullmatch(token):
+        raise DeviceTokenError(
+            "is a token of APNs: register an iPhone with the platform apple, or send the token that "
+            "Firebase Cloud Messaging gives out"
+        )
     return token
 
 

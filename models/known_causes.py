@@ -146,6 +146,28 @@ RIGHT_MISSING = Cause(
     "the database user lacks a right that the app needs",
     "Give the user the role readWrite on the database that DbName names.",
 )
+FIREWALL = Cause(
+    "firewall",
+    Fault.MISCONFIGURED,
+    "the database's firewall refuses this machine's address",
+    "Portal, the database account, Networking: let the app's outbound addresses or its virtual network in. "
+    "With a private endpoint the host name has to be looked up in its network.",
+    setting=None,
+)
+RETRYABLE_WRITES = Cause(
+    "retryable_writes",
+    Fault.MISCONFIGURED,
+    "the server refuses the driver's retryable writes",
+    "Add retrywrites=false to its options: the app repeats writes itself.",
+)
+THROUGHPUT_LIMIT = Cause(
+    "throughput_limit",
+    Fault.MISCONFIGURED,
+    "the account's limit on total throughput does not allow another collection",
+    "Portal, the database account, Cost Management: raise the limit, or let the collections share the "
+    "database's throughput.",
+    setting=None,
+)
 DATABASE_FULL = Cause(
     "database_full",
     Fault.MISCONFIGURED,
@@ -219,6 +241,9 @@ CAUSES: tuple[Cause, ...] = (
     NOT_SIGNED_IN,
     TOKEN_ENDED,
     RIGHT_MISSING,
+    FIREWALL,
+    RETRYABLE_WRITES,
+    THROUGHPUT_LIMIT,
     DATABASE_FULL,
     DATABASE_NAME_CASE,
     INDEX_OF_ANOTHER_KIND,
@@ -242,8 +267,16 @@ _BY_CODE: Mapping[int, Cause] = {
     14031: DATABASE_FULL,  # OutOfDiskSpace
     16500: THROTTLED,
 }
-_ATLAS = 8000
-_FULL_ATLAS_PHRASE = "space quota"
+_BY_CODE_AND_PHRASE: tuple[tuple[int, str, Cause], ...] = (
+    (8000, "space quota", DATABASE_FULL),
+    # Azure Cosmos DB for MongoDB (RU) has few codes for what its other interfaces tell apart.
+    (2, "retryable writes are not supported", RETRYABLE_WRITES),
+    (2, "total throughput limit", THROUGHPUT_LIMIT),
+    (13, "firewall settings", FIREWALL),
+    # A storage engine or a mode of MongoDB that has no retryable writes.
+    (20, "transaction numbers are only allowed", RETRYABLE_WRITES),
+)
+"""Codes that stand for several causes, with a phrase in lower case that tells one of them."""
 
 
 def cause_of_code(code: int | None, message: str = "") -> Cause | None:
@@ -253,8 +286,10 @@ def cause_of_code(code: int | None, message: str = "") -> Cause | None:
         code: as the server sent it.
         message: what the server wrote, to tell apart what shares a code.
     """
-    if code == _ATLAS and _FULL_ATLAS_PHRASE in message.lower():
-        return DATABASE_FULL
+    lower_case = message.lower()
+    for its_code, phrase, cause in _BY_CODE_AND_PHRASE:
+        if code == its_code and phrase in lower_case:
+            return cause
     return None if code is None else _BY_CODE.get(code)
 
 

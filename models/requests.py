@@ -59,6 +59,7 @@ class Mistake(StrEnum):
     WHITE_SPACE = "white_space_at_an_end"
     INVISIBLE = "invisible_character"
     NO_OWNER = "no_owner"
+    PLACEHOLDER = "placeholder"
     UNKNOWN_PLATFORM = "unknown_platform"
     PURPOSE = "purpose"
     UNKNOWN_HUB = "unknown_hub"
@@ -120,6 +121,26 @@ def _owner(value: object, info: ValidationInfo) -> Identity:
 
 def _device_uuid(value: object, info: ValidationInfo) -> str:
     return _identifier(value, _rules(info).device_uuid)
+
+
+_NO_DEVICE_UUID = frozenset(
+    {
+        "null", "(null)", "nil", "none", "undefined", "unknown", "[object object]",
+        "00000000-0000-0000-0000-000000000000",
+    }
+)  # fmt: skip
+"""What apps send where they have no id of the device, in lower case."""
+
+
+def _new_device_uuid(value: object, info: ValidationInfo) -> str:
+    text = _device_uuid(value, info)
+    if text.lower() in _NO_DEVICE_UUID:
+        raise _refused(
+            Mistake.PLACEHOLDER,
+            "is a placeholder, which other devices send as well, and of devices with one id only one rings: "
+            "send an id that the app has made for this device",
+        )
+    return text
 
 
 def _platform(value: object) -> Platform:
@@ -185,8 +206,10 @@ def _ttl_seconds(value: object, info: ValidationInfo) -> int | None:
         return None
     owner = info.data.get("owner")
     maximum = owner.maximum_ttl_seconds if owner else MAXIMUM_TTL_SECONDS
-    if isinstance(value, int) and not isinstance(value, bool) and MINIMUM_TTL_SECONDS <= value <= maximum:
-        return value
+    # JSON has one kind of number: 3600.0 is whole (JSON Schema, "integer"), and Dart and Kotlin write it so.
+    whole = int(value) if isinstance(value, float) and value.is_integer() else value
+    if isinstance(whole, int) and not isinstance(whole, bool) and MINIMUM_TTL_SECONDS <= whole <= maximum:
+        return whole
     raise _refused(
         Mistake.TIME_TO_LIVE,
         f"must be a whole number of seconds from {MINIMUM_TTL_SECONDS} to {maximum} for this user, or be "
@@ -237,7 +260,8 @@ class _Request(BaseModel):
 class DeviceInfo(_Request):
     """The device of an AddDeviceToken request."""
 
-    device_uuid: DeviceUuid = Field(alias="deviceUUID")
+    # Only here, so that what was registered before can still be deleted.
+    device_uuid: Annotated[str, PlainValidator(_new_device_uuid)] = Field(alias="deviceUUID")
     platform: Annotated[Platform, PlainValidator(_platform)]
     device_token: Annotated[str, PlainValidator(_device_token)] = Field(alias="deviceToken", repr=False)
     purpose: Annotated[Purpose, PlainValidator(_purpose)] = Purpose.CALLS

@@ -89,7 +89,13 @@ PHONES = (Platform.APPLE, Platform.FCM_V1, Platform.WINDOWS)
 def new_token(platform: Platform = Platform.APPLE) -> str:
     """A device token that the platform could have issued."""
     text = uuid.uuid4().hex * 2
-    return f"https://db5p.notify.windows.com/?token={text}" if platform is Platform.WINDOWS else text
+    match platform:
+        case Platform.FCM_V1:
+            return f"{text[:22]}:APA91b{text}"
+        case Platform.WINDOWS:
+            return f"https://db5p.notify.windows.com/?token={text}"
+        case _:
+            return text
 
 
 class Instance:

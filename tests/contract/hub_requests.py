@@ -32,6 +32,7 @@ TOAST = (
     '<toast launch="{&quot;callId&quot;:&quot;call-1&quot;}"><visual><binding template="ToastGeneric">'
     "<text>Missed call</text><text>Ann &amp; Bob</text></binding></visual></toast>"
 )
+FCM_HANDLE = "dQw4w9WgXcQ:APA91bH-_abc"
 CHANNEL = "https://db5.notify.windows.com/?token=AwYAAAB"
 
 
@@ -103,7 +104,8 @@ def apple() -> Send:
 def fcm() -> Send:
     """A data message for Android."""
     message = {"android": {"priority": "high", "ttl": "30s"}, "data": {"callId": "call-1", "eventId": "107"}}
-    return _send("fcmv1", "application/json;charset=utf-8", {"message": message})
+    send = _send("fcmv1", "application/json;charset=utf-8", {"message": message})
+    return send.with_headers(SBN_DeviceHandle=FCM_HANDLE)
 
 
 def windows() -> Send:

@@ -18,6 +18,7 @@ from tests.contract.hub_requests import (
     AUDIENCE,
     CHANNEL,
     ENDPOINT,
+    FCM_HANDLE,
     HANDLE,
     HUB,
     Send,
@@ -139,7 +140,7 @@ class TestTelemetry:
 
     def test_dead_android_phone(self, hub: RunningHub) -> None:
         """For a dead FCM token the service has been seen to tell no outcome at all."""
-        hub.simulator.set_outcome(HANDLE, PlatformOutcome.EXPIRED_CHANNEL)
+        hub.simulator.set_outcome(FCM_HANDLE, PlatformOutcome.EXPIRED_CHANNEL)
         assert outcomes(read(hub, f"/ring/messages/{sent(hub, fcm())}").text) == {}
 
     def test_not_known_yet(self, hub: RunningHub, clock: Clock) -> None:

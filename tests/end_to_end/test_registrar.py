@@ -29,7 +29,9 @@ LEFT_OUT = object()
 
 def new_token(platform: str = "apple") -> str:
     text = uuid.uuid4().hex * 2
-    return f"https://a.notify.windows.com/?token={text}" if platform.lower() == "windows" else text
+    if platform.lower() == "windows":
+        return f"https://a.notify.windows.com/?token={text}"
+    return text if platform.lower() == "apple" else f"{text[:22]}:APA91b{text}"
 
 
 def registration(
@@ -286,7 +288,7 @@ class TestBadInput:
     )
     def test_optional_members(self, host: Host, user: str, change: dict[str, object], field: str) -> None:
         """A purpose or hub that cannot be is named; a hub of the settings is named to the app."""
-        body = registration(user)
+        body = registration(user, token=new_token(str(change.get("platform", "apple"))))
         body["deviceInfos"][0].update(change)
         response = host.add_device_token(body)
         assert self.bad_fields(response) == [f"deviceInfos[0].{field}"]
@@ -508,9 +510,8 @@ class TestOneDocumentADeviceToken:
 
     def test_changed_platform(self, host: Host, registrations: Documents, user: str) -> None:
         """A device that registers on another platform is kept on that one only."""
-        token = new_token()
-        host.add_device_token(registration(user, "phone-1", token, "apple"))
-        host.add_device_token(registration(user, "phone-1", token, "android"))
+        for platform in ("apple", "android"):
+            host.add_device_token(registration(user, "phone-1", new_token(platform), platform))
         assert [document["platform"] for document in registrations.find({"acsMri": user})] == ["fcmv1"]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import traceback
+import uuid
 from itertools import combinations
 from typing import Any
 
@@ -12,8 +13,8 @@ from hypothesis import strategies as st
 from models.device import Purpose
 from models.errors import InvalidRequestError
 from models.platform import Platform
-from models.requests import AddDeviceTokenRequest, FieldRules
-from models.validation import parse_json
+from models.requests import AddDeviceTokenRequest, DeviceQuery, FieldRules
+from models.validation import parse_json, parse_query
 from tests.fakes import ALICE, TEAMS_USER
 from tests.subscriptions import subscription, subscription_text
 
@@ -120,6 +121,11 @@ class TestAccepted:
     def test_time_to_live(self, ttl: int) -> None:
         """A time to live from five minutes to 180 days is accepted."""
         assert parse(body(ttlSeconds=ttl)).ttl_seconds == ttl
+
+    @pytest.mark.parametrize("ttl", [300.0, 86_400.0, 15_552_000.0])
+    def test_whole_number_in_decimals(self, ttl: float) -> None:
+        """JSON has one kind of number, and some clients write a whole one with `.0`."""
+        assert parse(body(ttlSeconds=ttl)).ttl_seconds == int(ttl)
 
     def test_teams_time_to_live(self) -> None:
         """A Teams user's registration may live for a day."""
@@ -352,7 +358,22 @@ class TestRefused:
 
     @pytest.mark.parametrize(
         "ttl",
-        [299, 0, -1, 15_552_001, 10**30, 300.0, 86_400.5, True, False, "86400", "do-not-quote", [], {}],
+        [
+            299,
+            0,
+            -1,
+            15_552_001,
+            10**30,
+            299.0,
+            86_400.5,
+            1e300,
+            True,
+            False,
+            "86400",
+            "do-not-quote",
+            [],
+            {},
+        ],
     )
     def test_time_to_live(self, ttl: object) -> None:
         """A value that is out of range or no whole number is refused with the range."""
@@ -360,6 +381,16 @@ class TestRefused:
             "ttlSeconds": "must be a whole number of seconds from 300 to 15552000 for this user, "
             "or be left out"
         }
+
+    @pytest.mark.parametrize(
+        "device_uuid",
+        ["null", "(null)", "NULL", "undefined", "unknown", "[object Object]", f"{uuid.UUID(int=0)}"],
+    )
+    def test_device_uuid_that_others_send_as_well(self, device_uuid: str) -> None:
+        """Two phones of a user would be one device, of which only the last one rings."""
+        assert "placeholder" in bad_fields(body(deviceUUID=device_uuid))["deviceInfos[0].deviceUUID"]
+        query = {"acsMri": ALICE, "deviceUUID": device_uuid}
+        assert parse_query(DeviceQuery, query).device_uuid == device_uuid, "it can still be deleted"
 
     def test_teams_time_to_live(self) -> None:
         """A Teams user's range ends at a day."""
@@ -463,7 +494,8 @@ BODIES = st.dictionaries(
 )
 
 OUR_MESSAGES = (
-    "is missing", "must ", "is a placeholder", "names no Communication Services or Teams user",
+    "is missing", "must ", "is a placeholder", "is a token of ", "has quotes",
+    "is the description of an object", "names no Communication Services or Teams user",
 )  # fmt: skip
 
 

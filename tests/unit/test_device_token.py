@@ -72,6 +72,12 @@ class TestApple:
         """Anything else is refused with the word to search for."""
         assert "hexadecimal" in refusal(APPLE, text)
 
+    def test_token_of_fcm(self) -> None:
+        """The message says what it is and which one is wanted."""
+        said = refusal(APPLE, FCM_TOKEN.replace(".", "-"))
+        assert "FCM" in said
+        assert "PushKit" in said
+
     @pytest.mark.parametrize("length", [1, 2, 62, 63, 65, 199, 201, 202, 4_096])
     def test_length(self, length: int) -> None:
         """An odd number of digits, and one out of range, are refused with the range."""
@@ -98,6 +104,17 @@ class TestFcm:
     def test_other_characters(self, text: str) -> None:
         """White space, control characters and anything beyond ASCII are refused."""
         assert "ASCII" in refusal(FCM, text)
+
+    @pytest.mark.parametrize("token", [HEX, HEX.upper(), "ab" * 80])
+    def test_token_of_apns(self, token: str) -> None:
+        """The message says what it is."""
+        assert "APNs" in refusal(FCM, token)
+
+    @pytest.mark.parametrize("token", ["ctmBeCwtQDuDsClbyr6d3z", "0123456789abcdef", "a" * 63, "a" * 201])
+    def test_id_of_an_installation(self, token: str) -> None:
+        """Newer libraries give out the id of the installation, of 22 characters; a length is not
+        documented."""
+        assert parse_device_token(FCM, token) == token
 
     def test_letter_case_is_compared(self) -> None:
         """Letters of another case are another device."""
@@ -274,7 +291,7 @@ class TestBrowser:
         ]
 
     @pytest.mark.parametrize(
-        "text", [ENDPOINT, "[]", "1", '"x"', "{", "[" * 4_000, '{"endpoint":NaN', "{'endpoint':''}"]
+        "text", [ENDPOINT, "[]", "1", '["x"]', "{", "[" * 4_000, '{"endpoint":NaN', "{'endpoint':''}"]
     )
     def test_not_json(self, text: str) -> None:
         """What is no JSON object says how to make one."""
@@ -292,11 +309,42 @@ class TestBrowser:
 @pytest.mark.parametrize("platform", Platform)
 class TestEveryPlatform:
     @pytest.mark.parametrize(
-        "text", ["null", "(null)", "NULL", "(Null)", "undefined", "BLACKLISTED", " null\n"]
+        "text",
+        [
+            "null",
+            "(null)",
+            "NULL",
+            "(Null)",
+            "undefined",
+            "BLACKLISTED",
+            " null\n",
+            "nil",
+            "<null>",
+            "Optional(nil)",
+            "MISSING_INSTANCEID_SERVICE",
+            "SERVICE_NOT_AVAILABLE",
+        ],
     )
     def test_placeholder(self, platform: Platform, text: str) -> None:
         """What apps send where they have no token is refused by name."""
         assert "placeholder" in refusal(platform, text)
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("ExponentPushToken[IvT9UVERaEW7hk9ITQOCJw]", "Expo"),
+            ("ExpoPushToken[IvT9UVERaEW7hk9ITQOCJw]", "Expo"),
+            (f'"{FCM_TOKEN}"', "alone"),
+            (f"'{HEX}'", "alone"),
+            (f'Optional("{FCM_TOKEN}")', "alone"),
+            (f"Optional({HEX})", "alone"),
+            ("com.google.android.gms.tasks.zzn@b782139", "object"),
+            ("com.google.firebase.iid.InstanceIdResult$1@0", "object"),
+        ],
+    )
+    def test_something_else(self, platform: Platform, text: str, said: str) -> None:
+        """So is what cannot be a token anywhere, with what to send instead."""
+        assert said in refusal(platform, text)
 
     @pytest.mark.parametrize("text", ["", " ", "\n\t", "\u00a0"])
     def test_empty(self, platform: Platform, text: str) -> None:

@@ -20,11 +20,14 @@ from models.known_causes import (
     CREDENTIALS_REFUSED,
     DATABASE_FULL,
     DATABASE_NAME_CASE,
+    FIREWALL,
     INDEX_OF_ANOTHER_KIND,
     KEY_VAULT_REFERENCE,
     PLACEHOLDER,
+    RETRYABLE_WRITES,
     RIGHT_MISSING,
     THROTTLED,
+    THROUGHPUT_LIMIT,
     Cause,
     Fault,
     cause_of_code,
@@ -34,6 +37,16 @@ from models.known_causes import (
     name_on_connection_strings_blade,
 )
 
+# What Azure Cosmos DB for MongoDB (RU) says, shortened: microsoft/vscode-cosmosdb#2291 and #1343,
+# gottscj/Hangfire.Mongo#402.
+BLOCKED = (
+    "Error=13, Details='Request originated from IP 203.0.113.7 through public internet. This is blocked by "
+)
+BLOCKED += "your Cosmos DB account firewall settings."
+NO_RETRIES = "Retryable writes are not supported. Please disable retryable writes by specifying …"
+TOO_MUCH = (
+    "Error=2, Details='Your account is currently configured with a total throughput limit of 1000 RU/s."
+)
 QUOTA = "you are over your space quota, using 513 MB of 512 MB"
 
 
@@ -63,6 +76,11 @@ class TestCodes:
         ("code", "message", "cause"),
         [
             (13, "not authorized on calling to execute command", RIGHT_MISSING),
+            (13, BLOCKED, FIREWALL),
+            (2, NO_RETRIES, RETRYABLE_WRITES),
+            (20, "Transaction numbers are only allowed on a replica set member", RETRYABLE_WRITES),
+            (2, TOO_MUCH, THROUGHPUT_LIMIT),
+            (2, "The 'expireAfterSeconds' option is supported on '_ts' field only.", None),
             (18, "Authentication failed.", CREDENTIALS_REFUSED),
             (8000, "bad auth : Authentication failed.", CREDENTIALS_REFUSED),
             (8000, QUOTA, DATABASE_FULL),
@@ -76,7 +94,7 @@ class TestCodes:
         ],
     )
     def test_code(self, code: int | None, message: str, cause: Cause | None) -> None:
-        """A code stands for one cause; only Atlas' 8000 needs the server's words."""
+        """A code stands for one cause; where it stands for several, the server's words tell which."""
         assert cause_of_code(code, message) is cause
 
 

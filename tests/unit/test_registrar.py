@@ -23,7 +23,7 @@ from tests.subscriptions import subscription
 DEFAULT_TTL = 86_400
 TOKEN = "d0" * 32
 """Must be quoted nowhere."""
-TOKENS = {"windows": "https://a.notify.windows.com/?token=b"}
+TOKENS = {"windows": "https://a.notify.windows.com/?token=b", "fcmv1": "d0:APA91bd0"}
 """For platforms on which `TOKEN` is none."""
 
 
