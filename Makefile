@@ -20,7 +20,7 @@ DEPLOYED := function_app.py app.py settings.py common models registrar push heal
 CODE := $(DEPLOYED) local doctor migrate tools infra/scripts bench tests
 KQL := tools/kql
 
-.PHONY: help demo run picture test test-unit test-contract test-integration test-end-to-end soak bench bench-long check check-kql az-commands format lock lock-policy lock-clients clean
+.PHONY: help demo run picture browser test test-unit test-contract test-integration test-end-to-end soak bench bench-long check check-kql az-commands format lock lock-policy lock-clients clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -58,13 +58,17 @@ demo: $(STAMP) ## the whole way from a registration to a ring, on this machine
 run: $(STAMP) ## the stack on port 7071 and a page on 7072; options: make run ARGS='--port 8071', ARGS=--help
 	@$(BIN)/python -m local $(ARGS)
 
-picture: $(STAMP) ## a new picture of the page for the README; needs Chromium
-	@$(BIN)/python -m local.page.picture docs/images/see-it-ring.png
+picture: $(STAMP) ## new pictures of the page for the README; needs Chromium, Chrome or Edge
+	@$(BIN)/python -m local.page.picture docs/images
 
-test: $(STAMP) $(CLIENTS_STAMP) ## all tests, three files at a time: most of them wait for something
+test: $(STAMP) $(CLIENTS_STAMP) browser ## all tests, three files at a time: most of them wait for something
 	@$(BIN)/python -m pytest -n 3 --dist loadfile
 
-test-end-to-end: $(CLIENTS_STAMP)
+test-end-to-end: $(CLIENTS_STAMP) browser
+
+# The tests of the page need a browser; they are skipped without one.
+browser: $(STAMP)
+	@$(BIN)/python -m local.page.chromium
 
 test-unit test-contract test-integration test-end-to-end: $(STAMP)
 	@$(BIN)/python -m pytest tests/$(subst -,_,$(patsubst test-%,%,$@))

@@ -13,7 +13,7 @@ from local.page.host_lines import HostLines
 from local.page.running_page import PageError, RunningPage
 from local.process import ChildError
 from local.run_text import run_text
-from local.stack import Stack, StackOptions
+from local.stack import ALL_NOTIFICATIONS, Stack, StackOptions
 
 DEFAULT_PORT = 7071
 """The default of `func start`."""
@@ -69,6 +69,8 @@ def _run(arguments: argparse.Namespace, stop: threading.Event) -> None:
     options = StackOptions(
         port=arguments.port,
         keys=kept.keys(),
+        settings=ALL_NOTIFICATIONS,
+        spans=True,
         storage=arguments.storage,
         log_level=arguments.log_level,
         on_line=take_line,

@@ -25,6 +25,8 @@ FUNCTIONS = (
     "ReportCall",
     "IncomingCallEventHandler",
 )
+ALL_NOTIFICATIONS = {"StopRinging": "fcmv1,windows", "VisibleNotifications": "missed,fallback"}
+"""Settings that switch on all that a phone gets beside rings."""
 APP_DIRECTORY = Path(__file__).resolve().parent.parent
 DATABASE_NAME = "calling"
 THREADS = 64
@@ -55,6 +57,8 @@ class StackOptions:
     log_level: str = "INFO"
     host_module: str = "local.host"
     """What `python -m` runs as a Functions host; tests wrap `local.host`."""
+    spans: bool = False
+    """The hosts write a line for each span of the app; see `local.host.span_lines`."""
     test_commands: bool = False
     """Allow fail points in the database."""
     on_line: OnLine | None = None
@@ -192,6 +196,8 @@ class Stack:
         command = python_module(
             self.options.host_module, "--port", str(port), "--log-level", self.options.log_level
         )
+        if self.options.spans:
+            command.append("--spans")
         child = Child.spawn(
             "host",
             command,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from local.host.keys import KEYS_VARIABLE, KeyRing, KeyRingError
 from local.host.server import HostOptions, serve
+from local.host.span_lines import record_spans
 from local.host.worker import StartupError
 from local.server_log import keep_requests_out_of_the_log
 
@@ -27,7 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     keep_requests_out_of_the_log()
     options = HostOptions(parsed.app_directory, parsed.port, parsed.show_keys)
     out = sys.stdout
-    # What the app prints belongs to the log: stdout carries the ready line only.
+    if parsed.spans:
+        record_spans(out)
+    # What the app prints belongs to the log: stdout carries the ready line and the spans only.
     with contextlib.redirect_stdout(sys.stderr):
         try:
             keys = KeyRing.from_json(os.environ.get(KEYS_VARIABLE, "{}"))
@@ -51,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=0, help="0 (the default) takes a free one")
     parser.add_argument("--log-level", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
     parser.add_argument("--show-keys", action="store_true", help="write the access keys to stderr")
+    parser.add_argument("--spans", action="store_true", help="write each span of the app to stdout, in JSON")
     return parser
 
 

@@ -73,7 +73,7 @@ class EventGridWebhook:
                 events = await _events(request)
                 if events is None:
                     return refused(WEBHOOK_PATH, 400, "the body is not a JSON object or an array of objects")
-                return await self._deliver(function, events)
+                return await self._deliver(function, events, request.headers.get("traceparent", ""))
             case "unsubscribe":
                 return web.Response(status=202)
             case _:
@@ -84,15 +84,19 @@ class EventGridWebhook:
                     "Notification, SubscriptionValidation or Unsubscribe",
                 )
 
-    async def _deliver(self, function: LoadedFunction, events: Sequence[Mapping[str, Any]]) -> web.Response:
+    async def _deliver(
+        self, function: LoadedFunction, events: Sequence[Mapping[str, Any]], trace_parent: str
+    ) -> web.Response:
         """One invocation per event, concurrently; one failure fails the whole batch when all have ended."""
-        if all(await asyncio.gather(*(self._deliver_one(function, event) for event in events))):
+        if all(await asyncio.gather(*(self._deliver_one(function, event, trace_parent) for event in events))):
             return web.Response(status=202)
         return web.Response(status=500, text=f"Exception while executing function: Functions.{function.name}")
 
-    async def _deliver_one(self, function: LoadedFunction, event: Mapping[str, Any]) -> bool:
+    async def _deliver_one(
+        self, function: LoadedFunction, event: Mapping[str, Any], trace_parent: str
+    ) -> bool:
         try:
-            await logged(function, self._worker.invoke_event_grid(function, event))
+            await logged(function, self._worker.invoke_event_grid(function, event, trace_parent))
         except InvocationFailed:
             return False
         return True

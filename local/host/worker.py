@@ -27,6 +27,8 @@ HTTP_TRIGGER = "httpTrigger"
 EVENT_GRID_TRIGGER = "eventGridTrigger"
 TIMER_TRIGGER = "timerTrigger"
 
+_TRACE_PARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+
 
 class StartupError(Exception):
     """The function app cannot be loaded; `stack` is the worker's traceback, or empty."""
@@ -119,13 +121,19 @@ class FunctionWorker:
             params=call.route,
             body=protos.TypedData(bytes=call.body),
         )
-        return _answer(await self._invoke(function, protos.TypedData(http=request)))
+        trace_parent = call.headers.get("traceparent", "")
+        return _answer(await self._invoke(function, protos.TypedData(http=request), trace_parent))
 
-    async def invoke_event_grid(self, function: LoadedFunction, event: Mapping[str, Any]) -> None:
-        """Run an Event Grid function for one event, of either schema; raises InvocationFailed."""
+    async def invoke_event_grid(
+        self, function: LoadedFunction, event: Mapping[str, Any], trace_parent: str = ""
+    ) -> None:
+        """Run an Event Grid function for one event, of either schema; raises InvocationFailed.
+
+        `trace_parent`: of the request that delivered it.
+        """
         # Compact and unescaped, as the host writes its JSON (`JObject.ToString(Formatting.None)`).
         text = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
-        await self._invoke(function, protos.TypedData(json=text))
+        await self._invoke(function, protos.TypedData(json=text), trace_parent)
 
     async def invoke_timer(self, function: LoadedFunction, info: str) -> None:
         """Run a timer function; `info` is the extension's `TimerInfo` as JSON. Raises InvocationFailed."""
@@ -139,14 +147,18 @@ class FunctionWorker:
         stopping.join(grace)
         return not stopping.is_alive()
 
-    async def _invoke(self, function: LoadedFunction, data: protos.TypedData) -> protos.TypedData | None:
+    async def _invoke(
+        self, function: LoadedFunction, data: protos.TypedData, trace_parent: str = ""
+    ) -> protos.TypedData | None:
         invocation = SimpleNamespace(
             invocation_id=str(uuid4()),
             function_id=function.function_id,
             input_data=[protos.ParameterBinding(name=function.trigger["name"], data=data)],
             trigger_metadata={},
             # As in Azure, where the host has a span for each invocation.
-            trace_context=SimpleNamespace(trace_parent=_trace_parent(), trace_state="", attributes={}),
+            trace_context=SimpleNamespace(
+                trace_parent=_trace_parent(trace_parent), trace_state="", attributes={}
+            ),
             retry_context=SimpleNamespace(retry_count=0, max_retry_count=0, exception=protos.RpcException()),
         )
         response = await runtime.invocation_request(_request(invocation_request=invocation))
@@ -157,9 +169,13 @@ class FunctionWorker:
         return ended.return_value
 
 
-def _trace_parent() -> str:
-    """A new trace, in the form of W3C's Trace Context."""
-    return f"00-{uuid4().hex}-{uuid4().hex[:16]}-01"
+def _trace_parent(of_request: str) -> str:
+    """The host's span of an invocation, in the form of W3C's Trace Context.
+
+    It belongs to the trace of the request that caused it; a request without a valid one begins a new trace.
+    """
+    given = _TRACE_PARENT.fullmatch(of_request)
+    return f"00-{given[1] if given else uuid4().hex}-{uuid4().hex[:16]}-01"
 
 
 def _request(**verbs: SimpleNamespace) -> SimpleNamespace:

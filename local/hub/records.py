@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from local.hub.config import Tier
-from local.hub.faults import Fault, FaultKind
+from local.hub.faults import EFFECTS, Fault, FaultKind
 
 
 class _Record(BaseModel):
@@ -105,6 +105,11 @@ class Attempt(_Record):
     """`data.callId` of the payload; `None` for a refused request."""
     hub: str | None = None
     """Name of the hub; `None` if there is no hub of the addressed name."""
+
+    @property
+    def is_accepted(self) -> bool:
+        """The push was accepted, whether or not the answer arrived."""
+        return self.status == 201 or (self.fault is not None and EFFECTS[self.fault].accepts)
 
     @property
     def result(self) -> str:

@@ -1,6 +1,7 @@
 """A client for the app: the real API and the real webhook, with their keys."""
 
 import time
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -9,6 +10,11 @@ from typing import Any, Self
 import aiohttp
 
 from local.stack import REQUEST_TIMEOUT_SECONDS, Host
+
+
+def new_trace() -> str:
+    """The id of a new trace: 32 hexadecimal digits."""
+    return uuid.uuid4().hex
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +28,10 @@ class AppAnswer:
 
 
 class AppClient:
-    """Its requests can be cancelled when the page stops. Use it in the event loop that entered it."""
+    """Its requests can be cancelled when the page stops. Use it in the event loop that entered it.
+
+    `trace` is the id of the trace that the app's spans of the request then belong to.
+    """
 
     def __init__(self, host: Host) -> None:
         """`host` has the app's address and keys."""
@@ -49,13 +58,24 @@ class AppClient:
             "DELETE", "delete_device_registration", "DeleteDeviceRegistration", params=query
         )
 
-    async def deliver(self, event: Mapping[str, Any]) -> AppAnswer:
+    async def report(self, report: Mapping[str, Any], trace: str) -> AppAnswer:
+        """`POST /api/report_call`."""
+        return await self._api("POST", "report_call", "ReportCall", trace, json=report)
+
+    async def deliver(self, event: Mapping[str, Any], trace: str) -> AppAnswer:
         """A batch of one event, as Event Grid delivers it."""
-        headers = {"aeg-event-type": "Notification"}
+        headers = {"aeg-event-type": "Notification", **_trace_header(trace)}
         return await self._request("POST", self._host.webhook_url, headers=headers, json=[event])
 
-    async def _api(self, method: str, route: str, function: str, **content: Any) -> AppAnswer:  # noqa: ANN401
-        headers = {"x-functions-key": self._host.keys.functions[function]}
+    async def _api(
+        self,
+        method: str,
+        route: str,
+        function: str,
+        trace: str = "",
+        **content: Any,  # noqa: ANN401 - passed on
+    ) -> AppAnswer:
+        headers = {"x-functions-key": self._host.keys.functions[function], **_trace_header(trace)}
         return await self._request(method, f"{self._host.url}/api/{route}", headers=headers, **content)
 
     async def _request(self, method: str, url: str, **content: Any) -> AppAnswer:  # noqa: ANN401 - passed on
@@ -76,3 +96,8 @@ class AppClient:
         except (aiohttp.ClientError, ValueError) as error:
             # Its text may quote the URL, which contains the key.
             return AppAnswer(None, None, took(), f"the app could not be reached ({type(error).__name__})")
+
+
+def _trace_header(trace: str) -> dict[str, str]:
+    """W3C's Trace Context."""
+    return {"traceparent": f"00-{trace}-{uuid.uuid4().hex[:16]}-01"} if trace else {}

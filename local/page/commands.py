@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from local.hub.faults import Fault
-from local.page.views import Answer
+from local.page.phone_calls import Action
 from local.pydantic_errors import explain
 
 type Schema = Literal["eventGrid", "cloudEvents"]
@@ -52,18 +52,39 @@ class PlaceCall(Command):
     age_seconds: float = Field(default=0.0, ge=-3_600, le=86_400, allow_inf_nan=False)
 
 
+class HangUp(Command):
+    """The caller of a call placed here hangs up."""
+
+    call_id: _Text
+
+
 class Redeliver(Command):
-    """Deliver again an event of this page: the named one, or else the last one."""
+    """Deliver again an event of this page."""
 
-    event_id: _Text | None = None
+    event_id: _Text
 
 
-class AnswerCall(Command):
-    """The user of a phone accepts, declines or hangs up."""
+class ActOnCall(Command):
+    """The user of a phone answers, declines or hangs up."""
 
     phone_id: _Text
     call_id: _Text
-    answer: Answer
+    action: Action
+
+
+class ClearCalls(Command):
+    """Show only calls that begin from now on."""
+
+
+class SetOptions(Command):
+    """What is switched on; `None` leaves it as it is."""
+
+    redelivery: bool | None = None
+    """Event Grid repeats a failed delivery by itself."""
+    call_events: bool | None = None
+    """Communication Services publishes CallParticipantAdded and CallEnded."""
+    reports: bool | None = None
+    """Phones report to the app."""
 
 
 class SetHubMode(Command):

@@ -1,54 +1,38 @@
-"""Carries out the page's commands; keeps the calls placed and the answers given. For one event loop."""
+"""Carries out the page's commands, and keeps the calls placed and what users did. For one event loop."""
 
 import asyncio
 import time
-import uuid
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import requests
 
 from local import samples
 from local.hub.control_client import ControlClient, ControlError
 from local.page.app_client import AppAnswer, AppClient
+from local.page.calls import PlacedCall, SentEvent
 from local.page.commands import (
-    AnswerCall,
+    ActOnCall,
     BadCommandError,
+    ClearCalls,
+    HangUp,
     PlaceCall,
     Redeliver,
     RegisterPhone,
     RemovePhone,
     SetHubMode,
+    SetOptions,
 )
-from local.page.views import Answer, DeliveryView
+from local.page.event_grid import EventGrid
+from local.page.nicknames import Nicknames
+from local.page.phone_calls import OPEN, Action, CallOver, CallState
+from local.page.phones import Phone, Taken
+from local.page.reporter import Reporter, ReportingPhone
 
 KEPT_CALLS = 30
-KEPT_ANSWERS = 1_000
-DELIVERIES_AT_ONCE = 16
-
-
-@dataclass(slots=True)
-class PlacedCall:
-    """An event that this page made, and its deliveries, oldest first. Times are Unix seconds."""
-
-    event: Mapping[str, Any] = field(repr=False)
-    command: PlaceCall
-    at: float
-    event_time: float
-    deliveries: list[DeliveryView] = field(default_factory=list)
-
-    @property
-    def event_id(self) -> str:
-        """The id of the event."""
-        return str(self.event["id"])
-
-    @property
-    def call_id(self) -> str:
-        """The correlation id, which is the push's `callId`."""
-        return str(self.event["data"]["correlationId"])
+KEPT_ACTIONS = 1_000
 
 
 class PageController:
@@ -58,13 +42,31 @@ class PageController:
         self._app = app
         self._hub = hub
         self._on_change = on_change
-        self._running: set[asyncio.Task[None]] = set()
+        self.event_grid = EventGrid(app, on_change)
+        self.reporter = Reporter(app, on_change)
+        self.nicknames = Nicknames()
+        # The user that the forms begin with.
+        self.nicknames.of(samples.CALLEE)
+        self.call_events = True
+        """CallParticipantAdded and CallEnded are published."""
         self.calls: deque[PlacedCall] = deque(maxlen=KEPT_CALLS)
-        self.answers: dict[tuple[str, str], Answer] = {}
+        self.actions: dict[tuple[str, str], Taken] = {}
         """By phone id and call id, oldest first."""
+        self.over: dict[str, CallOver] = {}
+        """How calls stopped ringing, by call id, oldest first."""
+        self.cleared_at = 0.0
+        """Calls that began before are not shown."""
+        self._phones: dict[str, Phone] = {}
+
+    def look(self, phones: tuple[Phone, ...]) -> None:
+        """Take the phones as they are now: their apps report what has changed."""
+        self._phones = {phone.id: phone for phone in phones}
+        for phone in phones:
+            for call in phone.calls:
+                self.reporter.look(_reporting(phone), call)
 
     async def register(self, command: RegisterPhone) -> AppAnswer:
-        """Register a phone with a new token; the API validates the request."""
+        """Register a phone with new tokens; the API validates the request."""
         of_platform = next(phone for phone in samples.phones() if phone.platform == command.platform)
         phone = replace(of_platform, device_uuid=command.device_uuid or of_platform.device_uuid)
         more = {} if command.ttl_seconds is None else {"ttlSeconds": command.ttl_seconds}
@@ -79,32 +81,65 @@ class PageController:
         return answer
 
     def place(self, command: PlaceCall) -> PlacedCall:
-        """Make an event and deliver it in the background; raises BadCommandError."""
-        began = datetime.now(UTC) - timedelta(seconds=command.age_seconds)
-        data = samples.incoming_call_data(command.callee, display_name=command.caller_name)
-        make = samples.event_grid_event if command.schema_name == "eventGrid" else samples.cloud_event
-        call = PlacedCall(make(data, time=began), command, time.time(), began.timestamp())
-        self._start(call)
+        """Place a call; raises BadCommandError."""
+        call = PlacedCall.begin(command, datetime.now(UTC))
+        self.event_grid.deliver(call.incoming_call)
+        if len(self.calls) == KEPT_CALLS:
+            self._forget(self.calls[0])
         self.calls.append(call)
         return call
 
-    def redeliver(self, command: Redeliver) -> PlacedCall:
-        """Deliver an event again, as Event Grid may at any time; raises BadCommandError."""
-        wanted = [call for call in self.calls if command.event_id in {None, call.event_id}]
-        if not wanted:
-            raise BadCommandError("There is no such event to redeliver: place a call first.")
-        self._start(wanted[-1])
-        return wanted[-1]
+    def hang_up(self, command: HangUp) -> PlacedCall:
+        """The caller hangs up; raises BadCommandError if the call is over or was not placed here."""
+        call = self._placed(command.call_id)
+        if call is None or call.ended_at is not None:
+            raise BadCommandError("This call is over, or it was not placed on this page.")
+        self._end(call)
+        for (phone, call_id), taken in list(self.actions.items()):
+            if call_id == call.call_id and taken.action is Action.ANSWERED:
+                self._take(phone, call_id, Action.ENDED)
+        return call
 
-    def answer(self, command: AnswerCall) -> None:
-        """Accept, decline or hang up; raises BadCommandError if the call is not in the state for it."""
-        key = (command.phone_id, command.call_id)
-        needed: Answer | None = "accepted" if command.answer == "ended" else None
-        if self.answers.get(key) != needed:
-            raise BadCommandError("This call cannot be accepted, declined or ended any more.")
-        self.answers[key] = command.answer
-        while len(self.answers) > KEPT_ANSWERS:
-            del self.answers[next(iter(self.answers))]
+    def act(self, command: ActOnCall) -> None:
+        """A user answers, declines or hangs up; raises BadCommandError if the call is not in that state."""
+        phone = self._phones.get(command.phone_id)
+        call_id = command.call_id.lower()
+        state = next((call.state for call in phone.calls if call.call_id == call_id), None) if phone else None
+        possible = {CallState.ANSWERED} if command.action is Action.ENDED else OPEN
+        # The state may be older than the last action.
+        taken = self.actions.get((command.phone_id, call_id))
+        stale = taken is not None and (command.action, taken.action) != (Action.ENDED, Action.ANSWERED)
+        if phone is None or stale or (state not in possible and taken is None):
+            raise BadCommandError("This call cannot be answered, declined or ended any more.")
+        self._take(phone.id, call_id, command.action)
+        self._tell(phone, call_id, command.action)
+        self._on_change()
+
+    def redeliver(self, command: Redeliver) -> SentEvent:
+        """Deliver an event again, as Event Grid may at any time; raises BadCommandError."""
+        events = (event for call in self.calls for event in call.events)
+        event = next((event for event in events if event.id == command.event_id), None)
+        if event is None:
+            raise BadCommandError("There is no such event to redeliver.")
+        self.event_grid.deliver(event)
+        return event
+
+    def clear(self, _command: ClearCalls) -> None:
+        """Show only calls that begin from now on."""
+        self.cleared_at = time.time()
+        for call in self.calls:
+            self._forget(call)
+        self.calls.clear()
+        self._on_change()
+
+    def set_options(self, command: SetOptions) -> None:
+        """Switch parts of the surroundings on or off; those that are not named stay."""
+        if command.redelivery is not None:
+            self.event_grid.redelivers = command.redelivery
+        if command.call_events is not None:
+            self.call_events = command.call_events
+        if command.reports is not None:
+            self.reporter.is_on = command.reports
         self._on_change()
 
     async def set_hub_mode(self, command: SetHubMode) -> None:
@@ -115,16 +150,10 @@ class PageController:
             raise BadCommandError("The hub simulator did not accept the fault.") from None
         self._on_change()
 
-    async def settled(self) -> None:
-        """Wait until every delivery that runs now has its answer."""
-        await asyncio.gather(*self._running)
-
     async def close(self) -> None:
-        """Cancel the deliveries that have no answer yet."""
-        running = list(self._running)
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        """Cancel what runs in the background."""
+        await self.event_grid.close()
+        await self.reporter.close()
 
     def _replace_faults(self, command: SetHubMode) -> None:
         fault = command.fault()
@@ -133,18 +162,47 @@ class PageController:
         if fault is not None:
             self._hub.add_fault(fault)
 
-    def _start(self, call: PlacedCall) -> None:
-        if len(self._running) >= DELIVERIES_AT_ONCE:
-            raise BadCommandError("Too many deliveries have no answer yet: wait a moment.")
-        task = asyncio.create_task(self._deliver(call), name=f"deliver-{uuid.uuid4()}")
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+    def _tell(self, phone: Phone, call_id: str, action: Action) -> None:
+        """What follows from a user's action: the phone's report, and the events of the call."""
+        call = self._placed(call_id)
+        if action is Action.ENDED:
+            if call is not None and call.ended_at is None:
+                self._end(call)
+            return
+        self._over(call_id, CallOver(action.value, time.time(), phone.id))
+        self.reporter.report(_reporting(phone), call_id, action.value)
+        if call is None or call.ended_at is not None:
+            return
+        if action is Action.DECLINED:
+            self._end(call)
+        elif self.call_events:
+            self.event_grid.deliver(call.joined(datetime.now(UTC)))
 
-    async def _deliver(self, call: PlacedCall) -> None:
-        place = len(call.deliveries)
-        call.deliveries.append(DeliveryView(at=time.time(), status=None, took_ms=None, problem=None))
+    def _end(self, call: PlacedCall) -> None:
+        event = call.ended(datetime.now(UTC))
+        self._over(call.call_id, CallOver("ended", time.time()))
+        if self.call_events:
+            self.event_grid.deliver(event)
         self._on_change()
-        answer = await self._app.deliver(call.event)
-        ended = {"status": answer.status, "took_ms": answer.took_ms, "problem": answer.problem}
-        call.deliveries[place] = call.deliveries[place].model_copy(update=ended)
-        self._on_change()
+
+    def _over(self, call_id: str, over: CallOver) -> None:
+        """The first word counts."""
+        self.over.setdefault(call_id, over)
+        while len(self.over) > KEPT_ACTIONS:
+            del self.over[next(iter(self.over))]
+
+    def _take(self, phone_id: str, call_id: str, action: Action) -> None:
+        self.actions[phone_id, call_id] = Taken(action, time.time())
+        while len(self.actions) > KEPT_ACTIONS:
+            del self.actions[next(iter(self.actions))]
+
+    def _placed(self, call_id: str) -> PlacedCall | None:
+        return next((call for call in self.calls if call.call_id == call_id.lower()), None)
+
+    def _forget(self, call: PlacedCall) -> None:
+        for event in call.events:
+            self.event_grid.forget(event)
+
+
+def _reporting(phone: Phone) -> ReportingPhone:
+    return ReportingPhone(phone.id, phone.user, phone.device_uuid)

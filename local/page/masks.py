@@ -29,7 +29,9 @@ def masked_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def masked_body(body: str) -> str:
-    """The body as indented JSON with `cp` shortened; only its length if it is not JSON."""
+    """The body as indented JSON with `cp` shortened; a toast as it is, of anything else only the length."""
+    if body.startswith("<toast"):
+        return body
     try:
         return json.dumps(_masked(json.loads(body)), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):

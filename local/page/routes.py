@@ -7,14 +7,17 @@ from aiohttp import web
 
 from local.page.app_client import AppAnswer
 from local.page.commands import (
-    AnswerCall,
+    ActOnCall,
     BadCommandError,
+    ClearCalls,
     Command,
+    HangUp,
     PlaceCall,
     Redeliver,
     RegisterPhone,
     RemovePhone,
     SetHubMode,
+    SetOptions,
     parse_command,
 )
 from local.page.controller import PageController
@@ -42,11 +45,15 @@ def create_app(controller: PageController, watcher: Watcher) -> web.Application:
             web.get("/", _file(_FILES / "index.html")),
             *(web.get(f"/{path.name}", _file(path)) for path in sorted(_FILES.iterdir())),
             web.get("/live", _live(watcher)),
+            web.get(r"/pushes/{sequence:\d{1,9}}", _push(watcher)),
             web.post("/phones", _command(RegisterPhone, _answered(controller.register))),
             web.post("/phones/removal", _command(RemovePhone, _answered(controller.remove))),
             web.post("/calls", _command(PlaceCall, _placed(controller))),
-            web.post("/redeliveries", _command(Redeliver, _redelivered(controller))),
-            web.post("/answers", _command(AnswerCall, _answer(controller))),
+            web.post("/calls/end", _command(HangUp, _done(controller.hang_up))),
+            web.post("/calls/clear", _command(ClearCalls, _done(controller.clear))),
+            web.post("/redeliveries", _command(Redeliver, _done(controller.redeliver))),
+            web.post("/actions", _command(ActOnCall, _done(controller.act))),
+            web.post("/options", _command(SetOptions, _done(controller.set_options))),
             web.post("/hub", _command(SetHubMode, _hub_mode_set(controller))),
         ]
     )
@@ -84,6 +91,18 @@ def _live(watcher: Watcher) -> _Handler:
     return stream
 
 
+def _push(watcher: Watcher) -> _Handler:
+    """One push with its secrets masked; 404 if it is not kept any more."""
+
+    async def serve(request: web.Request) -> web.Response:
+        push = watcher.push(int(request.match_info["sequence"]))
+        if push is None:
+            return web.json_response({"problem": "The push is not kept any more."}, status=404)
+        return web.json_response(text=push.model_dump_json(by_alias=True))
+
+    return serve
+
+
 def _command[Kind: Command](
     kind: type[Kind], carry_out: Callable[[Kind], Awaitable[dict[str, object]]]
 ) -> _Handler:
@@ -113,23 +132,19 @@ def _answered[Kind: Command](
 def _placed(controller: PageController) -> Callable[[PlaceCall], Awaitable[dict[str, object]]]:
     async def carry_out(command: PlaceCall) -> dict[str, object]:
         call = controller.place(command)
-        return {"eventId": call.event_id, "callId": call.call_id}
+        return {"eventId": call.incoming_call.id, "callId": call.call_id}
 
     return carry_out
 
 
-def _redelivered(controller: PageController) -> Callable[[Redeliver], Awaitable[dict[str, object]]]:
-    async def carry_out(command: Redeliver) -> dict[str, object]:
-        call = controller.redeliver(command)
-        return {"eventId": call.event_id, "callId": call.call_id}
+def _done[Kind: Command](
+    act: Callable[[Kind], object],
+) -> Callable[[Kind], Awaitable[dict[str, object]]]:
+    """What follows is in the next snapshot."""
 
-    return carry_out
-
-
-def _answer(controller: PageController) -> Callable[[AnswerCall], Awaitable[dict[str, object]]]:
-    async def carry_out(command: AnswerCall) -> dict[str, object]:
-        controller.answer(command)
-        return {"answer": command.answer}
+    async def carry_out(command: Kind) -> dict[str, object]:
+        act(command)
+        return {}
 
     return carry_out
 

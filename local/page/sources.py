@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,9 +13,11 @@ from pymongo.errors import PyMongoError
 from local.hub.control_client import ControlClient, ControlError
 from local.hub.faults import Fault
 from local.hub.records import Attempt, ReceivedPush
+from models.device import DeviceRegistration
+from registrar.document import StoredRegistration, newest_of_each_device, read
 from registrar.store import COLLECTION_NAME
 
-SHOWN_PHONES = 24
+SHOWN_REGISTRATIONS = 48
 KEPT_PUSHES = 500
 KEPT_ATTEMPTS = 2_000
 _TIMEOUT_MS = 3_000
@@ -26,22 +28,11 @@ class SourceError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Registration:
-    """A registration in the database. `id`: the first 16 digits of its registration id."""
-
-    id: str
-    platform: str
-    acs_mri: str
-    device_uuid: str
-    device_token: str = field(repr=False)
-    expires_at: float
-
-
-@dataclass(frozen=True, slots=True)
 class Reading:
-    """The state of the sources; lists are oldest first."""
+    """The state of the sources; pushes, attempts and faults are oldest first."""
 
-    registrations: Sequence[Registration] = ()
+    registrations: Sequence[DeviceRegistration] = ()
+    """Those that count, of the most recently refreshed ones."""
     more_registrations: int = 0
     pushes: Sequence[ReceivedPush] = ()
     attempts: Sequence[Attempt] = ()
@@ -89,24 +80,21 @@ class Sources:
         """Close the database's connections."""
         self._client.close()
 
-    def _read_registrations(self) -> tuple[list[Registration], int]:
+    def _read_registrations(self) -> tuple[list[DeviceRegistration], int]:
         """The most recently refreshed ones, in an order that a refresh keeps, and the number left out."""
         unexpired = {"expiresAt": {"$gt": datetime.now(UTC)}}
-        found = list(self._registrations.find(unexpired).sort("updatedAt", -1).limit(SHOWN_PHONES + 1))
+        wanted = self._registrations.find(unexpired).sort("updatedAt", -1).limit(SHOWN_REGISTRATIONS + 1)
+        found = [read(document) for document in wanted]
         more = 0
-        if len(found) > SHOWN_PHONES:
-            more = self._registrations.count_documents(unexpired) - SHOWN_PHONES
-        registrations = [_registration(document) for document in found[:SHOWN_PHONES]]
-        registrations.sort(key=lambda one: (one.acs_mri, one.platform, one.device_uuid))
-        return registrations, more
+        if len(found) > SHOWN_REGISTRATIONS:
+            more = self._registrations.count_documents(unexpired) - SHOWN_REGISTRATIONS
+        readable = [each for each in found[:SHOWN_REGISTRATIONS] if isinstance(each, StoredRegistration)]
+        return _that_count(readable), more
 
 
-def _registration(document: dict[str, Any]) -> Registration:
-    return Registration(
-        id=str(document["_id"])[:16],
-        platform=str(document["platform"]),
-        acs_mri=str(document["acsMri"]),
-        device_uuid=str(document["deviceUUID"]),
-        device_token=str(document["deviceToken"]),
-        expires_at=document["expiresAt"].timestamp(),
-    )
+def _that_count(stored: Sequence[StoredRegistration]) -> list[DeviceRegistration]:
+    by_user: dict[str, list[StoredRegistration]] = {}
+    for each in stored:
+        by_user.setdefault(each.registration.acs_mri, []).append(each)
+    count = [registration for one in by_user.values() for registration in newest_of_each_device(one)]
+    return sorted(count, key=lambda one: (one.acs_mri, one.platform, one.device_uuid, one.purpose.value))

@@ -6,8 +6,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
-type Answer = Literal["accepted", "declined", "ended"]
-"""What the user of a phone did with a call; `ended`: hung up after accepting."""
+type Tone = Literal["good", "plain", "warn", "bad", "live"]
+"""How a result is to be taken; `live`: it is still under way."""
+
+type Lane = Literal["caller", "grid", "app", "ledger", "devices", "hub", "phone"]
+"""Which part of the system a step happens in."""
 
 
 class View(BaseModel):
@@ -16,55 +19,115 @@ class View(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, frozen=True, extra="forbid")
 
 
-class AttemptView(View):
-    """One request to send at the hub. `result`: its status, or the fault that suppressed the answer."""
+class UserView(View):
+    """A user that has a phone or is part of a call."""
 
-    at: float
-    result: str
-    accepted: bool
-    reason: str | None
-    tracking_id: str
+    mri: str
+    name: str
 
 
-class PushView(View):
-    """An accepted push, secrets masked; `body_bytes` is the size of the unmasked body."""
+class NotificationView(View):
+    """A visible notification on a phone."""
 
-    sequence: int
-    received_at: float
-    expires_at: float | None
-    headers: Mapping[str, str]
+    title: str
     body: str
-    body_bytes: int
-    tracking_id: str
-    notification_id: str
+    at: float
 
 
-class RingView(View):
-    """One call on one phone: its pushes and the requests to send them, oldest first.
-
-    `answer`: `elsewhere` if another phone accepted; `None` before any answer. `expires_at`: of the last push;
-    `None` without one. `began`: the event time, if known.
-    """
+class PhoneCallView(View):
+    """A call on a phone. `until`: when its push expires; `reason`: why it has stopped ringing."""
 
     call_id: str
-    caller: str | None
-    answer: Answer | Literal["elsewhere"] | None
-    expires_at: float | None
-    began: float | None
-    pushes: tuple[PushView, ...]
-    attempts: tuple[AttemptView, ...]
+    caller: str
+    state: str
+    reason: str | None
+    began: float
+    until: float | None
+    rings: int
+
+
+class TokenView(View):
+    """A registered token, masked. `gone`: the hub has called the device gone."""
+
+    purpose: str
+    token: str
+    expires_at: float
+    gone: bool
 
 
 class PhoneView(View):
-    """A registered device; `id` is the field `device` of the app's lines. Newest call first."""
+    """A registered device. `call`: on its screen, or the last one."""
 
     id: str
+    name: str
     platform: str
     user: str
+    nickname: str
     device_uuid: str
-    token: str
-    expires_at: float
-    rings: tuple[RingView, ...]
+    hub: str
+    tokens: tuple[TokenView, ...]
+    call: PhoneCallView | None
+    notification: NotificationView | None
+
+
+class TryView(View):
+    """One request to the hub. `waited`: seconds since the one before; `ms`: how long it took, if known."""
+
+    result: str
+    reason: str | None
+    accepted: bool
+    ms: float | None
+    waited: float | None
+    tracking_id: str
+
+
+class WorkView(View):
+    """A piece of work with the database that a step caused."""
+
+    text: str
+    ms: float
+
+
+class StepView(View):
+    """One step in the story of a call.
+
+    `pushes`: sequence numbers of pushes that can be looked at; `fields`: of a log line; `event_id`: of an
+    event that can be delivered again.
+    """
+
+    id: str
+    at: float
+    lane: Lane
+    tone: Tone
+    text: str
+    detail: str | None = None
+    ms: float | None = None
+    tries: tuple[TryView, ...] = ()
+    work: tuple[WorkView, ...] = ()
+    pushes: tuple[int, ...] = ()
+    fields: Mapping[str, Any] | None = None
+    event_id: str | None = None
+    due: float | None = None
+    """When Event Grid delivers again."""
+
+
+class CallView(View):
+    """A call. `rang` of `devices` phones; `ms`: from the first delivery to the last phone's first push."""
+
+    id: str
+    at: float
+    caller: str
+    callee: UserView | None
+    call_id: str | None
+    schema_name: str | None
+    result: str
+    tone: Tone
+    rang: int
+    devices: int | None
+    ms: int | None
+    placed_here: bool
+    can_hang_up: bool
+    steps: tuple[StepView, ...]
 
 
 class LineView(View):
@@ -73,29 +136,6 @@ class LineView(View):
     time: str
     level: str
     fields: Mapping[str, Any]
-
-
-class DeliveryView(View):
-    """One delivery to the webhook. `status` is `None` while it runs, and if `problem` says why."""
-
-    at: float
-    status: int | None
-    took_ms: int | None
-    problem: str | None
-
-
-class EventView(View):
-    """An IncomingCall event. Of one that this page did not place only the lines are known."""
-
-    id: str
-    at: float
-    call_id: str | None
-    callee: str | None
-    caller: str | None
-    schema_name: str | None
-    event_time: float | None
-    deliveries: tuple[DeliveryView, ...]
-    lines: tuple[LineView, ...]
 
 
 class FaultView(View):
@@ -109,18 +149,41 @@ class FaultView(View):
 
 
 class HubView(View):
-    """The faults of the simulated hub."""
+    """The simulated hub: its faults, and the delay before every answer."""
 
     delay_seconds: float
     faults: tuple[FaultView, ...]
 
 
+class OptionsView(View):
+    """What is switched on: see `commands.SetOptions`."""
+
+    redelivery: bool
+    call_events: bool
+    reports: bool
+
+
+class PushView(View):
+    """A push that the hub accepted, secrets masked; `body_bytes` is the size of the unmasked body."""
+
+    sequence: int
+    received_at: float
+    expires_at: float | None
+    headers: Mapping[str, str]
+    body: str
+    body_bytes: int
+    tracking_id: str
+    notification_id: str
+
+
 class Snapshot(View):
     """The whole page. `more_phones`: registered but not shown; `problem`: a source that does not answer."""
 
+    users: tuple[UserView, ...]
     phones: tuple[PhoneView, ...]
     more_phones: int
     hub: HubView
-    events: tuple[EventView, ...]
-    other_lines: tuple[LineView, ...]
+    options: OptionsView
+    calls: tuple[CallView, ...]
+    lines: tuple[LineView, ...]
     problem: str | None

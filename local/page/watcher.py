@@ -8,8 +8,12 @@ from functools import partial
 
 from local.page.controller import PageController
 from local.page.host_lines import HostLines
-from local.page.snapshot import take_snapshot
+from local.page.phones import phones_of
+from local.page.push_view import push_view
+from local.page.snapshot import Surroundings, take_snapshot
 from local.page.sources import Reading, SourceError, Sources
+from local.page.trace import Evidence
+from local.page.views import OptionsView, PushView
 
 BUSY_SECONDS = 0.25
 IDLE_SECONDS = 1.0
@@ -41,11 +45,13 @@ class Watcher:
             self._woken.clear()
             began = time.monotonic()
             problem = await self._read()
-            snapshot = take_snapshot(
-                self._reading, controller.calls, controller.answers, self._lines.lines(), problem
-            )
-            await self._publish(snapshot.model_dump_json(by_alias=True))
+            await self._publish(self._take(controller, problem))
             await self._pause(time.monotonic() - began)
+
+    def push(self, sequence: int) -> PushView | None:
+        """A push of the last reading."""
+        found = (push for push in self._reading.pushes if push.sequence == sequence)
+        return next((push_view(push) for push in found), None)
 
     async def stop(self) -> None:
         """End every stream of snapshots."""
@@ -70,6 +76,31 @@ class Watcher:
 
     def _is_newer(self, seen: int) -> bool:
         return self._stopped or self._version > seen
+
+    def _take(self, controller: PageController, problem: str | None) -> str:
+        """The snapshot of now, in JSON."""
+        phones = phones_of(self._reading, controller.actions, controller.over, time.time())
+        controller.look(phones)
+        evidence = Evidence(
+            placed=tuple(controller.calls),
+            lines=self._lines.lines(),
+            spans=self._lines.spans(),
+            attempts=self._reading.attempts,
+            phones=phones,
+            reports=tuple(controller.reporter.reports),
+        )
+        surroundings = Surroundings(
+            nicknames=controller.nicknames,
+            actions=controller.actions,
+            options=OptionsView(
+                redelivery=controller.event_grid.redelivers,
+                call_events=controller.call_events,
+                reports=controller.reporter.is_on,
+            ),
+            cleared_at=controller.cleared_at,
+            problem=problem,
+        )
+        return take_snapshot(self._reading, evidence, surroundings).model_dump_json(by_alias=True)
 
     async def _read(self) -> str | None:
         """The problem of a source that does not answer, if any; the last reading is then kept."""

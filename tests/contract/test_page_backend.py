@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -14,15 +15,21 @@ from aiohttp.test_utils import TestClient, TestServer
 from local.hub.control_client import ControlClient
 from local.hub.running_hub import RunningHub
 from local.page.app_client import AppAnswer, AppClient
-from local.page.controller import DELIVERIES_AT_ONCE, PageController
+from local.page.controller import PageController
+from local.page.event_grid import DELIVERIES_AT_ONCE
 from local.page.host_lines import HostLines
 from local.page.routes import create_app
-from local.page.sources import Reading, Registration, SourceError, Sources
+from local.page.sources import Reading, SourceError, Sources
 from local.page.watcher import Watcher
+from models.device import DeviceRegistration
+from tests.page_evidence import CALLEE, push, registration
 
 SECONDS = 10.0
-COMMANDS = ("/phones", "/phones/removal", "/calls", "/redeliveries", "/answers", "/hub")
-CALL = {"callee": "8:acs:callee", "callerName": "Ada"}
+COMMANDS = (
+    *("/phones", "/phones/removal", "/calls", "/calls/end", "/calls/clear"),
+    *("/redeliveries", "/actions", "/options", "/hub"),
+)
+CALL = {"callee": CALLEE, "callerName": "Ada"}
 
 
 @dataclass
@@ -34,6 +41,7 @@ class FakeApp(AppClient):
     registered: list[Mapping[str, Any]] = field(default_factory=list)
     removed: list[tuple[str, str]] = field(default_factory=list)
     delivered: list[Mapping[str, Any]] = field(default_factory=list)
+    reported: list[Mapping[str, Any]] = field(default_factory=list)
 
     async def register(self, registration: Mapping[str, Any]) -> AppAnswer:
         """Record it."""
@@ -45,8 +53,15 @@ class FakeApp(AppClient):
         self.removed.append((acs_mri, device_uuid))
         return self.answer
 
-    async def deliver(self, event: Mapping[str, Any]) -> AppAnswer:
+    async def report(self, report: Mapping[str, Any], trace: str) -> AppAnswer:
+        """Record it."""
+        assert trace
+        self.reported.append(report)
+        return AppAnswer(204, "", 2)
+
+    async def deliver(self, event: Mapping[str, Any], trace: str) -> AppAnswer:
         """Record it, and wait."""
+        assert trace
         self.delivered.append(event)
         if self.held is not None:
             await self.held.wait()
@@ -86,6 +101,28 @@ class Backend:
     async def send(self, path: str, body: object, **headers: str) -> ClientResponse:
         """Send a command as the page does."""
         return await self.client.post(path, json=body, headers={"Origin": self.origin, **headers})
+
+    async def ring(self, call_id: str, *, received_at: float | None = None) -> DeviceRegistration:
+        """A phone of the callee that the call rings; returns when the page knows of it."""
+        device = registration()
+        at = time.time() if received_at is None else received_at
+        headers = {"apns-expiration": str(round(at) + 60)}
+        ring = push({"callId": call_id}, headers=headers, received_at=at)
+        async with self.client.get("/live") as stream:
+            self.source.reading = Reading(registrations=[device], pushes=[ring])
+            self.watcher.wake()
+            while not (await next_snapshot(stream))["phones"]:
+                pass
+        return device
+
+    def kinds(self) -> list[str]:
+        """The types of the delivered events."""
+        return [str(event["eventType"]).rpartition(".")[2] for event in self.app.delivered]
+
+    async def settled(self) -> None:
+        """Every delivery and every report has its answer."""
+        await self.controller.event_grid.settled()
+        await self.controller.reporter.settled()
 
     async def answer_to(self, path: str, body: object) -> Any:
         """The JSON answer to a command."""
@@ -271,37 +308,36 @@ class TestCommands:
         async def scenario() -> None:
             async with backend() as running:
                 answer = await running.answer_to("/calls", {**CALL, "schemaName": schema})
-                await running.controller.settled()
+                await running.settled()
                 (event,) = running.app.delivered
                 assert key in event
                 assert (event["id"], event["data"]["correlationId"]) == (answer["eventId"], answer["callId"])
-                assert running.controller.calls[0].deliveries[0].status == 202
+                assert running.controller.calls[0].incoming_call.deliveries[0].status == 202
 
         asyncio.run(scenario())
 
     def test_redelivers_the_same_event(self) -> None:
-        """A redelivery is the same event: the named one, or else the last one."""
+        """A redelivery is the same event."""
 
         async def scenario() -> None:
             async with backend() as running:
                 first = await running.answer_to("/calls", CALL)
                 await running.answer_to("/calls", CALL)
-                await running.answer_to("/redeliveries", {})
                 await running.answer_to("/redeliveries", {"eventId": first["eventId"]})
-                await running.controller.settled()
-                one, two, *again = running.app.delivered
-                assert again == [two, one]
+                await running.settled()
+                one, _, again = running.app.delivered
+                assert again == one
 
         asyncio.run(scenario())
 
     def test_nothing_to_redeliver(self) -> None:
-        """Without an event a redelivery is refused with a reason."""
+        """A redelivery of an unknown event is refused with a reason."""
 
         async def scenario() -> None:
             async with backend() as running:
-                answer = await running.send("/redeliveries", {})
+                answer = await running.send("/redeliveries", {"eventId": "unknown"})
                 assert answer.status == 400
-                assert "place a call" in (await answer.json())["problem"]
+                assert "no such event" in (await answer.json())["problem"]
 
         asyncio.run(scenario())
 
@@ -324,16 +360,152 @@ class TestCommands:
 
         asyncio.run(scenario())
 
-    def test_answers(self) -> None:
-        """A call is accepted once, then ended once; every other order is a 400."""
+    @pytest.mark.parametrize(
+        ("actions", "statuses"),
+        [
+            (("ended",), [400]),
+            (("answered", "declined", "answered"), [200, 400, 400]),
+            (("answered", "ended", "ended"), [200, 200, 400]),
+            (("declined", "ended"), [200, 400]),
+        ],
+    )
+    def test_actions(self, actions: tuple[str, ...], statuses: list[int]) -> None:
+        """A call is answered or declined once, then ended once; every other order is a 400."""
 
         async def scenario() -> None:
             async with backend() as running:
+                device = await running.ring("call")
+                about = {"phoneId": device.device_key, "callId": "call"}
+                answers = [await running.send("/actions", {**about, "action": action}) for action in actions]
+                assert [answer.status for answer in answers] == statuses
+
+        asyncio.run(scenario())
+
+    def test_action_on_another_phone(self) -> None:
+        """A phone that does not ring for the call cannot answer it."""
+
+        async def scenario() -> None:
+            async with backend() as running:
+                device = await running.ring("call")
+                for phone, call in (("unknown", "call"), (device.device_key, "another")):
+                    about = {"phoneId": phone, "callId": call, "action": "answered"}
+                    assert (await running.send("/actions", about)).status == 400
+
+        asyncio.run(scenario())
+
+    @pytest.mark.parametrize(
+        ("action", "published"),
+        [("answered", ["CallParticipantAdded"]), ("declined", ["CallEnded"])],
+    )
+    def test_what_follows_from_an_action(self, action: str, published: list[str]) -> None:
+        """The phone reports ringing and the action; the call publishes its event, in its schema and
+        source."""
+
+        async def scenario() -> None:
+            async with backend() as running:
+                call_id = (await running.answer_to("/calls", CALL))["callId"]
+                device = await running.ring(call_id)
+                about = {"phoneId": device.device_key, "callId": call_id, "action": action}
+                assert (await running.send("/actions", about)).status == 200
+                await running.settled()
+                assert running.kinds() == ["IncomingCall", *published]
+                assert {event["data"]["correlationId"] for event in running.app.delivered} == {call_id}
+                assert [report["state"] for report in running.app.reported] == ["ringing", action]
+                assert running.app.reported[0] == {
+                    "acsMri": CALLEE,
+                    "deviceUUID": device.device_uuid,
+                    "callId": call_id,
+                    "state": "ringing",
+                }
+
+        asyncio.run(scenario())
+
+    def test_hanging_up(self) -> None:
+        """The caller hangs up once: CallEnded is delivered; a call that was not placed here is a 400."""
+
+        async def scenario() -> None:
+            async with backend() as running:
+                call_id = (await running.answer_to("/calls", CALL))["callId"]
                 statuses = [
-                    (await running.send("/answers", {"phoneId": "p", "callId": "c", "answer": answer})).status
-                    for answer in ("ended", "accepted", "declined", "accepted", "ended", "ended")
+                    (await running.send("/calls/end", {"callId": wanted})).status
+                    for wanted in (call_id.upper(), call_id, "unknown")
                 ]
-                assert statuses == [400, 200, 400, 400, 200, 400]
+                await running.settled()
+                assert statuses == [200, 400, 400]
+                assert running.kinds() == ["IncomingCall", "CallEnded"]
+
+        asyncio.run(scenario())
+
+    def test_callee_hangs_up(self) -> None:
+        """An answered call that the callee ends is over for the caller too."""
+
+        async def scenario() -> None:
+            async with backend() as running:
+                call_id = (await running.answer_to("/calls", CALL))["callId"]
+                device = await running.ring(call_id)
+                for action in ("answered", "ended"):
+                    about = {"phoneId": device.device_key, "callId": call_id, "action": action}
+                    assert (await running.send("/actions", about)).status == 200
+                await running.settled()
+                assert running.kinds() == ["IncomingCall", "CallParticipantAdded", "CallEnded"]
+                assert (await running.send("/calls/end", {"callId": call_id})).status == 400
+
+        asyncio.run(scenario())
+
+    def test_switched_off(self) -> None:
+        """Without events and reports, nothing but the call itself reaches the app."""
+
+        async def scenario() -> None:
+            async with backend() as running:
+                await running.answer_to("/options", {"callEvents": False, "reports": False})
+                call_id = (await running.answer_to("/calls", CALL))["callId"]
+                device = await running.ring(call_id)
+                about = {"phoneId": device.device_key, "callId": call_id, "action": "answered"}
+                assert (await running.send("/actions", about)).status == 200
+                assert (await running.send("/calls/end", {"callId": call_id})).status == 200
+                await running.settled()
+                assert (running.kinds(), running.app.reported) == (["IncomingCall"], [])
+
+        asyncio.run(scenario())
+
+    def test_old_ring_is_not_reported(self) -> None:
+        """A ring that was there before the page does not look new."""
+
+        async def scenario() -> None:
+            async with backend() as running:
+                await running.ring("call", received_at=time.time() - 40)
+                await running.settled()
+                assert running.app.reported == []
+
+        asyncio.run(scenario())
+
+    def test_clear(self) -> None:
+        """Cleared calls are not shown, and their events are not delivered again."""
+
+        async def scenario() -> None:
+            async with backend() as running:
+                event_id = (await running.answer_to("/calls", CALL))["eventId"]
+                await running.settled()
+                stream = await running.client.get("/live")
+                while not (await next_snapshot(stream))["calls"]:
+                    pass
+                await running.answer_to("/calls/clear", {})
+                while (await next_snapshot(stream))["calls"]:
+                    pass
+                assert (await running.send("/redeliveries", {"eventId": event_id})).status == 400
+
+        asyncio.run(scenario())
+
+    def test_push(self) -> None:
+        """A push is shown with its secrets masked; one that is not kept is a 404."""
+
+        async def scenario() -> None:
+            async with backend() as running:
+                await running.ring("call")
+                shown = await (await running.client.get("/pushes/1")).json()
+                assert shown["headers"]["apns-expiration"]
+                assert '"callId": "call"' in shown["body"]
+                assert (await running.client.get("/pushes/2")).status == 404
 
         asyncio.run(scenario())
 
@@ -379,7 +551,7 @@ class TestCommands:
 
 
 class TestStream:
-    PHONE = Registration("id", "apple", "8:acs:a", "uuid", "token", 1_900_000_000.0)
+    PHONE = registration()
 
     def test_every_stream_gets_every_change(self) -> None:
         """Two streams get the state at once, and both get every change."""
@@ -392,7 +564,7 @@ class TestStream:
                 running.watcher.wake()
                 for stream in streams:
                     (phone,) = (await next_snapshot(stream))["phones"]
-                    assert phone["deviceUuid"] == "uuid"
+                    assert phone["deviceUuid"] == self.PHONE.device_uuid
 
         asyncio.run(scenario())
 

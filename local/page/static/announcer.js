@@ -1,6 +1,6 @@
 // Announces to screen readers which phone starts and which stops ringing.
 import { phoneName } from "./phones.js";
-import { callerName, ringState, stateText } from "./rings.js";
+import { canAnswer, stateText } from "./states.js";
 
 let known = new Map();
 
@@ -8,12 +8,12 @@ export function announceRinging(phones) {
   const current = new Map();
   const messages = [];
   for (const phone of phones) {
-    for (const ring of phone.rings) {
-      const key = `${phone.id} ${ring.callId}`;
-      const rings = ringState(ring) === "ringing";
-      if (rings) current.set(key, true);
-      if (rings && !known.has(key)) messages.push(`${phoneName(phone)} is ringing: ${callerName(ring)}.`);
-      if (!rings && known.has(key)) messages.push(`${phoneName(phone)}: ${stateText(ring)}.`);
+    const key = phone.call ? `${phone.id} ${phone.call.callId}` : "";
+    if (canAnswer(phone.call)) {
+      current.set(key, phone.id);
+      if (!known.has(key)) messages.push(`${phoneName(phone)} is ringing: ${phone.call.caller}.`);
+    } else if (known.has(key)) {
+      messages.push(`${phoneName(phone)}: ${stateText(phone.call).toLowerCase()}.`);
     }
   }
   known = current;

@@ -1,14 +1,22 @@
-// Commands to the page's backend, which has the keys.
+// Requests to the page's backend, which has the keys.
 
 // The answer's JSON; throws an Error whose message can be shown.
 export async function send(path, body) {
+  return ask(path, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+  });
+}
+
+export async function load(path) {
+  return ask(path, {});
+}
+
+async function ask(path, options) {
   let response;
   try {
-    response = await fetch(path, {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify(body),
-    });
+    response = await fetch(path, options);
   } catch {
     throw new Error("The page’s backend cannot be reached.");
   }
@@ -17,10 +25,11 @@ export async function send(path, body) {
   return answer;
 }
 
-// The app's answer to a registration or a removal, in one line.
-export function answerText(answer) {
-  if (answer.problem) return answer.problem;
+// Throws what the app says of a request that it refused.
+export function expectStatus(answer, status) {
+  if (answer.status === status) return;
+  if (answer.problem) throw new Error(answer.problem);
   const body = answer.body ?? {};
   const fields = (body.errors ?? []).map((error) => `${error.field}: ${error.detail}`);
-  return [`${answer.status}`, body.title, fields.join("; ") || body.detail].filter(Boolean).join(" · ");
+  throw new Error([`${answer.status}`, body.title, fields.join("; ") || body.detail].filter(Boolean).join(" · "));
 }

@@ -1,49 +1,62 @@
 // The forms that register a phone and place a call.
-import { answerText, send } from "./api.js";
-import { element, keyed } from "./dom.js";
+import { expectStatus, send } from "./api.js";
+import { report } from "./outputs.js";
+import { mriOf, newMri, setUpMri, showUsers } from "./users.js";
 
-const DEFAULT_USER =
-  "8:acs:1b5cc06b-f352-4571-b1e6-d9b259b7c776_00000017-1f0a-5b2e-8a5d-084822001234";
+const register = document.getElementById("register-form");
+const call = document.getElementById("call-form");
+const hangUp = document.getElementById("hang-up");
+const showMris = [];
+let inProgress = null;
 
 export function setUpForms() {
-  const register = document.getElementById("register-form");
-  const call = document.getElementById("call-form");
-  register.elements.acsMri.value ||= DEFAULT_USER;
-  call.elements.callee.value ||= DEFAULT_USER;
   onSubmit(register, registerPhones);
   onSubmit(call, placeCall);
-  document.getElementById("redeliver-last").addEventListener("click", () => {
-    report(call, async () => {
-      await send("/redeliveries", {});
-      return "The last event is being delivered again.";
-    });
+  showMris.push(setUpMri(register, "acsMri"), setUpMri(call, "callee"));
+  hangUp.addEventListener("click", () => report(call.querySelector("output"), async () => {
+    await send("/calls/end", { callId: inProgress });
+    return "The caller has hung up.";
+  }));
+  document.getElementById("new-user").addEventListener("click", () => {
+    register.elements.acsMri.value = newMri();
+    register.elements.acsMri.dispatchEvent(new Event("input"));
+    register.elements.acsMri.focus();
   });
 }
 
-// Suggests the users that have a phone in every field for a user.
-export function showUsers(phones) {
-  const users = [...new Set(phones.map((phone) => phone.user))];
-  keyed(document.getElementById("users"), users, (user) => user, (user) => element("option", { value: user }));
+export function showForms({ users, calls }) {
+  showUsers(users);
+  for (const input of [register.elements.acsMri, call.elements.callee]) {
+    if (!input.dataset.filled && users.length > 0) {
+      input.value ||= users[0].name;
+      input.dataset.filled = "yes";
+    }
+  }
+  for (const show of showMris) show();
+  inProgress = calls.find((one) => one.canHangUp)?.callId ?? null;
+  hangUp.disabled = inProgress === null;
 }
 
 async function registerPhones(fields) {
   const platforms = fields.platform === "all" ? ["apple", "android", "windows"] : [fields.platform];
-  const answers = [];
+  const acsMri = mriOf(fields.acsMri);
+  let until = "";
   for (const platform of platforms) {
-    const wanted = { acsMri: fields.acsMri, platform };
+    const wanted = { acsMri, platform };
     if (fields.deviceUuid && platforms.length === 1) wanted.deviceUuid = fields.deviceUuid;
     if (fields.ttlSeconds) wanted.ttlSeconds = Number(fields.ttlSeconds);
-    answers.push(await send("/phones", wanted));
+    const answer = await send("/phones", wanted);
+    expectStatus(answer, 201);
+    until = answer.body.expiresAt;
   }
-  const refused = answers.find((answer) => answer.status !== 201);
-  if (refused) return answerText(refused);
-  const { expiresAt } = answers[0].body;
-  return `${answers.length === 1 ? "201 · registered" : `${answers.length} × 201 · registered`} until ${expiresAt}`;
+  // The next call is probably for them.
+  if (!call.elements.callee.dataset.typed) call.elements.callee.value = fields.acsMri;
+  return `${platforms.length === 1 ? "201 · registered" : `${platforms.length} × 201 · registered`} until ${until}`;
 }
 
 async function placeCall(fields) {
   await send("/calls", {
-    callee: fields.callee,
+    callee: mriOf(fields.callee),
     callerName: fields.callerName,
     schemaName: fields.schemaName,
     ageSeconds: Number(fields.ageSeconds),
@@ -54,16 +67,6 @@ async function placeCall(fields) {
 function onSubmit(form, act) {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    report(form, () => act(Object.fromEntries(new FormData(form))));
+    report(form.querySelector("output"), () => act(Object.fromEntries(new FormData(form))));
   });
-}
-
-async function report(form, act) {
-  const output = form.querySelector("output");
-  output.textContent = "…";
-  try {
-    output.textContent = await act();
-  } catch (error) {
-    output.textContent = error.message;
-  }
 }

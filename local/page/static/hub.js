@@ -1,6 +1,7 @@
 // The switches for the simulated hub's faults, and its active faults.
 import { send } from "./api.js";
 import { setText } from "./dom.js";
+import { fail } from "./outputs.js";
 
 const form = document.getElementById("hub-form");
 const switches = [...form.querySelectorAll("[data-mode]")];
@@ -27,7 +28,7 @@ async function flip(button) {
   try {
     await send("/hub", { mode, times: times ? Number(times) : null, seconds: Number(form.elements.seconds.value) });
   } catch (error) {
-    output.textContent = error.message;
+    fail(output, error.message);
   }
 }
 
@@ -41,7 +42,7 @@ function modeOf(fault) {
 function describe(hub) {
   const texts = hub.faults.map((fault) => `${sends(fault.times)}: ${effect(fault)}`);
   if (hub.delaySeconds > 0) texts.push(`Every answer takes ${hub.delaySeconds} s`);
-  return texts.length === 0 ? "The hub has no faults." : `${texts.join("; ")}.`;
+  return texts.length === 0 ? "No faults." : `${texts.join("; ")}.`;
 }
 
 function sends(times) {

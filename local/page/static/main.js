@@ -1,24 +1,27 @@
 // Connects the parts of the page: every snapshot goes to each of them.
 import { announceRinging } from "./announcer.js";
-import { showEvents } from "./events.js";
-import { setUpForms, showUsers } from "./forms.js";
+import { setUpCalls, showCalls } from "./calls.js";
+import { setUpForms, showForms } from "./forms.js";
 import { setUpHub, showHub } from "./hub.js";
+import { showLines } from "./lines.js";
 import { listen } from "./live.js";
+import { setUpOptions, showOptions } from "./options.js";
+import { setUpPause, whenRunning } from "./pause.js";
 import { showPhones } from "./phones.js";
-import { ringState } from "./rings.js";
-import { now, setServerTime, tick } from "./time.js";
-
-let nextExpiry;
+import { setServerTime, tick } from "./time.js";
+import { showInTitle } from "./title.js";
 
 function show(snapshot) {
   showProblem(snapshot.problem);
-  showUsers(snapshot.phones);
+  showForms(snapshot);
   showPhones(snapshot);
   showHub(snapshot.hub);
-  showEvents(snapshot);
+  showOptions(snapshot.options);
+  showCalls(snapshot.calls);
+  showLines(snapshot.lines);
   announceRinging(snapshot.phones);
+  showInTitle(snapshot.phones);
   tick();
-  showAgainAtExpiry(snapshot);
 }
 
 function showProblem(problem) {
@@ -27,20 +30,15 @@ function showProblem(problem) {
   banner.textContent = problem ?? "";
 }
 
-// A ring ends when its push expires, without a new snapshot.
-function showAgainAtExpiry(snapshot) {
-  clearTimeout(nextExpiry);
-  const rings = snapshot.phones.flatMap((phone) => phone.rings);
-  const ends = rings.filter((ring) => ringState(ring) === "ringing").map((ring) => ring.expiresAt);
-  if (ends.length > 0) {
-    nextExpiry = setTimeout(() => show(snapshot), Math.max(0, Math.min(...ends) - now()) * 1000 + 20);
-  }
-}
-
+// On a narrow screen the phones come before the switches.
+document.getElementById("surroundings").open = matchMedia("(min-width: 800px)").matches;
 setUpForms();
 setUpHub();
+setUpOptions();
+setUpCalls();
+setUpPause();
 setInterval(tick, 200);
-listen((message) => {
+listen((message) => whenRunning(() => {
   setServerTime(message.now);
   show(message.snapshot);
-});
+}));

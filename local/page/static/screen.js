@@ -1,66 +1,60 @@
-// A phone's screen: idle, ringing, or in a call.
+// A phone's screen: idle, ringing, in a call, or with a notification.
 import { send } from "./api.js";
 import { element, rebuild } from "./dom.js";
-import { callerName, ringState } from "./rings.js";
+import { fail } from "./outputs.js";
+import { canAnswer, stateText } from "./states.js";
 
 export function createScreen() {
   return element("div", { class: "screen" });
 }
 
-export function updateScreen(screen, phone, ring, name) {
-  const shown = ring
-    ? { state: ringState(ring), call: ring.callId, caller: callerName(ring), until: ring.expiresAt, began: lastArrival(ring) }
-    : { state: "idle", last: lastState(phone) };
-  rebuild(screen, shown, () => (ring ? call(phone, shown, name) : idle(shown)));
+export function updateScreen(screen, phone, name) {
+  const { call, notification } = phone;
+  rebuild(screen, { call, notification, name }, () => {
+    if (call && (canAnswer(call) || call.state === "answered")) return active(phone, call, notification, name);
+    return idle(call, notification);
+  });
 }
 
-function lastArrival(ring) {
-  return ring.pushes.at(-1)?.receivedAt ?? ring.expiresAt;
-}
-
-function lastState(phone) {
-  return phone.rings.length > 0 ? ringState(phone.rings[0]) : null;
-}
-
-const LAST = {
-  declined: "Call declined",
-  ended: "Call ended",
-  elsewhere: "Answered on another phone",
-  missed: "Missed call",
-  waiting: "The hub has not accepted a push yet",
-};
-
-function idle(shown) {
+function idle(call, notification) {
   return [
     element("p", { class: "wall-clock", "data-wall-clock": "" }),
-    element("p", { class: "quiet-line" }, LAST[shown.last] ?? "Waiting for a call"),
+    notification ? banner(notification) : null,
+    element("p", { class: "quiet-line" }, call ? stateText(call) : "Waiting for a call"),
   ];
 }
 
-function call(phone, shown, name) {
-  const rings = shown.state === "ringing";
+function active(phone, call, notification, name) {
+  const open = canAnswer(call);
   return [
-    element("div", { class: "avatar", "aria-hidden": "true" }, initials(shown.caller)),
-    element("p", { class: "caller" }, shown.caller),
-    rings ? countdown(shown) : element("p", { class: "quiet-line" }, "In the call"),
-    element("div", { class: "answers" }, ...(rings
-      ? [button("Decline", "declined", "decline"), button("Accept", "accepted", "accept")]
+    call.state === "shown" && notification ? banner(notification) : null,
+    element("div", { class: "avatar", "aria-hidden": "true" }, initials(call.caller)),
+    element("p", { class: "caller" }, call.caller),
+    open ? countdown(call) : element("p", { class: "quiet-line" }, stateText(call)),
+    element("div", { class: "answers" }, ...(open
+      ? [button("Decline", "declined", "decline"), button("Answer", "answered", "accept")]
       : [button("Hang up", "ended", "decline")])),
-    element("output", { role: "status" }),
+    element("output", { role: "alert" }),
   ];
 
-  function button(label, answer, kind) {
-    const onClick = (event) => give(phone, shown.call, answer, event.currentTarget);
-    return element("button", { type: "button", class: kind, "aria-label": `${label} on the ${name}: ${shown.caller}`,
+  function button(label, action, kind) {
+    const onClick = (event) => act(phone, call, action, event.currentTarget);
+    return element("button", { type: "button", class: kind, "aria-label": `${label} on ${name}: ${call.caller}`,
       on: { click: onClick } }, label);
   }
 }
 
-function countdown(shown) {
+function banner(notification) {
+  return element("div", { class: "banner" },
+    element("strong", {}, notification.title), element("span", {}, notification.body));
+}
+
+function countdown(call) {
+  if (call.until === null) return element("p", { class: "quiet-line" }, stateText(call));
   return element("div", { class: "countdown" },
     element("p", { class: "quiet-line" }, "Incoming call · ",
-      element("span", { role: "timer", "data-until": shown.until, "data-whole": "1" })),
-    element("progress", { max: Math.max(1, shown.until - shown.began), "aria-hidden": "true", "data-until": shown.until }));
+      element("span", { role: "timer", "data-until": call.until, "data-whole": "1" })),
+    element("progress", { max: Math.max(1, call.until - call.began), "aria-hidden": "true", "data-until": call.until }));
 }
 
 function initials(caller) {
@@ -68,16 +62,14 @@ function initials(caller) {
   return letters.slice(0, 2).join("").toUpperCase();
 }
 
-async function give(phone, callId, answer, button) {
+async function act(phone, call, action, button) {
   const output = button.closest(".screen").querySelector("output");
-  const card = button.closest("article");
+  const heading = button.closest("article").querySelector("h3");
   try {
-    await send("/answers", { phoneId: phone.id, callId, answer });
+    await send("/actions", { phoneId: phone.id, callId: call.callId, action });
     // The buttons are about to be removed: move the focus to the phone.
-    const heading = card.querySelector("h3");
-    heading.tabIndex = -1;
     heading.focus({ preventScroll: true });
   } catch (error) {
-    output.textContent = error.message;
+    fail(output, error.message);
   }
 }

@@ -24,15 +24,21 @@ export function duration(seconds) {
   return `${Math.round(seconds / 3600)} h`;
 }
 
-// `data-since` counts up from a time, `data-until` down to one; so does the value of a <progress>.
+export function milliseconds(count) {
+  return count < 1000 ? `${count < 10 ? count.toFixed(1).replace(/\.0$/, "") : Math.round(count)} ms` : duration(count / 1000);
+}
+
+// A time after the start of a call.
+export function offset(seconds) {
+  return `${seconds < 0 ? "−" : "+"}${milliseconds(Math.abs(seconds) * 1000)}`;
+}
+
+// `data-until` counts down to a time; so does the value of a <progress>.
 export function tick() {
-  for (const node of document.querySelectorAll("[data-since]")) {
-    put(node, duration(Math.max(0, now() - Number(node.dataset.since))));
-  }
   for (const node of document.querySelectorAll("[data-until]")) {
     const left = Math.max(0, Number(node.dataset.until) - now());
     if (node instanceof HTMLProgressElement) node.value = left;
-    else put(node, node.dataset.whole ? `${Math.ceil(left)} s` : duration(left));
+    else put(node, node.dataset.whole ? `${Math.ceil(left)} s` : `in ${duration(left)}`);
   }
   for (const node of document.querySelectorAll("[data-wall-clock]")) put(node, clock(now()).slice(0, 5));
 }
