@@ -1,14 +1,15 @@
 """One Direct Send request → one outcome. No loop, no database."""
 
 import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from common.clock_watch import ClockWatch
 from models.device_token import is_device_token
 from models.hub import HubEndpoint, HubSettingNames
 from models.platform import Platform
 from models.push import UNUSABLE_TOKEN, Outcome, OutcomeKind, Push
+from models.push_subscription import PushSubscription
 from push.hub.answers import (
     DEFAULT_THROTTLE_SECONDS,
     Answer,
@@ -99,12 +100,14 @@ class HubClient:
         self, push: Push, device_token: str, authorization: str, time_left: float, *, fresh: bool
     ) -> Outcome:
         tracking_id = str(uuid.uuid4())
+        target = _target(push, device_token)
         headers = {
             "Authorization": authorization,
             "Content-Type": push.content_type,
             "ServiceBusNotification-Format": push.format,
-            "ServiceBusNotification-DeviceHandle": device_token,
+            "ServiceBusNotification-DeviceHandle": target.handle,
             "TrackingId": tracking_id,
+            **target.headers,
             **dict(push.headers),
         }
         reply = self._exchange(Request(self._url, headers, push.body), time_left, fresh=fresh)
@@ -115,7 +118,7 @@ class HubClient:
             )
         return Outcome(
             meaning.kind,
-            _reason(meaning, reply, secrets=(device_token, authorization)),
+            _reason(meaning, reply, secrets=(authorization, target.handle, *target.headers.values())),
             status=reply.status,
             tracking_id=reply.headers.get("trackingid", tracking_id)[:_LONGEST_TRACKING_ID],
             retry_after_seconds=self._retry_after(meaning, reply),
@@ -134,6 +137,22 @@ class HubClient:
         if isinstance(reply, Answer):
             self._clock_watch.compare(reply.headers.get("date"), began, self._clock())
         return reply
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """How a request names the device."""
+
+    handle: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def _target(push: Push, device_token: str) -> _Target:
+    if push.format != Platform.BROWSER.value:
+        return _Target(device_token)
+    # A browser's token is its whole subscription. Names of the headers: Notification Hubs, "Web push".
+    subscription = PushSubscription.parse(device_token)
+    return _Target(subscription.endpoint, {"P256DH": subscription.p256dh, "Auth": subscription.auth})
 
 
 def _reason(meaning: Meaning, answer: Answer, secrets: Sequence[str]) -> str:

@@ -17,6 +17,7 @@ from local.hub.running_hub import RunningHub
 from models.hub import HubConnectionString, HubEndpoint
 from models.platform import Platform
 from models.push import UNUSABLE_TOKEN, Outcome, OutcomeKind, Push, PushNotificationInfo, Unanswered
+from models.push_subscription import PushSubscription
 from push.hub.client import HubClient
 from push.hub.payload import build_push
 from push.hub.sas import SasTokenSource, sas_token
@@ -24,6 +25,7 @@ from push.hub.wire import HubWire, Timeouts
 from tests.contract.conftest import MakeWire
 from tests.fakes import NOW, FakeClock, app_log
 from tests.scripted_hub import PATIENCE, ScriptedHub
+from tests.subscriptions import AUTH, ENDPOINT, P256DH, subscription_text
 
 CONNECTION = HubConnectionString("contoso.servicebus.windows.net", "Send", "do-not-quote-this-key=")
 DEVICE_TOKEN = "do-not-quote-this-device-token"
@@ -40,6 +42,7 @@ TOKENS = {
     "apple": "a1b2" * 16,
     "fcmv1": "a1b2:c3",
     "windows": "https://db5p.notify.windows.com/?token=a1b2",
+    "browser": PushSubscription.parse(subscription_text()).text,
 }
 
 ACCEPTED, REJECTED, GONE = OutcomeKind.ACCEPTED, OutcomeKind.REJECTED, OutcomeKind.GONE
@@ -409,6 +412,35 @@ class TestClock:
         assert line["ahead_seconds"] == clock_watch.off_by_seconds
 
 
+class TestBrowser:
+    PUSH = Push("browser", "application/json;charset=utf-8", (), b"{}")
+    TOKEN = PushSubscription.parse(subscription_text()).text
+
+    def test_request(self, hub: ScriptedHub, client: HubClient) -> None:
+        """The endpoint is the handle, and the keys are headers."""
+        outcome = client.send(self.PUSH, self.TOKEN, AMPLE)
+        (request,) = hub.script.requests
+        named = ["ServiceBusNotification-Format", "ServiceBusNotification-DeviceHandle", "P256DH", "Auth"]
+        assert [request.header(name) for name in named] == [["browser"], [ENDPOINT], [P256DH], [AUTH]]
+        assert outcome.kind is ACCEPTED
+
+    @pytest.mark.parametrize("said", [ENDPOINT, P256DH, AUTH])
+    def test_secrets(self, hub: ScriptedHub, client: HubClient, said: str) -> None:
+        """Nothing of the subscription comes back in the reason of a refusal."""
+        hub.script.status, hub.script.body = 400, f"<Detail>no {said} here</Detail>".encode()
+        outcome = client.send(self.PUSH, self.TOKEN, AMPLE)
+        assert outcome.kind is REJECTED
+        assert "no […] here" in outcome.reason
+
+    @pytest.mark.parametrize(
+        "token", ["{}", ENDPOINT, subscription_text(auth="AA"), subscription_text("https://127.0.0.1/x")]
+    )
+    def test_unusable(self, hub: ScriptedHub, client: HubClient, token: str) -> None:
+        """What is no subscription, or names no public host, is not sent."""
+        assert client.send(self.PUSH, token, AMPLE).code == UNUSABLE_TOKEN
+        assert hub.script.requests == []
+
+
 class TestSimulator:
     """Against the simulator, which knows what Notification Hubs refuses and shares no code with the app."""
 
@@ -420,7 +452,7 @@ class TestSimulator:
             client = HubClient(endpoint, wire, tokens, time.time, ClockWatch())
             return client.send(push, TOKENS[push.format], AMPLE)
 
-    @pytest.mark.parametrize("platform", [Platform.APPLE, Platform.FCM_V1, Platform.WINDOWS])
+    @pytest.mark.parametrize("platform", list(Platform))
     @pytest.mark.parametrize("display_name", ["Zoë 📱", None, "x" * 9_000])
     def test_accepted(self, platform: Platform, display_name: str | None) -> None:
         """Every platform's push is what the hub wants, signature included."""
@@ -432,7 +464,9 @@ class TestSimulator:
             (attempt,) = running.simulator.attempts()
         assert (outcome.kind, outcome.status, attempt.reason) == (ACCEPTED, 201, None)
         assert (received.body, received.format) == (push.body.decode(), platform.value)
-        assert (received.device_handle, received.tracking_id) == (TOKENS[platform], outcome.tracking_id)
+        handle = ENDPOINT if platform is Platform.BROWSER else TOKENS[platform]
+        assert (received.device_handle, received.tracking_id) == (handle, outcome.tracking_id)
+        assert outcome.notification_id == received.notification_id
         assert received.call_id == "call-1"
 
     def test_wrong_key(self) -> None:
