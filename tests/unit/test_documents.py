@@ -12,7 +12,10 @@ from importlib.metadata import metadata
 from pathlib import Path
 
 import pytest
+import typer
 
+import doctor.cli
+import migrate.cli
 from tests.documents import ROOT, Document, document, documents, project_files, rows
 from tests.unit.test_project_files import targets
 from tests.unit.test_requirements import DEPLOYED, FOLDER, requirements
@@ -26,15 +29,16 @@ def is_history(page: Document) -> bool:
 
 
 @cache
-def code() -> str:
-    """Every file of the project that is neither a document nor a lock file, as one text."""
+def names_of_code() -> frozenset[str]:
+    """Every word of the project's files that are neither documents nor lock files."""
     others = {".md", ".png", ".svg", ".txt", ".pyc"}
     paths = [
         path
         for path in project_files()
         if path.suffix not in others and path.name != "package-lock.json" and path != Path(__file__)
     ]
-    return "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in paths)
+    texts = (path.read_text(encoding="utf-8", errors="replace") for path in paths)
+    return frozenset(name for text in texts for name in re.findall(r"[A-Za-z_]\w*", text))
 
 
 class TestLinks:
@@ -89,7 +93,7 @@ class TestNames:
             for span in page.spans
             if self.IDENTIFIER.fullmatch(span) and re.search(r"_|[a-z0-9][A-Z]", span) and span not in FOREIGN
         }
-        assert {name for name in names if not re.search(rf"\b{re.escape(name)}\b", code())} == set()
+        assert names - names_of_code() == set()
 
     def test_foreign_names_are_used(self) -> None:
         """The list of foreign names holds no name that no document has, or that the code has."""
@@ -149,7 +153,7 @@ class TestCommands:
     )
     def test_options(self, spelling: str, module: str) -> None:
         """Each command and option of ours that a document names is in the command's help."""
-        known = help_of(module)
+        known = options_of(module)
         for page in documents():
             lines = re.findall(
                 rf"^[^\n]*?(?:{spelling})((?: [^\n|&]+)?)$", self._commands(page), re.MULTILINE
@@ -171,25 +175,26 @@ class TestCommands:
         assert named
 
 
+TYPER_APPS = {"doctor": doctor.cli.app, "migrate": migrate.cli.app}
+
+
 @cache
-def help_of(module: str) -> frozenset[str]:
+def options_of(module: str) -> frozenset[str]:
     """The options of a module's command line, those of its commands included."""
-    commands: list[list[str]] = [[]]
-    if module == "doctor":
-        commands += [[path.stem] for path in (ROOT / "doctor" / "commands").glob("[a-z]*.py")]
-    texts = [
-        subprocess.run(
-            [sys.executable, "-m", module, *words, "--help"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
-            env={"COLUMNS": "200", "PATH": "/usr/bin:/bin", "TERM": "dumb"},
-        ).stdout
-        for words in commands
-    ]
-    return frozenset(re.findall(r"--[a-z][a-z-]+", "\n".join(texts)))
+    if module in TYPER_APPS:
+        program = typer.main.get_command(TYPER_APPS[module])
+        commands = [program, *getattr(program, "commands", {}).values()]
+        options = [name for command in commands for option in command.params for name in option.opts]
+        return frozenset([*options, "--help"])
+    shown = subprocess.run(
+        [sys.executable, "-m", module, "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout
+    return frozenset(re.findall(r"--[a-z][a-z-]+", shown))
 
 
 class TestLicences:
