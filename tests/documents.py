@@ -64,7 +64,8 @@ class Document:
     @property
     def links(self) -> list[str]:
         """The targets of the prose's links."""
-        return _LINK.findall(_SPAN.sub("", self.prose))
+        text = _SPAN.sub("", self.prose)
+        return [*_LINK.findall(text), *re.findall(r'(?:src|srcset|href)="([^"]+)"', text)]
 
     @property
     def anchors(self) -> set[str]:
