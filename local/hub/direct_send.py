@@ -31,6 +31,8 @@ class DirectSend:
     headers: Mapping[str, str]
     body: str
     call_id: str | None
+    event: str | None = None
+    """See `records.ReceivedPush`."""
 
 
 class ParsedSend(ServiceRequest):
@@ -81,25 +83,27 @@ class ParsedSend(ServiceRequest):
 
     def push(self) -> DirectSend:
         """The push that a valid request makes."""
+        data = self._data()
+        call_id, event = data.get("callId"), data.get("eventId", data.get("event"))
         return DirectSend(
             hub=self.hub.hub_name,
             device_handle=self.headers[SERVICE_PREFIX + "devicehandle"],
             format=self.format,
             headers={name: value for name, value in self.headers.items() if _is_recorded(name)},
             body=self.request.body.decode("utf-8", "replace"),
-            call_id=self._call_id(),
+            call_id=call_id if isinstance(call_id, str) else None,
+            event=str(event) if isinstance(event, str | int) else None,
         )
 
-    def _call_id(self) -> str | None:
+    def _data(self) -> dict[str, Any]:
+        """What the app on the device reads."""
         match self.format:
             case "fcmv1":
-                data = self.member("message", "data")
+                return self.member("message", "data")
             case "browser":
-                data = self.member()
+                return self.member()
             case _:
-                data = self.member("data") or self._launched_with()
-        value = data.get("callId")
-        return value if isinstance(value, str) else None
+                return self.member("data") or self._launched_with()
 
     def _launched_with(self) -> dict[str, Any]:
         """What a toast hands to its app: JSON in this project's pushes, any text in others."""

@@ -77,6 +77,8 @@ class ReceivedPush(_Record):
     body: str
     call_id: str | None
     """`data.callId` of the payload, if there is one."""
+    event: str | None = None
+    """`data.eventId` of the payload (`107` rings, `110` stops), or `data.event` of a visible notification."""
     received_at: float
     tracking_id: str
     notification_id: str
@@ -133,6 +135,8 @@ class Summary(_Record):
     """Accepted pushes by device handle."""
     calls: Mapping[str, Mapping[str, int]]
     """Accepted pushes by call id, then by device handle."""
+    events: Mapping[str, Mapping[str, int]]
+    """Accepted pushes by device handle, then by `ReceivedPush.event` ("" if there was none)."""
     attempts: Mapping[str, Mapping[str, int]]
     """Requests by device handle ("" if there was none), then by `Attempt.result`."""
     connections: Connections

@@ -82,6 +82,7 @@ class Simulator:
         self._refused = 0
         self._by_handle: Counter[str] = Counter()
         self._by_call: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._events: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._results: defaultdict[str, Counter[str]] = defaultdict(Counter)
 
     # --- for tests and the control API
@@ -104,6 +105,7 @@ class Simulator:
                 refused=self._refused,
                 handles=dict(self._by_handle),
                 calls={call: dict(handles) for call, handles in self._by_call.items()},
+                events={handle: dict(events) for handle, events in self._events.items()},
                 attempts={handle: dict(results) for handle, results in self._results.items()},
                 connections=self._connections,
             )
@@ -220,6 +222,7 @@ class Simulator:
                 headers=push.headers,
                 body=push.body,
                 call_id=push.call_id,
+                event=push.event,
                 received_at=self._clock(),
                 tracking_id=tracking,
                 notification_id=str(uuid.uuid4()),
@@ -230,6 +233,7 @@ class Simulator:
             self._platforms.note(received)
             self._accepted += 1
             self._by_handle[push.device_handle] += 1
+            self._events[push.device_handle][push.event or ""] += 1
             if push.call_id is not None:
                 self._by_call[push.call_id][push.device_handle] += 1
             self._changed.notify_all()

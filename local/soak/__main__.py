@@ -1,4 +1,5 @@
-"""`python -m local.soak`: thousands of calls with faults and duplicates; every phone must ring once."""
+"""`python -m local.soak`: thousands of calls with faults and duplicates; every phone must ring once, and stop
+once at most."""
 
 import argparse
 import sys

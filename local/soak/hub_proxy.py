@@ -1,6 +1,7 @@
-"""A proxy in front of the hub that records which pushes were answered 201 to a worker."""
+"""A proxy in front of the hub that records which rings were answered 201 to a worker."""
 
 import asyncio
+import re
 import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator
@@ -14,6 +15,7 @@ GIVE_UP_SECONDS = 1.0
 the connection after an answer that it has read."""
 
 _HANDLE = "servicebusnotification-devicehandle"
+_RINGS = re.compile(rb'"eventId":"?107\b')
 
 
 @dataclass(slots=True)
@@ -21,7 +23,7 @@ class _Exchanges:
     """The requests of one connection."""
 
     pending: deque[str] = field(default_factory=deque)
-    """Device handles of the requests without an answer, in order."""
+    """Device handles of the requests without an answer, in order; empty for those that ring nothing."""
     last_201: tuple[str, float] | None = None
     """Device handle and time of the last answer 201."""
 
@@ -33,7 +35,7 @@ class HubProxy(TcpProxy):
         """Take the hub simulator's port."""
         super().__init__(server_port)
         self.seen_201: Counter[str] = Counter()
-        """Answers 201 that a worker has read, by device handle."""
+        """Answers 201 to rings that a worker has read, by device handle."""
         self._exchanges: WeakKeyDictionary[Link, _Exchanges] = WeakKeyDictionary()
 
     async def units(self, link: Link, direction: Direction) -> AsyncIterator[bytes]:
@@ -51,7 +53,7 @@ class HubProxy(TcpProxy):
         exchanges = self._exchanges.setdefault(link, _Exchanges())
         head = unit.partition(b"\r\n\r\n")[0]
         if direction is Direction.TO_SERVER:
-            exchanges.pending.append(_headers(head).get(_HANDLE, ""))
+            exchanges.pending.append(_headers(head).get(_HANDLE, "") if _RINGS.search(unit) else "")
             exchanges.last_201 = None  # the worker uses the connection again, so it has read the answer
             return
         handle = exchanges.pending.popleft() if exchanges.pending else ""

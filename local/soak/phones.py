@@ -4,6 +4,7 @@ import random
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from typing import Any
 
 from local import samples
@@ -16,12 +17,47 @@ _PLATFORMS = (Platform.APPLE, Platform.FCM_V1, Platform.WINDOWS)
 """In the order of `samples.phones`."""
 
 
+class Ending(Enum):
+    """How a call ends while its phones ring."""
+
+    ANSWERED = "answered"
+    """On the first phone, which reports it; events say that the callee has joined and, later, the end."""
+    DECLINED = "declined"
+    """On the first phone, which reports it; an event says that the call has ended."""
+    ENDED = "ended"
+    """By the caller, which an event says."""
+
+
+def ending_of(number: int) -> Ending | None:
+    """Every fifth call is answered, every fifth declined, every tenth ended by the caller; the others go on
+    ringing."""
+    if number % 10 == 2:
+        return Ending.ENDED
+    return {0: Ending.ANSWERED, 1: Ending.DECLINED}.get(number % 5)
+
+
+@dataclass(frozen=True, slots=True)
+class Phone:
+    """A registered phone."""
+
+    token: str = field(repr=False)
+    device_uuid: str
+    platform: Platform
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One live call: its event, and the tokens of the phones that must ring."""
+    """One live call, and the phones that must ring."""
 
+    callee: str
     event: dict[str, Any] = field(repr=False)
-    tokens: tuple[str, ...] = field(repr=False)
+    phones: tuple[Phone, ...]
+    ending: Ending | None = None
+
+    @property
+    def answering(self) -> Phone | None:
+        """The phone on which the callee answers or declines."""
+        return self.phones[0] if self.ending in {Ending.ANSWERED, Ending.DECLINED} else None
 
 
 class Phones:
@@ -31,19 +67,23 @@ class Phones:
         """`store`: where the phones are registered, not through the app."""
         self._store = store
         self._random = random.Random(seed)  # noqa: S311 - not for cryptography
+        self._placed = 0
 
     def place(self) -> Call:
         """Make a new user with phones and a call for them."""
         now = datetime.now(UTC)
         user = f"8:acs:{uuid.uuid4()}_{uuid.uuid4()}"
         expires = now.replace(microsecond=0) + timedelta(days=1)
-        tokens = []
+        phones = []
         for number in range(self._random.choice((1, 1, 2, 3))):
             place = self._random.randrange(len(_PLATFORMS))
             token = samples.phones()[place].device_token
-            phone = DeviceRegistration(
-                Identity.parse(user), f"phone-{number}", token, _PLATFORMS[place], expires
+            phone = Phone(token, f"phone-{number}", _PLATFORMS[place])
+            registration = DeviceRegistration(
+                Identity.parse(user), phone.device_uuid, token, phone.platform, expires
             )
-            self._store.register(phone, now)
-            tokens.append(token)
-        return Call(samples.event_grid_event(samples.incoming_call_data(user)), tuple(tokens))
+            self._store.register(registration, now)
+            phones.append(phone)
+        event = samples.event_grid_event(samples.incoming_call_data(user))
+        self._placed += 1
+        return Call(user, event, tuple(phones), ending_of(self._placed))

@@ -4,9 +4,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from local.hub.faults import Fault
+from models.platform import Platform
 
-SETTINGS = {"HubReadTimeoutSeconds": "1", "HubConnectTimeoutSeconds": "1", "InvocationTimeoutSeconds": "10"}
-"""Shorter than in production, so that a run has more faults in less time."""
+SETTINGS = {
+    "HubReadTimeoutSeconds": "1",
+    "HubConnectTimeoutSeconds": "1",
+    "InvocationTimeoutSeconds": "10",
+    "StopRinging": "fcmv1,windows",
+}
+"""Time-outs are shorter than in production, so that a run has more faults in less time."""
+
+STOPPED = frozenset({Platform.FCM_V1, Platform.WINDOWS})
+"""As in SETTINGS."""
+
+PAUSE_SECONDS = (0.05, 2.0)
+"""Minimum and maximum time between two steps of a call, such as its ring and the answer."""
 
 REDELIVERY_SECONDS = (1.0, 3.0, 6.0, 10.0, 10.0, 10.0)
 """Event Grid's 10 s, 30 s, 1 min, … divided by ten, as long as a call rings."""

@@ -5,61 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from local.hub.records import Summary
-from local.soak.phones import Call
+from local.soak.counts import PhoneCount, StopCount
+from local.soak.phones import Call, Ending
 from local.soak.plan import Plan
-
-
-@dataclass(frozen=True, slots=True)
-class PhoneCount:
-    """Phones by how often they rang, and the causes of additional rings."""
-
-    rang: Counter[int]
-    by_unseen_answers: int
-    """Additional rings after an accepted push whose answer no worker has read."""
-    by_unrecorded_results: int
-    """Additional rings after an answer that a worker has read: its log says that the database did not record
-    the result in time."""
-    unexplained: int
-    """Phones with more rings than these causes explain."""
-
-    @property
-    def silent(self) -> int:
-        """Phones that did not ring."""
-        return self.rang[0]
-
-
-def count_phones(
-    calls: Sequence[Call],
-    rings: Mapping[str, int],
-    seen_201: Mapping[str, int],
-    unrecorded: Mapping[str, int],
-) -> PhoneCount:
-    """Compare the pushes that the hub accepted with the answers that workers have read.
-
-    After a worker has read a 201 for a phone, no worker may send to it again, unless the result could not be
-    recorded.
-
-    Args:
-        calls: all calls of the run.
-        rings: accepted pushes by device token.
-        seen_201: answers 201 that a worker has read, by device token.
-        unrecorded: by event id, how many lines of the workers say that a result was not recorded in time.
-    """
-    rang: Counter[int] = Counter()
-    by_unseen = by_unrecorded = unexplained = 0
-    for call in calls:
-        # Another delivery rings once more where it does not find the result of an earlier one.
-        missing = unrecorded.get(str(call.event["id"]), 0)
-        for token in call.tokens:
-            count = rings.get(token, 0)
-            unseen = count - min(count, seen_201.get(token, 0))
-            rang[count] += 1
-            more = max(0, count - 1)
-            by_unseen += min(more, unseen)
-            after_seen = max(0, more - unseen)
-            by_unrecorded += min(after_seen, missing)
-            unexplained += after_seen > missing
-    return PhoneCount(rang, by_unseen, by_unrecorded, unexplained)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +16,13 @@ class Deliveries:
 
     calls: int
     duplicates: int
-    """Calls that were delivered twice."""
+    """Events that were delivered twice."""
     deliveries: int
+    reports: int
+    """Of phones."""
     raised: int
     unacknowledged: int
-    """Events that no delivery acknowledged."""
+    """Events and reports that were never acknowledged."""
     answer_ms: tuple[float, float]
     """From the first delivery of an event to its answer: median and 99th percentile."""
 
@@ -84,6 +34,9 @@ class Report:
     plan: Plan
     deliveries: Deliveries
     phones: PhoneCount
+    stops: StopCount
+    endings: Mapping[Ending | None, int] = field(default_factory=dict)
+    """Calls by how they ended; None for those that went on ringing."""
     hub_results: Mapping[str, int] = field(default_factory=dict)
     """Requests to the hub by their status or fault."""
     network_faults: Mapping[str, int] = field(default_factory=dict)
@@ -91,10 +44,12 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Every event was acknowledged, every phone rang, and no phone rang more often than explained."""
+        """Every event was acknowledged, every phone rang, no phone rang more often than explained, and none
+        was stopped that must not be."""
         made = self.deliveries
         complete = made.calls == self.plan.events and made.unacknowledged == 0
-        return complete and self.phones.silent == 0 and self.phones.unexplained == 0
+        rang = self.phones.silent == 0 and self.phones.unexplained == 0
+        return complete and rang and self.stops.is_right
 
     def lines(self) -> list[str]:
         """As text."""
@@ -104,8 +59,10 @@ class Report:
         return [
             f"{'PASSED' if self.passed else 'FAILED'} in {self.seconds:.0f} s, seed {self.plan.seed}",
             f"  calls                     {made.calls} of {self.plan.events}, for {rang.total()} phones",
-            f"  delivered twice           {made.duplicates} calls, half of them at the same time",
+            *[f"    {ending.value:<24}{self.endings.get(ending, 0)}" for ending in Ending],
+            f"  delivered twice           {made.duplicates} events, half of them at the same time",
             f"  deliveries                {made.deliveries}, {made.raised} of them raised and redelivered",
+            f"  reports of phones         {made.reports}",
             f"  never acknowledged        {made.unacknowledged}",
             f"  requests to the hub       {sum(self.hub_results.values())}, of which the hub failed",
             *[f"    {kind:<24}{times}" for kind, times in failed.items()],
@@ -117,6 +74,10 @@ class Report:
             f"    rings after an answer that no worker has read   {self.phones.by_unseen_answers}",
             f"    rings after a result that was not recorded      {self.phones.by_unrecorded_results}",
             f"    phones without such an explanation              {self.phones.unexplained}",
+            f"  phones told to stop       {self.stops.told} of {self.stops.wanted} that were to be told",
+            f"    told twice                                      {self.stops.twice}",
+            f"    told although they had answered or declined     {self.stops.to_answering}",
+            f"    told although their call went on ringing        {self.stops.unexpected}",
             f"  first answer              {made.answer_ms[0]:.0f} ms median, {made.answer_ms[1]:.0f} ms p99",
         ]
 
@@ -124,6 +85,6 @@ class Report:
 def hub_results(calls: Sequence[Call], summary: Summary) -> Counter[str]:
     """Requests for the phones of these calls, by their result."""
     results: Counter[str] = Counter()
-    for token in (token for call in calls for token in call.tokens):
+    for token in (phone.token for call in calls for phone in call.phones):
         results.update(summary.attempts.get(token, {}))
     return results

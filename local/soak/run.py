@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -11,12 +12,13 @@ from pymongo.uri_parser import parse_uri
 
 from common import mongodb
 from local.hub.config import DEVELOPMENT_HUB
+from local.soak.counts import RING, STOP, count_phones, count_stops, pushes_of
 from local.soak.event_grid import EventGrid
 from local.soak.hub_proxy import HubProxy
 from local.soak.network_faults import Network, NetworkFaults
 from local.soak.phones import Phones
 from local.soak.plan import SETTINGS, Plan
-from local.soak.report import Report, count_phones, hub_results
+from local.soak.report import Report, hub_results
 from local.soak.worker_log import WorkerLog
 from local.stack import DATABASE_NAME, Host, Stack, StackOptions
 from local.tcp_proxy import TcpProxy
@@ -50,9 +52,16 @@ def soak(plan: Plan, tell: Callable[[str], None]) -> Report:
             grid.run()
         time.sleep(SETTLE_SECONDS)
         summary = stack.hub.summary()
-        phones = count_phones(grid.calls, summary.handles, hub.seen_201, log.unrecorded)
-        results = hub_results(grid.calls, summary)
-        return Report(plan, grid.summary(), phones, results, faults.applied, time.monotonic() - started)
+        return Report(
+            plan,
+            grid.summary(),
+            count_phones(grid.calls, pushes_of(summary, RING), hub.seen_201, log.unrecorded),
+            count_stops(grid.calls, pushes_of(summary, STOP)),
+            Counter(call.ending for call in grid.calls),
+            hub_results(grid.calls, summary),
+            faults.applied,
+            time.monotonic() - started,
+        )
 
 
 @contextmanager

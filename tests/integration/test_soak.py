@@ -10,17 +10,23 @@ from dataclasses import replace
 import pytest
 
 from local.server_thread import ServerThread
+from local.soak.counts import PhoneCount, StopCount, count_phones, count_stops
 from local.soak.hub_proxy import HubProxy
-from local.soak.phones import Call
+from local.soak.phones import Call, Ending, Phone, ending_of
 from local.soak.plan import HUB_FAULTS, Plan
-from local.soak.report import Deliveries, PhoneCount, Report, count_phones
+from local.soak.report import Deliveries, Report
 from local.soak.run import soak
 from local.soak.worker_log import WorkerLog
 from local.tcp_proxy import Direction
+from models.platform import Platform
 from tests.rig import eventually
 
-CALL = Call({"id": "event"}, ("token",))
-DELIVERIES = Deliveries(calls=1, duplicates=0, deliveries=1, raised=0, unacknowledged=0, answer_ms=(1.0, 2.0))
+CALL = Call("callee", {"id": "event"}, (Phone("token", "phone", Platform.FCM_V1),))
+DELIVERIES = Deliveries(
+    calls=1, duplicates=0, deliveries=1, reports=0, raised=0, unacknowledged=0, answer_ms=(1.0, 2.0)
+)
+STOPS = StopCount(wanted=10, told=9, twice=0, to_answering=0, unexpected=0)
+BODY_BYTES = 24
 PHONES = PhoneCount(Counter({1: 2}), by_unseen_answers=0, by_unrecorded_results=0, unexplained=0)
 
 
@@ -33,6 +39,8 @@ def test_every_phone_rings_once() -> None:
     assert report.hub_results.keys() > {"201", "503"}, shown
     assert report.deliveries.duplicates, shown
     assert report.deliveries.deliveries >= report.plan.events + report.deliveries.duplicates, shown
+    assert report.endings == {Ending.ANSWERED: 80, Ending.DECLINED: 80, Ending.ENDED: 40, None: 200}, shown
+    assert report.stops.told > 100, shown
 
 
 def test_every_phone_rings_once_over_a_failing_network() -> None:
@@ -90,17 +98,66 @@ def test_unrecorded_results() -> None:
 
 
 def test_passed() -> None:
-    """A silent phone, an unexplained ring, an unacknowledged event or a missing call fails the run."""
+    """A silent phone, an unexplained ring, an unacknowledged event, a missing call or a wrong stop fails the
+    run."""
     plan = Plan(events=1)
-    assert Report(plan, DELIVERIES, PHONES).passed
-    assert not Report(plan, DELIVERIES, replace(PHONES, rang=Counter({0: 1, 1: 1}))).passed
-    assert not Report(plan, DELIVERIES, replace(PHONES, unexplained=1)).passed
-    assert not Report(plan, replace(DELIVERIES, unacknowledged=1), PHONES).passed
-    assert not Report(plan, replace(DELIVERIES, calls=0), PHONES).passed
+    assert Report(plan, DELIVERIES, PHONES, STOPS).passed
+    assert not Report(plan, DELIVERIES, replace(PHONES, rang=Counter({0: 1, 1: 1})), STOPS).passed
+    assert not Report(plan, DELIVERIES, replace(PHONES, unexplained=1), STOPS).passed
+    assert not Report(plan, replace(DELIVERIES, unacknowledged=1), PHONES, STOPS).passed
+    assert not Report(plan, replace(DELIVERIES, calls=0), PHONES, STOPS).passed
+    assert not Report(plan, DELIVERIES, PHONES, replace(STOPS, twice=1)).passed
+
+
+@pytest.mark.parametrize("change", [{"twice": 1}, {"to_answering": 1}, {"unexpected": 1}, {"told": 8}])
+def test_wrong_stops(change: dict[str, int]) -> None:
+    """One too many is wrong; so is a run in which many are missing."""
+    assert STOPS.is_right
+    assert not replace(STOPS, **change).is_right
+
+
+def call_with(ending: Ending | None) -> Call:
+    """To an Android phone, a PC and an iPhone."""
+    platforms = (Platform.FCM_V1, Platform.WINDOWS, Platform.APPLE)
+    phones = tuple(Phone(platform.value, platform.value, platform) for platform in platforms)
+    return replace(CALL, phones=phones, ending=ending)
+
+
+ONE_EACH = {"fcmv1": 1, "windows": 1, "apple": 0}
+
+
+@pytest.mark.parametrize(
+    ("ending", "stops", "expected"),
+    [
+        (Ending.ENDED, ONE_EACH, (2, 2, 0, 0, 0)),
+        (Ending.ENDED, {}, (2, 0, 0, 0, 0)),
+        (Ending.ENDED, ONE_EACH | {"windows": 2}, (2, 2, 1, 0, 0)),
+        (Ending.ENDED, ONE_EACH | {"apple": 1}, (2, 2, 0, 0, 1)),
+        (Ending.ANSWERED, {"windows": 1}, (1, 1, 0, 0, 0)),
+        (Ending.ANSWERED, ONE_EACH, (1, 1, 0, 1, 0)),
+        (Ending.DECLINED, ONE_EACH, (1, 1, 0, 1, 0)),
+        (None, {}, (0, 0, 0, 0, 0)),
+        (None, ONE_EACH, (0, 0, 0, 0, 2)),
+    ],
+)
+def test_counted_stops(ending: Ending | None, stops: dict[str, int], expected: tuple[int, ...]) -> None:
+    """Wanted, told, told twice, told although answered there, told although nothing has ended."""
+    found = count_stops([call_with(ending)], stops)
+    assert (found.wanted, found.told, found.twice, found.to_answering, found.unexpected) == expected
+
+
+def test_endings() -> None:
+    """Every fifth call is answered, every fifth declined, every tenth ended by the caller."""
+    assert Counter(map(ending_of, range(100))) == {
+        Ending.ANSWERED: 20,
+        Ending.DECLINED: 20,
+        Ending.ENDED: 10,
+        None: 50,
+    }
 
 
 class TestHubProxy:
-    """Counts the answers 201 that reach a client."""
+    """Counts the answers 201 to rings that reach a client."""
 
     @pytest.fixture
     @staticmethod
@@ -111,7 +168,7 @@ class TestHubProxy:
             with suppress(asyncio.IncompleteReadError, ConnectionError):
                 while True:
                     head = await reader.readuntil(b"\r\n\r\n")
-                    await reader.readexactly(2)
+                    await reader.readexactly(BODY_BYTES)
                     status = b"503" if b"Handle: no" in head else b"201"
                     writer.write(b"HTTP/1.1 " + status + b" -\r\ncontent-length: 3\r\n\r\nxyz")
                     await writer.drain()
@@ -131,9 +188,13 @@ class TestHubProxy:
             server.stop()
 
     @staticmethod
-    def send(connection: socket.socket, handle: str) -> None:
-        head = f"POST / HTTP/1.1\r\nServiceBusNotification-DeviceHandle: {handle}\r\nContent-Length: 2"
-        connection.sendall(head.encode() + b"\r\n\r\n{}")
+    def send(connection: socket.socket, handle: str, event_id: int = 107) -> None:
+        body = f'{{"data":{{"eventId":{event_id}}}}}'
+        assert len(body) == BODY_BYTES
+        head = (
+            f"POST / HTTP/1.1\r\nServiceBusNotification-DeviceHandle: {handle}\r\nContent-Length: {len(body)}"
+        )
+        connection.sendall(f"{head}\r\n\r\n{body}".encode())
 
     @pytest.fixture
     @staticmethod
@@ -148,6 +209,14 @@ class TestHubProxy:
             self.send(connection, handle)
             assert connection.recv(1_000).endswith(b"xyz")
         eventually(lambda: proxy.seen_201 == {"a": 2, "b": 1})
+
+    def test_stops_are_not_counted(self, proxy: HubProxy, connection: socket.socket) -> None:
+        """The answer to a stop is none to a ring."""
+        for handle, event_id in (("a", 110), ("b", 107)):
+            self.send(connection, handle, event_id)
+            assert connection.recv(1_000).endswith(b"xyz")
+        eventually(lambda: proxy.seen_201["b"] == 1)
+        assert proxy.seen_201["a"] == 0
 
     def test_lost_answer(self, proxy: HubProxy, connection: socket.socket) -> None:
         """An answer that is lost on the way is not counted."""
