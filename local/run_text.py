@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from local.hub.records import PlatformOutcome
 from local.samples import CALLEE, phones
 from local.stack import APP_DIRECTORY, DATABASE_NAME, Host, Stack
 
@@ -40,6 +41,7 @@ def _commands(stack: Stack, host: Host, settings_file: Path) -> str:
     phone = phones()[0]
     key = f"-H 'x-functions-key: {stack.keys.host}'"
     body = json.dumps(phone.registration(CALLEE))
+    gone = json.dumps({"deviceHandle": phone.device_token, "outcome": PlatformOutcome.EXPIRED_CHANNEL})
     query = f"acsMri={CALLEE}&deviceUUID={phone.device_uuid}"
     python = f"cd {shlex.quote(str(APP_DIRECTORY))} && {shlex.quote(sys.executable)} -m"
     return f"""
@@ -64,6 +66,16 @@ Let the hub fail twice, and delay its answers:
 Examine settings, hub and database with the doctor:
   ({python} doctor check --settings {shlex.quote(str(settings_file))})
 
+Uninstall the app on the iPhone (its next push fails, and the hub's feedback names it):
+  curl -i -X PUT '{stack.hub_url}/simulator/outcomes' -d '{gone}'
+{_timers(host)}
 Delete the iPhone:
   curl -i -X DELETE '{host.url}/api/delete_device_registration?{query}' {key}
 """
+
+
+def _timers(host: Host) -> str:
+    """How to run each timer function now; empty if there is none."""
+    options = f"-H 'x-functions-key: {host.keys.master}' -H 'Content-Type: application/json' -d '{{}}'"
+    timers = [(name, one["url"]) for name, one in host.functions.items() if one["trigger"] == "timerTrigger"]
+    return "".join(f"\nRun {name} now:\n  curl -i '{url}' {options}\n" for name, url in timers)

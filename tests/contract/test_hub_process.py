@@ -263,7 +263,8 @@ const subscription = { endpoint: "https://push.test/a", p256dh, auth };
 (async () => {
   const raw = sdk.createWindowsRawNotification({ body: "raw", headers: { "X-WNS-Type": "wns/raw" } });
   const accepted = await client.sendNotification(voip, { deviceHandle });
-  await client.sendNotification(sdk.createFcmV1Notification({ body: message }), { deviceHandle });
+  const android = { deviceHandle: "c1:APA91b" };
+  await client.sendNotification(sdk.createFcmV1Notification({ body: message }), android);
   await client.sendNotification(raw, { deviceHandle: "https://db5.notify.windows.com/?token=a" });
   const web = sdk.createBrowserNotification({ body: { callId: "3" } });
   await client.sendNotification(web, { deviceHandle: subscription });

@@ -103,7 +103,11 @@ def test_printed_commands_and_sigint() -> None:
     with run("--port", "0") as running:
         commands = running.commands()
         answers = {title.split()[0]: paste(command) for title, command in commands.items()}
-        assert list(answers) == ["Register", "Look", "Place", "Show", "Let", "Examine", "Delete"]
+        timers = ["Run"] if "timerTrigger" in "\n".join(running.printed.lines()) else []
+        first = ["Register", "Look", "Place", "Show", "Let", "Examine", "Uninstall"]
+        assert list(answers) == [*first, *timers, "Delete"]
+        assert status(answers["Uninstall"]) == 200
+        assert all(status(answers[title]) == 202 for title in timers)
         assert status(answers["Register"]) == 201
         assert status(answers["Look"]) == 200
         assert status(answers["Place"]) == 202
