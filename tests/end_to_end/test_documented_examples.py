@@ -81,12 +81,20 @@ def test_every_curl_is_run() -> None:
     assert left_out == RUN_BY_HAND.keys()
 
 
-def test_json() -> None:
-    """Each block that is called JSON is JSON."""
+def test_json(host: Host) -> None:
+    """Each block that is called JSON is JSON, and a registration is accepted. The stack has one hub."""
+    registrations = 0
     for page in documents():
         for block in page.blocks:
-            if block.language == "json":
-                json.loads(block.code)
+            if block.language != "json":
+                continue
+            value = json.loads(block.code)
+            if "deviceInfos" in value:
+                registrations += 1
+                value["deviceInfos"][0].pop("hub", None)
+                answer = host.add_device_token(value)
+                assert answer.status_code == 201, (page.name, block.line, answer.text)
+    assert registrations
 
 
 def code(language: str) -> str:

@@ -68,7 +68,12 @@ class TestLinks:
 
 # Names in documents that no file of the project has: of Azure, of other libraries and of other platforms.
 FOREIGN = {
-    *("IncomingCallListener", "handlePush", "unregisterPushNotifications"),  # the Calling SDK
+    *(
+        "IncomingCallListener",
+        "handlePush",
+        "handlePushNotification",
+        "unregisterPushNotifications",
+    ),  # the Calling SDK
     *("POST_NOTIFICATIONS", "SharedPreferences", "USE_FULL_SCREEN_INTENT", "onMessageReceived"),  # Android
     "LoadIntoBufferAsync",  # .NET
     "WrongToken",  # telemetry of Notification Hubs
