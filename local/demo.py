@@ -1,8 +1,8 @@
-"""`python -m local.demo`: three phones register, two calls arrive, and the pushes of each phone are shown."""
+"""`python -m local.demo`: three devices register; one call is answered, one is missed; each push is shown."""
 
-import json
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import requests
@@ -11,100 +11,147 @@ from rich.markup import escape
 from rich.table import Table
 
 from common.telemetry import fingerprint
-from local.hub.records import ReceivedPush
+from local import samples
+from local.demo_pushes import pushes_of, shown_body, shown_headers
+from local.page.pushes import PushKind
 from local.process import ChildError
-from local.samples import CALLEE, Phone, cloud_event, event_grid_event, incoming_call_data, phones
-from local.stack import Stack, StackOptions
+from local.samples import CALLEE, Phone
+from local.stack import ALL_NOTIFICATIONS, Stack, StackOptions
 
-_SECRET_KEYS = frozenset({"cp", "recipientId", "callerId"})
+_NAMES = {
+    PushKind.RING: "rings",
+    PushKind.STOP: "stops ringing",
+    PushKind.MISSED: "shows a missed call",
+}
 
 
 class DemoError(Exception):
     """The app did not answer as expected; the message says how."""
 
 
-def _expect(response: requests.Response, status: int, what: str) -> None:
-    if response.status_code != status:
-        raise DemoError(f"{what}: expected {status}, got {response.status_code}: {response.text[:500]}")
+class Demo:
+    """The steps of the demo, each on a running stack."""
 
+    def __init__(self, console: Console, stack: Stack) -> None:
+        self._console = console
+        self._stack = stack
+        self._iphone, self._android, self._windows = samples.phones()
 
-def _register(console: Console, stack: Stack) -> tuple[Phone, ...]:
-    devices = phones()
-    for phone in devices:
-        response = stack.host.add_device_token(phone.registration(CALLEE))
-        _expect(response, 201, f"Registering the {phone.name}")
-        answer = response.json()
-        console.print(
-            f"  [green]201[/] {phone.name} registered as {answer['platform']} until {answer['expiresAt']}"
-            f" (token sha256:{fingerprint(phone.device_token)})"
+    @property
+    def _devices(self) -> Sequence[Phone]:
+        return self._iphone, self._android, self._windows
+
+    def register(self) -> None:
+        """Register the devices, the iPhone with its two tokens."""
+        self._heading("Three devices register")
+        for phone in self._devices:
+            bodies = (phone.registration(CALLEE), phone.alerts_registration(CALLEE))
+            for body in filter(None, bodies):
+                answer = self._expect(
+                    self._stack.host.add_device_token(body), 201, f"Registering the {phone.name}"
+                )
+                token = body["deviceInfos"][0]["deviceToken"]
+                self._console.print(
+                    f"  [green]201[/] {phone.name} registered as {answer['platform']} "
+                    f"for {answer['purpose']} until {answer['expiresAt']} (token sha256:{fingerprint(token)})"
+                )
+
+    def subscribe(self) -> None:
+        """Validate the subscription, as Event Grid does in either schema."""
+        self._heading("Event Grid subscribes")
+        host = self._stack.host
+        validation = {"eventType": "Microsoft.EventGrid.SubscriptionValidationEvent", "id": "1"}
+        event = {**validation, "data": {"validationCode": "demo-code"}}
+        answer = self._expect(
+            host.deliver(event, kind="SubscriptionValidation"), 200, "Validating the Event Grid subscription"
         )
-    return devices
+        if answer != {"validationResponse": "demo-code"}:
+            raise DemoError(f"Validating the Event Grid subscription: answered {str(answer)[:200]}")
+        self._console.print("  [green]200[/] Event Grid subscription validated")
+        response = host.shake_hands("eventgrid.azure.net")
+        self._expect(response, 200, "Validating the CloudEvents subscription")
+        self._console.print(
+            f"  [green]200[/] CloudEvents origin {response.headers['WebHook-Allowed-Origin']} allowed"
+        )
 
+    def answered_call(self) -> None:
+        """A call in the Event Grid schema; the user answers on the iPhone."""
+        call = samples.incoming_call_data()
+        self._call(samples.event_grid_event(call), call, "the Event Grid schema")
+        self._heading("The user answers on the iPhone")
+        report = {"acsMri": CALLEE, "deviceUUID": self._iphone.device_uuid, "callId": call["correlationId"]}
+        before = time.perf_counter()
+        self._expect(
+            self._stack.host.report_call({**report, "state": "answered"}), 204, "Reporting the answer"
+        )
+        self._took("204", "ReportCall: answered", before)
+        self._console.print(
+            "  No stop push goes to an iPhone: iOS kills an app that gets a VoIP push and reports no call. "
+            "It hears of the end from the call itself."
+        )
+        self._check(call, PushKind.STOP, (self._android, self._windows))
 
-def _subscribe(console: Console, stack: Stack) -> None:
-    validation = {"eventType": "Microsoft.EventGrid.SubscriptionValidationEvent", "id": "1"}
-    response = stack.host.deliver(
-        {**validation, "data": {"validationCode": "demo-code"}}, kind="SubscriptionValidation"
-    )
-    _expect(response, 200, "Validating the Event Grid subscription")
-    if response.json() != {"validationResponse": "demo-code"}:
-        raise DemoError(f"Validating the Event Grid subscription: answered {response.text[:200]}")
-    console.print("  [green]200[/] Event Grid subscription validated")
-    response = stack.host.shake_hands("eventgrid.azure.net")
-    _expect(response, 200, "Validating the CloudEvents subscription")
-    console.print(f"  [green]200[/] CloudEvents origin {response.headers['WebHook-Allowed-Origin']} allowed")
+    def missed_call(self) -> None:
+        """A call as CloudEvents; the caller hangs up."""
+        call = samples.incoming_call_data(display_name="Katherine Johnson")
+        self._call(samples.cloud_event(call), call, "CloudEvents 1.0")
+        self._heading("The caller hangs up")
+        ended = samples.cloud_event(samples.call_ended_data(call), kind=samples.CALL_ENDED)
+        before = time.perf_counter()
+        self._expect(self._stack.host.deliver(ended), 202, "Delivering CallEnded")
+        # An event that the end may have overtaken is waited for.
+        self._took("202", "CallEnded", before)
+        self._check(call, PushKind.STOP, (self._android, self._windows))
+        self._check(call, PushKind.MISSED, self._devices)
 
+    def _call(self, event: Mapping[str, Any], call: Mapping[str, Any], schema: str) -> None:
+        self._heading(f"A call in {schema}")
+        before = time.perf_counter()
+        self._expect(self._stack.host.deliver(event), 202, f"Delivering the call ({schema})")
+        self._took("202", "IncomingCall", before)
+        self._check(call, PushKind.RING, self._devices)
 
-def _call(
-    console: Console, stack: Stack, devices: tuple[Phone, ...], event: dict[str, Any], schema: str
-) -> None:
-    call_id = event["data"]["correlationId"]
-    before = time.perf_counter()
-    response = stack.host.deliver(event)
-    took = (time.perf_counter() - before) * 1_000
-    _expect(response, 202, f"Delivering the call ({schema})")
-    console.print(f"\n[bold]A call in {schema}[/], acknowledged with 202 after {took:.0f} ms")
-    pushes = [push for push in stack.hub.pushes() if push.call_id == call_id]
-    table = Table("phone", "format", "headers", "body", show_lines=True)
-    for phone in devices:
-        rung = [push for push in pushes if push.device_handle == phone.device_token]
-        if len(rung) != 1:
-            raise DemoError(f"The {phone.name} rang {len(rung)} times for the call ({schema}), not once.")
-        table.add_row(f"{phone.name}\nrang once", rung[0].format, _headers(rung[0]), _masked(rung[0].body))
-    console.print(table)
-    if len(pushes) != len(devices):
-        raise DemoError(f"The hub accepted {len(pushes)} pushes for {len(devices)} phones ({schema}).")
+    def _check(self, call: Mapping[str, Any], kind: PushKind, wanted: Sequence[Phone]) -> None:
+        """Show the call's pushes of one kind: exactly one for each wanted device, and none for the others."""
+        table = Table("device", "format", "headers", "body", show_lines=True)
+        for phone in self._devices:
+            pushes = pushes_of(self._stack.hub.pushes(), call["correlationId"], phone, kind)
+            if len(pushes) != (phone in wanted):
+                times = f"{len(pushes)} {'time' if len(pushes) == 1 else 'times'}"
+                expected = "once" if phone in wanted else "never"
+                raise DemoError(f"The {phone.name} {_NAMES[kind]} {times}, not {expected}.")
+            for push in pushes:
+                name = f"{phone.name}\n{_NAMES[kind]} once"
+                table.add_row(name, push.format, escape(shown_headers(push)), escape(shown_body(push)))
+        self._console.print(table)
 
+    def _expect(self, response: requests.Response, status: int, what: str) -> Any:  # noqa: ANN401 - any JSON
+        if response.status_code != status:
+            raise DemoError(f"{what}: expected {status}, got {response.status_code}: {response.text[:500]}")
+        return response.json() if "json" in response.headers.get("Content-Type", "") else None
 
-def _headers(push: ReceivedPush) -> str:
-    shown = ("apns-", "x-wns-", "content-type", "servicebusnotification-apns-")
-    wanted = {name: value for name, value in push.headers.items() if name.lower().startswith(shown)}
-    return "\n".join(f"{name}: {value}" for name, value in wanted.items())
+    def _heading(self, text: str) -> None:
+        self._console.print(f"\n[bold]{text}[/]")
 
-
-def _masked(body: str) -> str:
-    """The body as indented JSON, with secrets and personal data as fingerprints."""
-
-    def mask(value: Any, key: str = "") -> Any:  # noqa: ANN401 - any JSON
-        if isinstance(value, dict):
-            return {name: mask(inner, name) for name, inner in value.items()}
-        return f"sha256:{fingerprint(value)}" if key in _SECRET_KEYS else value
-
-    return json.dumps(mask(json.loads(body)), indent=1, ensure_ascii=False)
+    def _took(self, status: str, what: str, before: float) -> None:
+        took = (time.perf_counter() - before) * 1_000
+        self._console.print(f"  [green]{status}[/] {what}, answered after {took:.0f} ms")
 
 
 def main() -> int:
-    """Run the demo; 0 only if every phone rang exactly once per call."""
+    """Run the demo; 0 only if every device got exactly the pushes that it should get."""
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     try:
-        with Stack(StackOptions(tell=console.print)) as stack:
-            console.print("\n[bold]Three devices register[/]")
-            devices = _register(console, stack)
-            console.print("\n[bold]Event Grid subscribes[/]")
-            _subscribe(console, stack)
-            _call(console, stack, devices, event_grid_event(incoming_call_data()), "the Event Grid schema")
-            _call(console, stack, devices, cloud_event(incoming_call_data()), "CloudEvents 1.0")
-            console.print("\n[bold green]Every phone rang exactly once per call.[/]")
+        with Stack(StackOptions(settings=ALL_NOTIFICATIONS, tell=console.print)) as stack:
+            demo = Demo(console, stack)
+            demo.register()
+            demo.subscribe()
+            demo.answered_call()
+            demo.missed_call()
+            console.print(
+                "\n[bold green]Every phone rang exactly once per call, those that did not answer stopped, "
+                "and the missed call is shown.[/]"
+            )
     except (DemoError, ChildError) as error:
         console.print(f"[bold red]The demo failed.[/] {escape(str(error))}")
         return 1

@@ -28,17 +28,27 @@ class Phone:
     device_uuid: str
     device_token: str = field(repr=False)
     platform: str
+    alerts_token: str | None = field(default=None, repr=False)
+    """The iPhone's second token, for visible notifications."""
 
     def registration(self, acs_mri: str, **more: object) -> dict[str, Any]:
         """The body of `POST /api/add_device_token`."""
         info = {"deviceUUID": self.device_uuid, "deviceToken": self.device_token, "platform": self.platform}
         return {"acsMri": acs_mri, "deviceInfos": [info], **more}
 
+    def alerts_registration(self, acs_mri: str, **more: object) -> dict[str, Any] | None:
+        """The body for the second token, if the device has one."""
+        if self.alerts_token is None:
+            return None
+        token = {"deviceToken": self.alerts_token, "purpose": "alerts"}
+        info = {"deviceUUID": self.device_uuid, "platform": self.platform, **token}
+        return {"acsMri": acs_mri, "deviceInfos": [info], **more}
+
 
 def phones() -> tuple[Phone, ...]:
     """An iPhone, an Android phone and a Windows PC, with random tokens in the form of their platforms."""
     return (
-        Phone("iPhone", str(uuid.uuid4()).upper(), uuid.uuid4().hex * 2, "apple"),
+        Phone("iPhone", str(uuid.uuid4()).upper(), uuid.uuid4().hex * 2, "apple", uuid.uuid4().hex * 2),
         Phone(
             "Android phone",
             str(uuid.uuid4()),

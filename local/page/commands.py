@@ -43,6 +43,12 @@ class RemovePhone(Command):
     device_uuid: _Text
 
 
+class UninstallApp(Command):
+    """Remove the app from a phone: its platform refuses every further push."""
+
+    phone_id: _Text
+
+
 class PlaceCall(Command):
     """Make and deliver an IncomingCall event. `age_seconds`: time since the call began."""
 

@@ -11,6 +11,7 @@ import requests
 
 from local import samples
 from local.hub.control_client import ControlClient, ControlError
+from local.hub.records import PlatformOutcome
 from local.page.app_client import AppAnswer, AppClient
 from local.page.calls import PlacedCall, SentEvent
 from local.page.commands import (
@@ -24,6 +25,7 @@ from local.page.commands import (
     RemovePhone,
     SetHubMode,
     SetOptions,
+    UninstallApp,
 )
 from local.page.event_grid import EventGrid
 from local.page.nicknames import Nicknames
@@ -71,6 +73,9 @@ class PageController:
         phone = replace(of_platform, device_uuid=command.device_uuid or of_platform.device_uuid)
         more = {} if command.ttl_seconds is None else {"ttlSeconds": command.ttl_seconds}
         answer = await self._app.register(phone.registration(command.acs_mri, **more))
+        alerts = phone.alerts_registration(command.acs_mri, **more)
+        if answer.status == 201 and alerts is not None:
+            answer = await self._app.register(alerts)
         self._on_change()
         return answer
 
@@ -79,6 +84,20 @@ class PageController:
         answer = await self._app.remove(command.acs_mri, command.device_uuid)
         self._on_change()
         return answer
+
+    async def uninstall(self, command: UninstallApp) -> None:
+        """Let the platform refuse the tokens of a phone; raises BadCommandError."""
+        phone = self._phones.get(command.phone_id)
+        if phone is None:
+            raise BadCommandError("There is no such phone any more.")
+        try:
+            for registration in phone.registrations:
+                await asyncio.to_thread(
+                    self._hub.set_outcome, registration.device_token, PlatformOutcome.EXPIRED_CHANNEL
+                )
+        except (requests.RequestException, ControlError):
+            raise BadCommandError("The hub simulator did not accept it.") from None
+        self._on_change()
 
     def place(self, command: PlaceCall) -> PlacedCall:
         """Place a call; raises BadCommandError."""

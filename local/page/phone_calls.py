@@ -77,7 +77,7 @@ def phone_calls(
     """The calls on one phone, the newest last.
 
     Args:
-        messages: what the phone has received, oldest first.
+        messages: what was sent to the phone, oldest first.
         actions: what its user did, by call id.
         over: the calls that ring no more, by call id.
         now: Unix seconds.
@@ -85,7 +85,7 @@ def phone_calls(
     """
     by_call: dict[str, list[Message]] = defaultdict(list)
     for message in messages:
-        if message.kind is not PushKind.OTHER:
+        if message.has_arrived and message.kind is not PushKind.OTHER:
             by_call[message.call_id].append(message)
     calls = [
         _phone_call(call_id, received, actions.get(call_id), over.get(call_id) if is_connected else None, now)

@@ -1,7 +1,7 @@
 """The phones of the page (pure): registrations of one device, what it received, and its calls."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from local.page.phone_calls import OPEN, Action, CallOver, PhoneCall, phone_calls
@@ -39,9 +39,11 @@ class Phone:
     device_uuid: str
     registrations: tuple[DeviceRegistration, ...]
     messages: tuple[Message, ...]
-    """What it has received, oldest first."""
+    """What was sent to it, oldest first."""
     calls: tuple[PhoneCall, ...]
     """The newest last."""
+    is_uninstalled: bool
+    """Its app has been removed, so that nothing arrives any more."""
 
     @property
     def name(self) -> str:
@@ -90,12 +92,15 @@ def phones_of(
         own = {call_id: taken.action for (phone, call_id), taken in actions.items() if phone == device}
         is_connected = registrations[0].platform is Platform.APPLE
         calls = phone_calls(messages, own, over, now, is_connected=is_connected)
-        phones.append(_phone(registrations, messages, calls))
+        phones.append(_phone(registrations, messages, calls, reading.dead_tokens))
     return tuple(phones)
 
 
 def _phone(
-    registrations: Sequence[DeviceRegistration], messages: Sequence[Message], calls: Sequence[PhoneCall]
+    registrations: Sequence[DeviceRegistration],
+    messages: Sequence[Message],
+    calls: Sequence[PhoneCall],
+    dead: Set[str],
 ) -> Phone:
     first = registrations[0]
     return Phone(
@@ -106,4 +111,5 @@ def _phone(
         registrations=tuple(registrations),
         messages=tuple(messages),
         calls=tuple(calls),
+        is_uninstalled=any(one.device_token in dead for one in registrations),
     )

@@ -13,7 +13,7 @@ from xml.etree.ElementTree import ParseError
 
 from defusedxml import DefusedXmlException, ElementTree
 
-from local.hub.records import ReceivedPush
+from local.hub.records import PlatformOutcome, ReceivedPush
 
 _SECONDS = re.compile(r"(\d+(?:\.\d+)?)s?", re.ASCII)
 
@@ -41,11 +41,18 @@ class Message:
     received_at: float
     expires_at: float | None
     tracking_id: str
+    outcome: PlatformOutcome = PlatformOutcome.SUCCESS
+    """What the platform made of it."""
     caller: str | None = field(default=None, repr=False)
     reason: str | None = None
     """Of a stop."""
     title: str = field(default="", repr=False)
     body: str = field(default="", repr=False)
+
+    @property
+    def has_arrived(self) -> bool:
+        """The device has received it."""
+        return self.outcome is PlatformOutcome.SUCCESS
 
 
 def read_push(push: ReceivedPush) -> Message:
@@ -59,6 +66,7 @@ def read_push(push: ReceivedPush) -> Message:
         received_at=push.received_at,
         expires_at=_expires_at(push, content, data),
         tracking_id=push.tracking_id,
+        outcome=push.outcome,
         caller=_text(data.get("displayName")),
         reason=_text(data.get("reason")),
         **_texts(content, data),

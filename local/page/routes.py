@@ -18,6 +18,7 @@ from local.page.commands import (
     RemovePhone,
     SetHubMode,
     SetOptions,
+    UninstallApp,
     parse_command,
 )
 from local.page.controller import PageController
@@ -48,6 +49,7 @@ def create_app(controller: PageController, watcher: Watcher) -> web.Application:
             web.get(r"/pushes/{sequence:\d{1,9}}", _push(watcher)),
             web.post("/phones", _command(RegisterPhone, _answered(controller.register))),
             web.post("/phones/removal", _command(RemovePhone, _answered(controller.remove))),
+            web.post("/phones/uninstallation", _command(UninstallApp, _uninstalled(controller))),
             web.post("/calls", _command(PlaceCall, _placed(controller))),
             web.post("/calls/end", _command(HangUp, _done(controller.hang_up))),
             web.post("/calls/clear", _command(ClearCalls, _done(controller.clear))),
@@ -144,6 +146,14 @@ def _done[Kind: Command](
 
     async def carry_out(command: Kind) -> dict[str, object]:
         act(command)
+        return {}
+
+    return carry_out
+
+
+def _uninstalled(controller: PageController) -> Callable[[UninstallApp], Awaitable[dict[str, object]]]:
+    async def carry_out(command: UninstallApp) -> dict[str, object]:
+        await controller.uninstall(command)
         return {}
 
     return carry_out

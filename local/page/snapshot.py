@@ -80,6 +80,7 @@ def _phone(phone: Phone, names: Nicknames) -> PhoneView:
             )
             for one in phone.registrations
         ),
+        is_uninstalled=phone.is_uninstalled,
         call=PhoneCallView(
             call_id=call.call_id,
             caller=call.caller,

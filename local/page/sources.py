@@ -12,7 +12,7 @@ from pymongo.errors import PyMongoError
 
 from local.hub.control_client import ControlClient, ControlError
 from local.hub.faults import Fault
-from local.hub.records import Attempt, ReceivedPush
+from local.hub.records import Attempt, PlatformOutcome, ReceivedPush
 from models.device import DeviceRegistration
 from registrar.document import StoredRegistration, newest_of_each_device, read
 from registrar.store import COLLECTION_NAME
@@ -38,6 +38,8 @@ class Reading:
     attempts: Sequence[Attempt] = ()
     faults: Sequence[Fault] = ()
     delay_seconds: float = 0.0
+    dead_tokens: frozenset[str] = frozenset()
+    """Of apps that have been uninstalled."""
 
 
 class Sources:
@@ -72,6 +74,11 @@ class Sources:
                 attempts=self._hub.attempts()[-KEPT_ATTEMPTS:],
                 faults=self._hub.faults(),
                 delay_seconds=self._hub.latency(),
+                dead_tokens=frozenset(
+                    one.device_handle
+                    for one in self._hub.outcomes()
+                    if one.outcome is PlatformOutcome.EXPIRED_CHANNEL
+                ),
             )
         except (requests.RequestException, ControlError):
             raise SourceError("The hub simulator does not answer.") from None

@@ -8,7 +8,7 @@ from local.hub.records import Attempt
 from local.page.calls import Delivery, SentEvent
 from local.page.host_lines import Span, StructuredLine
 from local.page.phones import Actions, Phone
-from local.page.pushes import PushKind
+from local.page.pushes import Message, PushKind
 from local.page.trace import CallRecord, tries_by_device
 from local.page.views import StepView, Tone, TryView, WorkView
 
@@ -169,9 +169,9 @@ def _sends(record: CallRecord, cast: Cast) -> Iterator[StepView]:
                 id=f"push {fingerprint(token)} {tries[0].tracking_id}",
                 at=tries[0].received_at,
                 lane="hub",
-                tone="good" if len(pushes) == 1 else "warn" if pushes else "bad",
+                tone=_tone(pushes),
                 text=f"{_PUSHES[kind]} → {cast.name(phone)}",
-                detail=_repeated(kind, len(pushes)),
+                detail=_remark(kind, pushes),
                 ms=_total(tries, spans),
                 tries=shown,
                 pushes=tuple(push.sequence for push in pushes),
@@ -190,8 +190,18 @@ def _kinds(known: Sequence[PushKind | None]) -> list[PushKind]:
     return [last or kind if kind is PushKind.OTHER else kind for kind in kinds]
 
 
-def _repeated(kind: PushKind, times: int) -> str | None:
-    return f"rang {times} times" if kind is PushKind.RING and times > 1 else None
+def _tone(pushes: Sequence[Message]) -> Tone:
+    """Once to the phone is as it should be."""
+    if not any(push.has_arrived for push in pushes):
+        return "bad"
+    return "good" if len(pushes) == 1 else "warn"
+
+
+def _remark(kind: PushKind, pushes: Sequence[Message]) -> str | None:
+    refused = next((push.outcome for push in pushes if not push.has_arrived), None)
+    if refused is not None:
+        return f"taken by the hub; the platform: {refused}"
+    return f"rang {len(pushes)} times" if kind is PushKind.RING and len(pushes) > 1 else None
 
 
 def _tries(attempts: Sequence[Attempt], spans: Mapping[str, Span]) -> Iterator[TryView]:

@@ -1,12 +1,12 @@
 """A call as a row of the page (pure): who called whom, what came of it, and its steps."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from local.page.phone_calls import CallState
 from local.page.phones import Actions, Phone
 from local.page.pushes import PushKind
 from local.page.steps import Cast, steps_of
-from local.page.trace import CallRecord
+from local.page.trace import CallRecord, Received
 from local.page.views import CallView, Tone, UserView
 
 _RANG = frozenset({PushKind.RING, PushKind.SHOW})
@@ -27,7 +27,7 @@ def call_view(record: CallRecord, cast: Cast, actions: Actions) -> CallView:
     """The row of a call."""
     placed = record.placed
     result, tone = _result(record, actions)
-    rung = {received.phone.id for received in record.received if received.message.kind in _RANG}
+    rung = {received.phone.id for received in _rings(record)}
     callee = _callee(record)
     return CallView(
         id=record.key,
@@ -72,13 +72,19 @@ def _devices(record: CallRecord, cast: Cast, callee: str | None) -> int | None:
 def _milliseconds(record: CallRecord) -> int | None:
     """From the first delivery to the first push of the phone that rang last."""
     first: dict[str, float] = {}
-    for received in record.received:
-        if received.message.kind in _RANG:
-            first.setdefault(received.phone.id, received.message.received_at)
+    for received in _rings(record):
+        first.setdefault(received.phone.id, received.message.received_at)
     starts = [span.start for span in record.spans if span.name == "incoming call"]
     if record.placed is not None:
         starts = [delivery.at for delivery in record.placed.incoming_call.deliveries]
     return max(0, round((max(first.values()) - min(starts)) * 1_000)) if first and starts else None
+
+
+def _rings(record: CallRecord) -> Iterator[Received]:
+    """The pushes that rang a phone."""
+    for received in record.received:
+        if received.message.kind in _RANG and received.message.has_arrived:
+            yield received
 
 
 def _result(record: CallRecord, actions: Actions) -> tuple[str, Tone]:
@@ -109,7 +115,7 @@ def _without_ring(record: CallRecord) -> tuple[str, Tone]:
         return _RESULTS.get(results[-1] or "", (str(results[-1]), "plain"))
     if deliveries and deliveries[-1].is_failed:
         return "not delivered", "bad"
-    return "missed" if record.received else "event", "plain"
+    return ("missed", "warn") if record.received else ("event", "plain")
 
 
 def _states(record: CallRecord) -> Sequence[CallState]:

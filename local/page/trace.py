@@ -21,7 +21,7 @@ ROOTS = frozenset({"incoming call", "call end"})
 
 @dataclass(slots=True)
 class Received:
-    """A push on a phone."""
+    """A push to a phone; whether it has arrived says the message."""
 
     phone: Phone
     message: Message

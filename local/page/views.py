@@ -66,6 +66,7 @@ class PhoneView(View):
     device_uuid: str
     hub: str
     tokens: tuple[TokenView, ...]
+    is_uninstalled: bool
     call: PhoneCallView | None
     notification: NotificationView | None
 

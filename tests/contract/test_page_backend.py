@@ -27,7 +27,7 @@ from tests.page_evidence import CALLEE, push, registration
 SECONDS = 10.0
 COMMANDS = (
     *("/phones", "/phones/removal", "/calls", "/calls/end", "/calls/clear"),
-    *("/redeliveries", "/actions", "/options", "/hub"),
+    *("/phones/uninstallation", "/redeliveries", "/actions", "/options", "/hub"),
 )
 CALL = {"callee": CALLEE, "callerName": "Ada"}
 
@@ -288,6 +288,33 @@ class TestCommands:
                 assert (sent["acsMri"], sent["ttlSeconds"]) == ("4:+1", 300)
                 assert (device["deviceUUID"], device["platform"]) == ("known", "android")
                 assert device["deviceToken"] not in json.dumps(answer)
+
+        asyncio.run(scenario())
+
+    def test_both_tokens_of_an_iphone(self) -> None:
+        """An iPhone registers a token for calls and one for alerts."""
+
+        async def scenario() -> None:
+            async with backend() as running:
+                await running.answer_to("/phones", {"acsMri": CALLEE, "platform": "apple"})
+                calls, alerts = (sent["deviceInfos"][0] for sent in running.app.registered)
+                assert alerts["purpose"] == "alerts"
+                assert calls["deviceUUID"] == alerts["deviceUUID"]
+                assert calls["deviceToken"] != alerts["deviceToken"]
+
+        asyncio.run(scenario())
+
+    def test_uninstalls(self) -> None:
+        """The simulator's platform refuses the phone's pushes from then on."""
+
+        async def scenario() -> None:
+            async with backend() as running:
+                device = await running.ring("call")
+                await running.answer_to("/phones/uninstallation", {"phoneId": device.device_key})
+                (dead,) = running.hub.simulator.outcomes()
+                assert (dead.device_handle, dead.outcome) == (device.device_token, "ExpiredChannel")
+                answer = await running.send("/phones/uninstallation", {"phoneId": "unknown"})
+                assert answer.status == 400
 
         asyncio.run(scenario())
 

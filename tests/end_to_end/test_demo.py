@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from types import TracebackType
 
 import pytest
@@ -11,13 +12,17 @@ import requests
 import local.demo
 from local.hub.faults import Fault
 from local.samples import CALLEE
-from local.stack import APP_DIRECTORY, Host, Stack, StackOptions
+from local.stack import ALL_NOTIFICATIONS, APP_DIRECTORY, Host, Stack, StackOptions
 from tests.end_to_end.processes import linux_only, marked_environment, marked_processes
+
+END = (
+    "Every phone rang exactly once per call, those that did not answer stopped, and the missed call is shown."
+)
 
 
 @linux_only
 def test_output() -> None:
-    """Exit 0; every phone rang once in each schema; no secret is shown; no process remains."""
+    """Exit 0; every phone rang once a call, the others stopped; no secret is shown; no process remains."""
     environment, mark = marked_environment()
     demo = subprocess.run(
         [sys.executable, "-m", "local.demo"],
@@ -32,14 +37,31 @@ def test_output() -> None:
     assert demo.returncode == 0, shown + demo.stderr
     assert "Traceback" not in demo.stderr
     for phone, platform in (("iPhone", "apple"), ("Android phone", "fcmv1"), ("Windows PC", "windows")):
-        assert re.search(rf"201 {phone} registered as {platform} until \S+Z", shown)
-        assert shown.count(f"│ {phone}") == 2
-    assert shown.count("rang once") == 6
-    assert "A call in the Event Grid schema, acknowledged with 202" in shown
-    assert "A call in CloudEvents 1.0, acknowledged with 202" in shown
+        assert re.search(rf"201 {phone} registered as {platform} for calls until \S+Z", shown)
+    assert re.search(r"201 iPhone registered as apple for alerts until", shown)
+    assert shown.count("rings once") == 6
+    assert shown.count("shows a missed call once") == 3
+    # Two devices of each call: the iPhone gets no stop push.
+    assert shown.count("stops ringing once") == 4
+    for step in (
+        "A call in the Event Grid schema",
+        "The user answers on the iPhone",
+        "A call in CloudEvents 1.0",
+        "The caller hangs up",
+        "204 ReportCall: answered, answered after",
+        "202 CallEnded, answered after",
+    ):
+        assert step in shown
     for detail in ('"eventId": 107', '"eventId": "107"', "apns-push-type: voip", "x-wns-type: wns/raw"):
         assert shown.count(detail) >= 2, detail
-    assert "Every phone rang exactly once per call." in shown
+    for detail in (
+        '"eventId": "110"',
+        '"reason": "answered"',
+        "apns-push-type: alert",
+        "x-wns-type: wns/toast",
+    ):
+        assert detail in shown
+    assert END in shown
     secrets = (CALLEE, "APA91b", "?token=", "H4sI", "shrToken", "SharedAccess", "sig=")
     assert not [secret for secret in secrets if secret in shown + demo.stderr]
     # No run of hexadecimal digits as long as a device token; a fingerprint has 16.
@@ -48,36 +70,46 @@ def test_output() -> None:
 
 
 class SharedStack:
-    """Takes the place of `Stack` and gives the running one."""
+    """Takes the place of `Stack` and gives a host of the running one with the demo's settings."""
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, host: Host) -> None:
         self._stack = stack
+        self.host = host
+        self.hub = stack.hub
 
     def __call__(self, _options: StackOptions) -> "SharedStack":
         return self
 
-    def __enter__(self) -> Stack:
-        return self._stack
+    def __enter__(self) -> "SharedStack":
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for info in self._stack.host.get_device_registrations(CALLEE).json().get("deviceInfos", ()):
-            self._stack.host.delete_device_registration(CALLEE, info["deviceUUID"])
-        self._stack.hub.clear_faults()
+        for info in self.host.get_device_registrations(CALLEE).json().get("deviceInfos", ()):
+            self.host.delete_device_registration(CALLEE, info["deviceUUID"])
+        self.hub.clear_faults()
+
+
+@pytest.fixture(scope="module")
+def demo_host(stack: Stack) -> Iterator[Host]:
+    """A host with the demo's settings over the session's database and hub."""
+    host = stack.start_host(settings=ALL_NOTIFICATIONS)
+    yield host
+    host.close()
 
 
 @pytest.fixture
-def shared_stack(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def shared_stack(stack: Stack, demo_host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """The demo uses the session's stack."""
-    monkeypatch.setattr(local.demo, "Stack", SharedStack(stack))
+    monkeypatch.setattr(local.demo, "Stack", SharedStack(stack, demo_host))
 
 
 @pytest.mark.usefixtures("shared_stack")
 def test_shared_stack(capsys: pytest.CaptureFixture[str]) -> None:
     """The demo succeeds on the shared stack, so the failures below are caused by the faults."""
     assert local.demo.main() == 0
-    assert "Every phone rang exactly once per call." in capsys.readouterr().out
+    assert END in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("shared_stack")
@@ -86,7 +118,7 @@ def test_a_phone_that_does_not_ring(stack: Stack, capsys: pytest.CaptureFixture[
     stack.hub.add_fault(Fault(kind="status", status=400, times=1))
     assert local.demo.main() == 1
     shown = " ".join(capsys.readouterr().out.split())
-    assert re.search(r"The demo failed. The (iPhone|Android phone|Windows PC) rang 0 times", shown)
+    assert re.search(r"The demo failed. The (iPhone|Android phone|Windows PC) rings 0 times, not once", shown)
     assert "Every phone rang" not in shown
 
 
@@ -95,7 +127,7 @@ def test_a_phone_that_rings_twice(stack: Stack, capsys: pytest.CaptureFixture[st
     """A push whose answer is lost is sent again: the phone rings twice, and the demo fails."""
     stack.hub.add_fault(Fault(kind="accept_then_drop", times=1))
     assert local.demo.main() == 1
-    assert "rang 2 times" in " ".join(capsys.readouterr().out.split())
+    assert "rings 2 times" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.usefixtures("shared_stack")

@@ -132,9 +132,27 @@ class TestPhones:
         tab.page.get_by_role("button", name="Register", exact=True).click()
         expect(tab.page.get_by_text(re.compile("^3 . 201"))).to_be_visible()
         known = site.host.get_device_registrations(user).json()["deviceInfos"]
-        assert {device["platform"] for device in known} == {"apple", "fcmv1", "windows"}
+        kinds = sorted((device["platform"], device["purpose"]) for device in known)
+        assert kinds == [("apple", "alerts"), ("apple", "calls"), ("fcmv1", "calls"), ("windows", "calls")]
         for device in known:
             expect(tab.page.locator(f"[data-device='{device['deviceUUID']}']")).to_be_visible()
+
+    def test_uninstalled(self, site: Site, tab: Tab, user: str, iphone: Phone, android: Phone) -> None:
+        """A phone whose app is uninstalled is silent; installed again, it rings with its new token."""
+        site.register(user, iphone, android)
+        card = tab.phone(android)
+        card.get_by_text("Details").click()
+        card.get_by_role("button", name="Uninstall").click()
+        expect(card).to_contain_text("The app is not on this phone any more")
+        tab.place_call(user, "Silent Call")
+        expect(answer(tab.phone(iphone))).to_be_visible()
+        expect(tab.call("Silent Call").locator(".call-rang")).to_have_text("1/2 rang")
+        row = tab.open_call("Silent Call")
+        expect(tab.step(row, "Ring → .* Android phone")).to_contain_text("the platform: ExpiredChannel")
+        card.get_by_role("button", name="Install again").click()
+        expect(card).to_contain_text("Waiting for a call")
+        tab.place_call(user, "Heard Call")
+        expect(answer(card)).to_be_visible()
 
     def test_refusals_look_like_errors(self, tab: Tab) -> None:
         """The API's refusal of a registration is shown below the form, field by field, as an error."""

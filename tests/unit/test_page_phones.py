@@ -122,6 +122,15 @@ def test_only_told_of_the_call() -> None:
     assert state(phone(push(body=json.dumps(body)))) == ("told", None)
 
 
+def test_push_that_has_not_arrived() -> None:
+    """A push that the platform refused does not ring the phone, whose app has been uninstalled."""
+    refused = push(outcome="ExpiredChannel")
+    reading = Reading(registrations=[registration()], pushes=[refused], dead_tokens=frozenset({TOKEN}))
+    (found,) = phones_of(reading, {}, {}, NOW)
+    assert (found.calls, found.is_uninstalled) == ((), True)
+    assert not phone(push()).is_uninstalled
+
+
 def test_visible_instead_of_a_ring() -> None:
     """An iPhone whose VoIP push was refused shows the call, which can be answered."""
     body = {

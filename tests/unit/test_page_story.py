@@ -156,6 +156,13 @@ class TestSends:
         assert [one.result for one in step.tries] == ["accepted, answer lost", "201"]
         assert (step.detail, step.tone) == ("rang 2 times", "warn")
 
+    def test_refused_by_the_platform(self) -> None:
+        """A push that the hub has taken and the platform refuses does not ring: the step says why."""
+        call = only_call(push(outcome="ExpiredChannel"), attempts=[attempt()])
+        (step,) = steps(call, "hub")
+        assert (step.tone, step.detail) == ("bad", "taken by the hub; the platform: ExpiredChannel")
+        assert (call.rang, call.result) == (0, "missed")
+
     def test_refused(self) -> None:
         """A push that is refused for good looks like an error, with the hub's reason."""
         refused = attempt(400, reason="malformed", tracking_id="first", call_id=None)

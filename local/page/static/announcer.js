@@ -9,7 +9,7 @@ export function announceRinging(phones) {
   const messages = [];
   for (const phone of phones) {
     const key = phone.call ? `${phone.id} ${phone.call.callId}` : "";
-    if (canAnswer(phone.call)) {
+    if (canAnswer(phone.call) && !phone.isUninstalled) {
       current.set(key, phone.id);
       if (!known.has(key)) messages.push(`${phoneName(phone)} is ringing: ${phone.call.caller}.`);
     } else if (known.has(key)) {

@@ -42,14 +42,29 @@ function actions(phone) {
     // The button is about to be removed: move the keyboard focus.
     document.getElementById("phones-heading").focus();
   }));
+  const uninstall = element("button", { type: "button", class: "quiet uninstall" },
+    "Uninstall", element("span", { class: "unseen" }, ` the app of ${phoneName(phone)}`));
+  uninstall.addEventListener("click", () => report(output, async () => {
+    await send("/phones/uninstallation", { phoneId: phone.id });
+    return "The platform refuses its pushes from now on.";
+  }));
+  const install = element("button", { type: "button", class: "quiet install" },
+    "Install again", element("span", { class: "unseen" }, ` the app of ${phoneName(phone)}`));
+  install.addEventListener("click", () => report(output, async () => {
+    const platform = phone.platform === "fcmv1" ? "android" : phone.platform;
+    expectStatus(await send("/phones", { acsMri: phone.user, platform, deviceUuid: phone.deviceUuid }), 201);
+    return "Registered with a new token.";
+  }));
   return element("div", { class: "phone-actions" },
     copyButton("Copy MRI", `Copy the MRI of ${phone.nickname}`, () => phone.user),
     copyButton("Copy UUID", `Copy the UUID of ${phoneName(phone)}`, () => phone.deviceUuid),
-    remove, output);
+    uninstall, install, remove, output);
 }
 
 function updatePhone(card, phone) {
-  card.dataset.state = phone.call?.state ?? "idle";
+  card.dataset.state = phone.isUninstalled ? "uninstalled" : phone.call?.state ?? "idle";
+  card.querySelector(".uninstall").hidden = phone.isUninstalled;
+  card.querySelector(".install").hidden = !phone.isUninstalled;
   updateScreen(card.querySelector(".screen"), phone, phoneName(phone));
   const facts = [["User", phone.user], ["Device", phone.deviceUuid], ["Hub", phone.hub]];
   for (const token of phone.tokens) {

@@ -9,8 +9,9 @@ export function createScreen() {
 }
 
 export function updateScreen(screen, phone, name) {
-  const { call, notification } = phone;
-  rebuild(screen, { call, notification, name }, () => {
+  const { call, notification, isUninstalled } = phone;
+  rebuild(screen, { call, notification, name, isUninstalled }, () => {
+    if (isUninstalled) return [element("p", { class: "quiet-line" }, "The app is not on this phone any more")];
     if (call && (canAnswer(call) || call.state === "answered")) return active(phone, call, notification, name);
     return idle(call, notification);
   });
