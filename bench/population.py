@@ -13,7 +13,7 @@ from pymongo.collection import Collection
 
 from bench.reference import COLLECTION_NAME as REFERENCE_COLLECTION
 from bench.worker import Event
-from local.samples import event_grid_event, incoming_call_data
+from local.samples import LONGEST_CONTEXT, USUAL_CONTEXT, event_grid_event, incoming_call_data
 from models.device import DeviceRegistration
 from models.identity import Identity
 from models.platform import Platform
@@ -51,8 +51,12 @@ class Crowd:
                 )
 
     def calls(self, count: int) -> list[Event]:
-        """New calls, beginning now, one user after the other."""
-        return [event_grid_event(incoming_call_data(self.mri(number))) for number in range(count)]
+        """New calls, beginning now, one user after the other; every second one has the longest context."""
+        contexts = (USUAL_CONTEXT, LONGEST_CONTEXT)
+        return [
+            event_grid_event(incoming_call_data(self.mri(number), context_characters=contexts[number % 2]))
+            for number in range(count)
+        ]
 
 
 def settle(uri: str, database_name: str, *crowds: Crowd) -> None:

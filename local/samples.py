@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import os
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -64,10 +65,24 @@ def phones() -> tuple[Phone, ...]:
     )
 
 
-def call_context_cp(call_id: str) -> str:
-    """The push's `cp`: base64 of gzip JSON."""
+USUAL_CONTEXT, LONGEST_CONTEXT = 900, 2_488
+"""Characters of a call context: about the usual, and the most in recordings of Microsoft's JavaScript SDK."""
+
+
+def call_context_cp(call_id: str, characters: int = USUAL_CONTEXT) -> str:
+    """The push's `cp`: base64 of gzip JSON, of at least so many characters and of at most 30 more."""
     secret = {"callId": call_id, "conversationId": str(uuid.uuid4()), "endpoints": ["conv-euwe-01"] * 4}
-    return base64.b64encode(gzip.compress(json.dumps(secret).encode())).decode()
+    lacking = characters - len(_compressed(secret | {"token": ""}))
+    # What is random is as long in the end as it was: gzip takes off what base64 puts on.
+    return _compressed(secret | {"token": _random(max(0, lacking - 16))})
+
+
+def _compressed(value: object) -> str:
+    return base64.b64encode(gzip.compress(json.dumps(value).encode())).decode()
+
+
+def _random(characters: int) -> str:
+    return base64.b64encode(os.urandom(characters)).decode()[:characters]
 
 
 def incoming_call_context(cp: str) -> str:
@@ -78,7 +93,11 @@ def incoming_call_context(cp: str) -> str:
 
 
 def incoming_call_data(
-    callee: str = CALLEE, *, call_id: str | None = None, display_name: str = "Grace Hopper"
+    callee: str = CALLEE,
+    *,
+    call_id: str | None = None,
+    display_name: str = "Grace Hopper",
+    context_characters: int = USUAL_CONTEXT,
 ) -> dict[str, Any]:
     """The `data` of an IncomingCall event."""
     call_id = call_id or str(uuid.uuid4())
@@ -88,7 +107,7 @@ def incoming_call_data(
         "serverCallId": base64.b64encode(f"https://conv-euwe-01.conv.skype.com/{call_id}".encode()).decode(),
         "callerDisplayName": display_name,
         "customContext": {"sipHeaders": {}, "voipHeaders": {}},
-        "incomingCallContext": incoming_call_context(call_context_cp(call_id)),
+        "incomingCallContext": incoming_call_context(call_context_cp(call_id, context_characters)),
         "correlationId": call_id,
     }
 

@@ -20,8 +20,9 @@ _HTTPS_PORT = 443
 _PRINTABLE_ASCII = re.compile(r"[!-~]+")
 _BASE64URL = re.compile(r"[0-9A-Za-z_-]+={0,2}")
 _LABEL = re.compile(r"[0-9a-z_]([0-9a-z_-]{0,61}[0-9a-z_])?")
-_NOT_PUBLIC = frozenset({"local", "internal", "localhost"})
-"""Top-level names that mean this machine or this network."""
+_NOT_PUBLIC = frozenset({"local", "internal", "localhost", "invalid"})
+"""Top-level names that mean this machine, this network, or nothing (RFC 6761): Edge on Android, which has no
+push service, makes endpoints at `permanently-removed.invalid`."""
 
 _WANTED = "must be a PushSubscription as JSON text: send JSON.stringify(subscription)"
 _WANTED_ENDPOINT = "endpoint must be the https URL of a push service on a public host"

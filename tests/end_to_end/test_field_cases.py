@@ -15,7 +15,7 @@ import pytest
 import requests
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from local.samples import call_context_cp, event_time, incoming_call_context
+from local.samples import LONGEST_CONTEXT, call_context_cp, event_time, incoming_call_context
 from local.stack import Host, Stack
 from tests.answering_server import Asked, Reply, answering
 from tests.end_to_end.host_log import HostLog
@@ -47,6 +47,7 @@ class Want(BaseModel):
 
 class Step(BaseModel):
     """One request. In its texts these are replaced: `{mri}` by a new user, `{ctx}` by a valid call context,
+    `{long ctx}` by the longest one that has been recorded,
     `{id}` and `{corr}` by new ids of an event and a call, `{CORR}` by the second in capitals, `{now}`,
     `{now+00:00}` and `{now, no zone}` by the current time."""
 
@@ -151,6 +152,7 @@ class Replay:
         self._texts = {
             "{mri}": new_user(),
             "{ctx}": incoming_call_context(call_context_cp(str(uuid.uuid4()))),
+            "{long ctx}": incoming_call_context(call_context_cp(str(uuid.uuid4()), LONGEST_CONTEXT)),
             "{id}": str(uuid.uuid4()),
             "{corr}": (call_id := str(uuid.uuid4())),
             "{CORR}": call_id.upper(),
@@ -239,5 +241,5 @@ def test_field_case(stack: Stack, log: HostLog, name: str, request: pytest.Fixtu
 
 def test_cases_are_found() -> None:
     """The folder is read, and every case names its source."""
-    assert len(CASES) >= 69
+    assert len(CASES) >= 74
     assert all(case.source and case.outcome and case.steps for case in CASES.values())

@@ -230,3 +230,38 @@ class TestGone:
         assert marked == {devices[1].registration_id}
         (line,) = log.events("incoming_call")
         assert (line["result"], line["accepted"], line["gone"], line["failed"]) == ("delivered", 2, 1, 0)
+
+
+class TestRefused:
+    """A device that was refused is no missed call while another one rang."""
+
+    @pytest.mark.parametrize("status", [400, 413, 410, 422])
+    def test_one_of_two(self, app: Instance, log: AppLog, status: int) -> None:
+        """The call is delivered, and the refused device is told of in the same line."""
+        refused, _ = app.register(user := new_user(), 2)
+        app.hub.simulator.add_fault(Fault(kind="status", status=status, device_handle=refused.device_token))
+        assert app.deliver(call_to(user)).status == 202
+        (line,) = log.events("incoming_call")
+        assert (line["result"], line["accepted"]) == ("delivered", 1)
+        assert line["level"] in {"INFO", "WARNING"}
+        assert [trouble["device"] for trouble in line["troubles"]] == [refused.registration_id[:16]]
+
+    def test_every_device(self, app: Instance, log: AppLog) -> None:
+        """If no device rang, the call is one that was given up."""
+        app.register(user := new_user(), 2)
+        app.hub.simulator.add_fault(Fault(kind="status", status=400))
+        assert app.deliver(call_to(user)).status == 202
+        (line,) = log.events("incoming_call")
+        assert (line["result"], line["level"]) == ("given_up", "ERROR")
+
+    @pytest.mark.parametrize("others", [0, 1])
+    def test_a_token_that_can_never_ring(self, app: Instance, log: AppLog, others: int) -> None:
+        """One that was registered before tokens were checked is not sent, and makes no missed call."""
+        device, *_ = app.register(user := new_user(), 1 + others)
+        stored = app.watcher[app.database_name]["DeviceRegistrations"]
+        stored.update_one({"_id": device.registration_id}, {"$set": {"deviceToken": "(null)"}})
+        assert app.deliver(call_to(user)).status == 202
+        (line,) = log.events("incoming_call")
+        assert (line["result"], line["accepted"]) == ("delivered" if others else "skipped", others)
+        assert line["level"] in {"INFO", "WARNING"}
+        assert "unusable_token" in str(line["troubles"])

@@ -236,6 +236,7 @@ class TestBrowser:
             "https://fcm.googleapis.com\\@127.0.0.1/x",
             "https://127.0.0.1\\.googleapis.com/x",
             "https://127%2e0%2e0%2e1.test/x",
+            "https://permanently-removed.invalid/fcm/send/a",
             "https://fcm..googleapis.com/x",
             "https://.com/x",
             "https://-fcm.googleapis.com/x",
