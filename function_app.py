@@ -1,4 +1,13 @@
-"""The function app: wiring only."""
+"""The function app: registers every function.
+
+AddDeviceToken            POST      /api/add_device_token               registrar/routes.py
+GetDeviceRegistrations    GET       /api/get_device_registrations       registrar/routes.py
+DeleteDeviceRegistration  DELETE    /api/delete_device_registration     registrar/routes.py
+DeleteUserRegistrations   DELETE    /api/delete_user_registrations      registrar/routes.py
+ReportCall                POST      /api/report_call                    registrar/reports.py
+IncomingCallEventHandler  Event Grid                                    push/trigger.py
+HealthLive, HealthReady   GET, HEAD /api/health/live, /api/health/ready health/routes.py
+"""
 
 import os
 
