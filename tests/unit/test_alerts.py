@@ -222,9 +222,12 @@ class TestMisconfiguration:
         assert (row["event"], row["code"]) == ("request_failed", "misconfigured")
         assert row["remedy"] == "Settings to correct: OidcIssuer: is missing"
 
-    @pytest.mark.parametrize("event", ["hub_key_refused", "ttl_index_refused", "clock_off"])
+    @pytest.mark.parametrize(
+        "event", ["hub_key_refused", "ttl_index_refused", "clock_off", "registrations_unreadable"]
+    )
     def test_other_loud_lines(self, log: Log, event: str) -> None:
-        """A key that was refused, a database that sweeps nothing and a clock that is off are found."""
+        """A refused key, a database that sweeps nothing, a clock that is off and an unreadable registration
+        are found."""
         telemetry.log(logging.ERROR, event, remedy="Do something.")
         assert [row["remedy"] for row in rows(log, "misconfiguration")] == ["Do something."]
 
@@ -235,7 +238,8 @@ class TestMisconfiguration:
         root = ALERTS.parents[1]
         code = "".join(
             path.read_text()
-            for path in [*root.glob("*.py"), *root.glob("common/*.py"), *root.glob("push/**/*.py")]
+            for folder in (".", "common", "push", "push/hub", "registrar")
+            for path in (root / folder).glob("*.py")
         )
         assert len(names) >= 5
         assert [name for name in names if f'"{name}"' not in code] == []
