@@ -75,7 +75,8 @@ FOREIGN = {
         "unregisterPushNotifications",
     ),  # the Calling SDK
     *("POST_NOTIFICATIONS", "SharedPreferences", "USE_FULL_SCREEN_INTENT", "onMessageReceived"),  # Android
-    "LoadIntoBufferAsync",  # .NET
+    *("BGTaskSchedulerPermittedIdentifiers", "didUpdateCalls", "mustReport"),  # iOS
+    *("JsonContent", "LoadIntoBufferAsync", "StringContent"),  # .NET
     "WrongToken",  # telemetry of Notification Hubs
     *("app_metadata", "user_metadata"),  # Auth0
     "requestedAccessTokenVersion",  # Entra ID
