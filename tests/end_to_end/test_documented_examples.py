@@ -94,6 +94,10 @@ def test_json(host: Host) -> None:
                 value["deviceInfos"][0].pop("hub", None)
                 answer = host.add_device_token(value)
                 assert answer.status_code == 201, (page.name, block.line, answer.text)
+            elif "state" in value:
+                # No such call has rung here; a malformed report would be 400.
+                answer = host.call("POST", "report_call", function="ReportCall", json=value)
+                assert answer.status_code == 404, (page.name, block.line, answer.text)
     assert registrations
 
 
