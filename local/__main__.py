@@ -19,6 +19,10 @@ DEFAULT_PORT = 7071
 """The default of `func start`."""
 
 
+MORE_HUBS = ("alerts",)
+"""Visible notifications usually need a hub of their own."""
+
+
 class PortInUseError(Exception):
     """The app's port is in use; the message says what to do."""
 
@@ -72,6 +76,7 @@ def _run(arguments: argparse.Namespace, stop: threading.Event) -> None:
         settings=ALL_NOTIFICATIONS,
         spans=True,
         storage=arguments.storage,
+        more_hubs=MORE_HUBS,
         log_level=arguments.log_level,
         on_line=take_line,
         tell=lambda text: print(text, flush=True),

@@ -29,7 +29,7 @@ def run_text(stack: Stack, page_url: str, settings_file: Path) -> str:
 {function_list(host.functions)}
 Page       {page_url}/
 Host key   {stack.keys.host}   (for every function; the same at the next start)
-Hub        {stack.hub_url}   (simulator; control API under /simulator/)
+Hub        {stack.hub_url}   (simulator; control API under /simulator/){_more_hubs(stack)}
 Database   {stack.database.uri}   (database {DATABASE_NAME!r})
 Settings   {settings_file}   (while this runs)
 {_commands(stack, host, settings_file)}
@@ -72,6 +72,13 @@ Uninstall the app on the iPhone (its next push fails, and the hub's feedback nam
 Delete the iPhone:
   curl -i -X DELETE '{host.url}/api/delete_device_registration?{query}' {key}
 """
+
+
+def _more_hubs(stack: Stack) -> str:
+    return "".join(
+        f'\n           {name}: a hub of its own, for registrations with "hub": "{name}"'
+        for name in stack.options.more_hubs
+    )
 
 
 def _timers(host: Host) -> str:

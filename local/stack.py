@@ -12,9 +12,10 @@ import requests
 
 from local.database import EmbeddedDatabase
 from local.host.keys import EVENT_GRID_SYSTEM_KEY, KEYS_VARIABLE, KeyRing
-from local.hub.config import DEVELOPMENT_HUB
+from local.hub.config import DEVELOPMENT_HUB, development_hub
 from local.hub.control_client import ControlClient
 from local.process import Child, OnLine, python_module
+from models.hub import HubSettingNames
 from settings import is_setting
 
 FUNCTIONS = (
@@ -55,6 +56,8 @@ class StackOptions:
     storage: Path | None = None
     """Directory of the database; `None` for a temporary one."""
     log_level: str = "INFO"
+    more_hubs: tuple[str, ...] = ()
+    """Names of hubs beside the default one, at the simulator too."""
     host_module: str = "local.host"
     """What `python -m` runs as a Functions host; tests wrap `local.host`."""
     spans: bool = False
@@ -164,9 +167,11 @@ class Stack:
         with ExitStack() as starting:
             tell = self.options.tell
             tell("Starting the hub simulator ...")
-            hub = starting.enter_context(
-                Child.spawn("hub", python_module("local.hub", *SIMULATOR_OPTIONS), directory=APP_DIRECTORY)
+            names = (DEVELOPMENT_HUB.hub_name, *self.options.more_hubs)
+            simulator = python_module(
+                "local.hub", *SIMULATOR_OPTIONS, *(f"--hub-name={name}" for name in names)
             )
+            hub = starting.enter_context(Child.spawn("hub", simulator, directory=APP_DIRECTORY))
             tell("Starting the embedded MongoDB ...")
             self.database = starting.enter_context(
                 EmbeddedDatabase(self.options.storage, test_commands=self.options.test_commands)
@@ -217,11 +222,28 @@ class Stack:
         return {
             "ANHHubConnectionString": DEVELOPMENT_HUB.connection_string(),
             "ANHHubName": DEVELOPMENT_HUB.hub_name,
-            "ANHHubUrl": f"{self.hub_url}/{DEVELOPMENT_HUB.hub_name}/messages/",
+            **self.hub_urls(self.hub_url),
             "MongoDbConnectionString": self.database.uri,
             "DbName": DATABASE_NAME,
+            **self._more_hubs(),
             **self.options.settings,
         }
+
+    def hub_urls(self, simulator: str) -> dict[str, str]:
+        """The settings that say where each hub is, for the simulator at this URL or a proxy before it."""
+        default = {"ANHHubUrl": f"{simulator}/{DEVELOPMENT_HUB.hub_name}/messages/"}
+        more = {
+            HubSettingNames.of(name).url: f"{simulator}/{name}/messages/" for name in self.options.more_hubs
+        }
+        return default | more
+
+    def _more_hubs(self) -> dict[str, str]:
+        values: dict[str, str] = {}
+        for name in self.options.more_hubs:
+            names = HubSettingNames.of(name)
+            values[names.connection_string] = development_hub(name).connection_string()
+            values[names.hub_name] = name
+        return values
 
     def _environment(self) -> dict[str, str]:
         """The app's settings, without those in the developer's own environment, nor any of telemetry."""

@@ -13,7 +13,7 @@ RING, STOP = "107", "110"
 
 
 def pushes_of(summary: Summary, event: str) -> dict[str, int]:
-    """Accepted pushes of one kind, by device token."""
+    """Accepted pushes of one kind, by device handle."""
     return {token: events.get(event, 0) for token, events in summary.events.items()}
 
 
@@ -49,8 +49,8 @@ def count_phones(
 
     Args:
         calls: all calls of the run.
-        rings: accepted pushes by device token.
-        seen_201: answers 201 that a worker has read, by device token.
+        rings: accepted pushes by device handle.
+        seen_201: answers 201 that a worker has read, by device handle.
         unrecorded: by event id, how many lines of the workers say that a result was not recorded in time.
     """
     rang: Counter[int] = Counter()
@@ -59,7 +59,7 @@ def count_phones(
         # Another delivery rings once more where it does not find the result of an earlier one.
         missing = unrecorded.get(str(call.event["id"]), 0)
         for phone in call.phones:
-            token = phone.token
+            token = phone.handle
             count = rings.get(token, 0)
             unseen = count - min(count, seen_201.get(token, 0))
             rang[count] += 1
@@ -93,11 +93,11 @@ class StopCount:
 
 
 def count_stops(calls: Sequence[Call], stops: Mapping[str, int]) -> StopCount:
-    """Compare the stops with the ends of the calls; `stops`: accepted ones by device token."""
+    """Compare the stops with the ends of the calls; `stops`: accepted ones by device handle."""
     wanted = told = twice = to_answering = unexpected = 0
     for call in calls:
         for phone in call.phones:
-            count = stops.get(phone.token, 0)
+            count = stops.get(phone.handle, 0)
             twice += count > 1
             if phone == call.answering:
                 to_answering += count > 0

@@ -1,6 +1,9 @@
 """Places calls to users with registered phones."""
 
+import base64
+import json
 import random
+import secrets
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -9,10 +12,14 @@ from typing import Any
 
 from local import samples
 from models.device import DeviceRegistration
+from models.hub import DEFAULT_HUB
 from models.identity import Identity
 from models.platform import Platform
+from models.push_subscription import PushSubscription
 from registrar.store import DeviceStore
 
+SECOND_HUB = "second"
+_HUBS = (DEFAULT_HUB, DEFAULT_HUB, SECOND_HUB)
 _PLATFORMS = (Platform.APPLE, Platform.FCM_V1, Platform.WINDOWS)
 """In the order of `samples.phones`."""
 
@@ -38,9 +45,10 @@ def ending_of(number: int) -> Ending | None:
 
 @dataclass(frozen=True, slots=True)
 class Phone:
-    """A registered phone."""
+    """A registered phone, PC or browser."""
 
-    token: str = field(repr=False)
+    handle: str = field(repr=False)
+    """By which the hub knows it."""
     device_uuid: str
     platform: Platform
 
@@ -76,14 +84,35 @@ class Phones:
         expires = now.replace(microsecond=0) + timedelta(days=1)
         phones = []
         for number in range(self._random.choice((1, 1, 2, 3))):
-            place = self._random.randrange(len(_PLATFORMS))
-            token = samples.phones()[place].device_token
-            phone = Phone(token, f"phone-{number}", _PLATFORMS[place])
+            phone, token = self._phone(f"phone-{number}")
+            hub = self._random.choice(_HUBS)
             registration = DeviceRegistration(
-                Identity.parse(user), phone.device_uuid, token, phone.platform, expires
+                Identity.parse(user), phone.device_uuid, token, phone.platform, expires, hub=hub
             )
             self._store.register(registration, now)
             phones.append(phone)
         event = samples.event_grid_event(samples.incoming_call_data(user))
         self._placed += 1
         return Call(user, event, tuple(phones), ending_of(self._placed))
+
+    def _phone(self, device_uuid: str) -> tuple[Phone, str]:
+        """A phone and its device token."""
+        place = self._random.randrange(len(_PLATFORMS) + 1)
+        if place == len(_PLATFORMS):
+            subscription = _subscription()
+            return Phone(subscription.endpoint, device_uuid, Platform.BROWSER), subscription.text
+        token = samples.phones()[place].device_token
+        return Phone(token, device_uuid, _PLATFORMS[place]), token
+
+
+def _subscription() -> PushSubscription:
+    """A browser's, with random keys."""
+    p256dh = _base64url(b"\4" + secrets.token_bytes(64))
+    keys = {"p256dh": p256dh, "auth": _base64url(secrets.token_bytes(16))}
+    return PushSubscription.parse(
+        json.dumps({"endpoint": f"https://push.example.com/{uuid.uuid4()}", "keys": keys})
+    )
+
+
+def _base64url(value: bytes) -> str:
+    return base64.urlsafe_b64encode(value).decode()

@@ -10,11 +10,11 @@ SETTINGS = {
     "HubReadTimeoutSeconds": "1",
     "HubConnectTimeoutSeconds": "1",
     "InvocationTimeoutSeconds": "10",
-    "StopRinging": "fcmv1,windows",
+    "StopRinging": "fcmv1,windows,browser",
 }
 """Time-outs are shorter than in production, so that a run has more faults in less time."""
 
-STOPPED = frozenset({Platform.FCM_V1, Platform.WINDOWS})
+STOPPED = frozenset({Platform.FCM_V1, Platform.WINDOWS, Platform.BROWSER})
 """As in SETTINGS."""
 
 PAUSE_SECONDS = (0.05, 2.0)

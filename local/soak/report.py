@@ -85,6 +85,6 @@ class Report:
 def hub_results(calls: Sequence[Call], summary: Summary) -> Counter[str]:
     """Requests for the phones of these calls, by their result."""
     results: Counter[str] = Counter()
-    for token in (phone.token for call in calls for phone in call.phones):
-        results.update(summary.attempts.get(token, {}))
+    for handle in (phone.handle for call in calls for phone in call.phones):
+        results.update(summary.attempts.get(handle, {}))
     return results

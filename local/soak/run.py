@@ -11,12 +11,11 @@ from pymongo import MongoClient
 from pymongo.uri_parser import parse_uri
 
 from common import mongodb
-from local.hub.config import DEVELOPMENT_HUB
 from local.soak.counts import RING, STOP, count_phones, count_stops, pushes_of
 from local.soak.event_grid import EventGrid
 from local.soak.hub_proxy import HubProxy
 from local.soak.network_faults import Network, NetworkFaults
-from local.soak.phones import Phones
+from local.soak.phones import SECOND_HUB, Phones
 from local.soak.plan import SETTINGS, Plan
 from local.soak.report import Report, hub_results
 from local.soak.worker_log import WorkerLog
@@ -32,7 +31,9 @@ SETTLE_SECONDS = 1.0
 def soak(plan: Plan, tell: Callable[[str], None]) -> Report:
     """Run a plan; `tell` gets progress messages."""
     log = WorkerLog()
-    options = StackOptions(hosts=0, settings=SETTINGS, log_level="WARNING", on_line=log, tell=tell)
+    options = StackOptions(
+        hosts=0, settings=SETTINGS, more_hubs=(SECOND_HUB,), log_level="WARNING", on_line=log, tell=tell
+    )
     with ExitStack() as running:
         stack = running.enter_context(Stack(options))
         client = running.enter_context(MongoClient[dict[str, Any]](stack.database.uri))
@@ -68,7 +69,7 @@ def soak(plan: Plan, tell: Callable[[str], None]) -> Report:
 def _worker(stack: Stack, hub: TcpProxy, database: TcpProxy) -> Iterator[Host]:
     """A Functions host that reaches hub and database through the proxies."""
     settings = {
-        "ANHHubUrl": f"http://127.0.0.1:{hub.port}/{DEVELOPMENT_HUB.hub_name}/messages/",
+        **stack.hub_urls(f"http://127.0.0.1:{hub.port}"),
         "MongoDbConnectionString": (
             f"mongodb://127.0.0.1:{database.port}/?directConnection=true&retryWrites=false"
         ),
