@@ -273,6 +273,8 @@ _BY_CODE_AND_PHRASE: tuple[tuple[int, str, Cause], ...] = (
     (2, "retryable writes are not supported", RETRYABLE_WRITES),
     (2, "total throughput limit", THROUGHPUT_LIMIT),
     (13, "firewall settings", FIREWALL),
+    # With its server-side retry it refuses only after a minute of throttling.
+    (50, "rate limiting: true", THROTTLED),
     # A storage engine or a mode of MongoDB that has no retryable writes.
     (20, "transaction numbers are only allowed", RETRYABLE_WRITES),
 )

@@ -38,7 +38,7 @@ from models.known_causes import (
 )
 
 # What Azure Cosmos DB for MongoDB (RU) says, shortened: microsoft/vscode-cosmosdb#2291 and #1343,
-# gottscj/Hangfire.Mongo#402.
+# gottscj/Hangfire.Mongo#402; code 50: Microsoft Q&A 1508756.
 BLOCKED = (
     "Error=13, Details='Request originated from IP 203.0.113.7 through public internet. This is blocked by "
 )
@@ -89,6 +89,8 @@ class TestCodes:
             (85, "Index already exists with a different name", INDEX_OF_ANOTHER_KIND),
             (86, "An existing index has the same name", INDEX_OF_ANOTHER_KIND),
             (16500, "Request rate is large", THROTTLED),
+            (50, "Request timed out. Retries due to rate limiting: True.", THROTTLED),
+            (50, "operation exceeded time limit", None),
             (59, "no such command", None),
             (None, QUOTA, None),
         ],
