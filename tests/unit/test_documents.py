@@ -66,6 +66,13 @@ class TestLinks:
         assert missing == []
 
 
+def test_sequence_diagrams() -> None:
+    """No text of a sequence diagram holds a semicolon, which ends a statement of Mermaid's."""
+    blocks = [block.code for page in documents() for block in page.blocks if block.language == "mermaid"]
+    assert len(blocks) > 2
+    assert [code for code in blocks if code.startswith("sequenceDiagram") and ";" in code] == []
+
+
 # Names in documents that no file of the project has: of Azure, of other libraries and of other platforms.
 FOREIGN = {
     *(
@@ -145,6 +152,16 @@ class TestCommands:
         """Each script that a command names exists."""
         named = set(re.findall(r"(?<![\w/.])((?:infra|tools|\.ci)/[\w./-]+)", self._commands(page)))
         assert [name for name in named if not (ROOT / name).exists()] == []
+
+    @each_document
+    def test_variables_of_azd(self, page: Document) -> None:
+        """Each variable that azd is told to set is one that the templates or the hooks read."""
+        if is_history(page):
+            return
+        named = set(re.findall(r"azd env set(?:-secret)? ([A-Z][A-Z0-9_]+)", self._commands(page))) - {"NAME"}
+        paths = [ROOT / "infra" / "main.parameters.json", *(ROOT / "infra" / "scripts").glob("*.py")]
+        known = set(re.findall(r"[A-Z][A-Z0-9_]+", "".join(path.read_text() for path in paths)))
+        assert named - known == set()
 
     @pytest.mark.parametrize(
         ("spelling", "module"),
