@@ -119,7 +119,7 @@ IDENTITY_REFUSED = Cause(
 NO_TOKEN = Cause(
     "no_token",
     Fault.PASSING,
-    "no token can be had for the identity that signs in to the database",
+    "there is no token for the identity that signs in to the database",
     "Portal, the function app, Settings, Identity: the identity has to be there. Its client id is the "
     "connection string's user name, else MongoDbClientId, else AZURE_CLIENT_ID; with none of them it is the "
     "system-assigned identity. The log line no_database_token says which it is and what Azure answered.",
@@ -135,7 +135,7 @@ NOT_SIGNED_IN = Cause(
 TOKEN_ENDED = Cause(
     "token_ended",
     Fault.PASSING,
-    "the database takes the token no longer, and the new one neither",
+    "the database refuses the token, and the one after it as well",
     "If this stays, compare the clock of the database with the real time, and see whether the identity is "
     "still a user of the cluster.",
     setting=None,

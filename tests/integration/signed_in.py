@@ -24,6 +24,17 @@ _TOKEN_BEGINS = "eyJhbGciOi"
 
 
 @dataclass(frozen=True, slots=True)
+class Outcome:
+    """What comes of a piece of work with the database."""
+
+    code: str
+    """Of the error; empty for none."""
+    reason: str
+    seconds: float
+    """That it took."""
+
+
+@dataclass(frozen=True, slots=True)
 class SignedIn:
     """A protected database, where it gets its tokens, and an instance that reaches the same data without a
     sign-in."""
@@ -54,14 +65,15 @@ class SignedIn:
         devices = self.near.register(user := new_user(), 2)
         return Played(app, call_to(user, time=self.clock.now()), devices)
 
-    def look_up(self, app: Instance) -> tuple[str, float]:
-        """What comes of a piece of work with the database, and the seconds that it took."""
+    def look_up(self, app: Instance) -> Outcome:
+        """Do a piece of work with the database."""
         began = self.clock.monotonic()
+        code = reason = ""
         try:
             app.app.device_store.devices_of(Identity.parse(new_user()), self.clock.now())
         except ServiceError as error:
-            return error.code, self.clock.monotonic() - began
-        return "ok", self.clock.monotonic() - began
+            code, reason = error.code, str(error)
+        return Outcome(code, reason, self.clock.monotonic() - began)
 
 
 @pytest.fixture

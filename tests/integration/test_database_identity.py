@@ -152,5 +152,5 @@ class TestReadiness:
         with signed_in.app({"MongoDbClientId": CLIENT_ID}) as app:
             assert app.app.readiness.state().failing == "database"
         (line,) = signed_in.log.events("not_ready")
-        assert "token can be had" in line["reason"]
+        assert "no token for the identity" in line["reason"]
         assert CLIENT_ID not in line["reason"]

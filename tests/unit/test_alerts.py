@@ -223,11 +223,17 @@ class TestMisconfiguration:
         assert row["remedy"] == "Settings to correct: OidcIssuer: is missing"
 
     @pytest.mark.parametrize(
-        "event", ["hub_key_refused", "ttl_index_refused", "clock_off", "registrations_unreadable"]
+        "event",
+        [
+            "hub_key_refused",
+            "ttl_index_refused",
+            "clock_off",
+            "registrations_unreadable",
+            "no_database_token",
+        ],
     )
     def test_other_loud_lines(self, log: Log, event: str) -> None:
-        """A refused key, a database that sweeps nothing, a clock that is off and an unreadable registration
-        are found."""
+        """Other lines that only an operator can do something about are found, with what to do."""
         telemetry.log(logging.ERROR, event, remedy="Do something.")
         assert [row["remedy"] for row in rows(log, "misconfiguration")] == ["Do something."]
 
