@@ -203,7 +203,8 @@ class Story:
 
     def database_errors(self, host: Host, uri: str) -> None:
         """A real duplicate key, whose message quotes the device token."""
-        user, phone = self.user(), self.phones()[0]
+        # A channel of WNS is taken as a token of FCM as well, which has no documented shape.
+        user, phone = self.user(), self.phones()[2]
         client: MongoClient[dict[str, Any]] = MongoClient(uri)
         with client:
             collection = client[DATABASE]["DeviceRegistrations"]
