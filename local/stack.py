@@ -26,7 +26,7 @@ FUNCTIONS = (
     "ReportCall",
     "IncomingCallEventHandler",
 )
-ALL_NOTIFICATIONS = {"StopRinging": "fcmv1,windows", "VisibleNotifications": "missed,fallback"}
+ALL_NOTIFICATIONS = {"StopRinging": "fcmv1,windows,browser", "VisibleNotifications": "missed,fallback"}
 """Settings that switch on all that a phone gets beside rings."""
 APP_DIRECTORY = Path(__file__).resolve().parent.parent
 DATABASE_NAME = "calling"

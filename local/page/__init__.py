@@ -4,7 +4,8 @@
 - `pushes` reads a push as a phone does, `phone_calls` and `phones` say how calls stand on phones.
 - `calls`, `event_grid` and `reporter` play what is around the app: Communication Services, Event Grid, and
   the apps on the phones.
-- `trace` finds what belongs to a call; `steps` and `story` tell it; `snapshot` makes the `views` that the
+- `trace` finds what belongs to a call; `sends`, `steps` and `story` tell it; `snapshot` makes the `views`
+that the
   page shows; `watcher` streams them.
 - `commands` are the browser's requests, `controller` carries them out.
 - `routes` is the HTTP interface, `running_page` the server.

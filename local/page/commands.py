@@ -36,6 +36,14 @@ class RegisterPhone(Command):
     ttl_seconds: int | None = None
 
 
+class RegisterBrowser(Command):
+    """Register the browser that shows the page, with its push subscription as JSON text."""
+
+    acs_mri: _Text
+    device_uuid: _Text
+    subscription: _Text
+
+
 class RemovePhone(Command):
     """Delete one device of a user."""
 

@@ -21,6 +21,7 @@ from local.page.commands import (
     HangUp,
     PlaceCall,
     Redeliver,
+    RegisterBrowser,
     RegisterPhone,
     RemovePhone,
     SetHubMode,
@@ -30,7 +31,7 @@ from local.page.commands import (
 from local.page.event_grid import EventGrid
 from local.page.nicknames import Nicknames
 from local.page.phone_calls import OPEN, Action, CallOver, CallState
-from local.page.phones import Phone, Taken
+from local.page.phones import Phone, Taken, handle_of
 from local.page.reporter import Reporter, ReportingPhone
 
 KEPT_CALLS = 30
@@ -79,6 +80,13 @@ class PageController:
         self._on_change()
         return answer
 
+    async def register_browser(self, command: RegisterBrowser) -> AppAnswer:
+        """Register the browser that shows the page; the API validates the request."""
+        info = {"deviceUUID": command.device_uuid, "deviceToken": command.subscription, "platform": "browser"}
+        answer = await self._app.register({"acsMri": command.acs_mri, "deviceInfos": [info]})
+        self._on_change()
+        return answer
+
     async def remove(self, command: RemovePhone) -> AppAnswer:
         """Delete a phone."""
         answer = await self._app.remove(command.acs_mri, command.device_uuid)
@@ -93,7 +101,7 @@ class PageController:
         try:
             for registration in phone.registrations:
                 await asyncio.to_thread(
-                    self._hub.set_outcome, registration.device_token, PlatformOutcome.EXPIRED_CHANNEL
+                    self._hub.set_outcome, handle_of(registration), PlatformOutcome.EXPIRED_CHANNEL
                 )
         except (requests.RequestException, ControlError):
             raise BadCommandError("The hub simulator did not accept it.") from None

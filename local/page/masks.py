@@ -11,8 +11,11 @@ from typing import Any
 from common.telemetry import fingerprint
 
 DEVICE_HANDLE = "servicebusnotification-devicehandle"
+_CONTEXTS = frozenset({"cp", "incomingCallContext"})
+"""Members with the call context; the second one is a browser's."""
+
 SHOWN_OF_CONTEXT = 12
-"""Characters of `cp` that are shown: enough to recognise gzip in base64."""
+"""Characters of the context that are shown: enough to recognise gzip in base64."""
 
 
 def masked_token(token: str) -> str:
@@ -29,7 +32,8 @@ def masked_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def masked_body(body: str) -> str:
-    """The body as indented JSON with `cp` shortened; a toast as it is, of anything else only the length."""
+    """The body as indented JSON with the call context shortened; a toast as it is, of anything else only the
+    length."""
     if body.startswith("<toast"):
         return body
     try:
@@ -43,7 +47,7 @@ def _masked(value: Any) -> Any:  # noqa: ANN401 - any JSON
         return [_masked(each) for each in value]
     if not isinstance(value, dict):
         return value
-    return {name: _short(each) if name == "cp" else _masked(each) for name, each in value.items()}
+    return {name: _short(each) if name in _CONTEXTS else _masked(each) for name, each in value.items()}
 
 
 def _short(context: Any) -> str:  # noqa: ANN401 - any JSON

@@ -9,11 +9,13 @@ from local.page.pushes import Message, read_push
 from local.page.sources import Reading
 from models.device import DeviceRegistration
 from models.platform import Platform
+from models.push_subscription import PushSubscription
 
 NAMES = {
     Platform.APPLE: "iPhone",
     Platform.FCM_V1: "Android phone",
     Platform.WINDOWS: "Windows PC",
+    Platform.BROWSER: "browser",
 }
 
 
@@ -66,6 +68,16 @@ class Phone:
         return max(shown, key=lambda message: message.sequence, default=None)
 
 
+def handle_of(registration: DeviceRegistration) -> str:
+    """How a request to the hub names the device: a browser's token is its whole subscription."""
+    if registration.platform is not Platform.BROWSER:
+        return registration.device_token
+    try:
+        return PushSubscription.parse(registration.device_token).endpoint
+    except ValueError:
+        return registration.device_token
+
+
 def phones_of(
     reading: Reading, actions: Actions, over: Mapping[str, CallOver], now: float
 ) -> tuple[Phone, ...]:
@@ -86,7 +98,7 @@ def phones_of(
     phones = []
     for device, registrations in of_device.items():
         messages = sorted(
-            (message for one in registrations for message in received.get(one.device_token, ())),
+            (message for one in registrations for message in received.get(handle_of(one), ())),
             key=lambda message: message.sequence,
         )
         own = {call_id: taken.action for (phone, call_id), taken in actions.items() if phone == device}
@@ -111,5 +123,5 @@ def _phone(
         registrations=tuple(registrations),
         messages=tuple(messages),
         calls=tuple(calls),
-        is_uninstalled=any(one.device_token in dead for one in registrations),
+        is_uninstalled=any(handle_of(one) in dead for one in registrations),
     )

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from local.page import masks
 from local.page.host_lines import StructuredLine
 from local.page.nicknames import Nicknames
+from local.page.phone_index import PhoneIndex
 from local.page.phones import Actions, Phone
 from local.page.sources import Reading
-from local.page.steps import Cast
 from local.page.story import call_view
 from local.page.trace import Evidence, call_records, other_lines
 from local.page.views import (
@@ -26,6 +26,8 @@ from local.page.views import (
 
 SHOWN_CALLS = 30
 SHOWN_LINES = 10
+RECEIVED = 10
+"""Pushes of a phone that a page may still have to relay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +47,9 @@ def take_snapshot(reading: Reading, evidence: Evidence, surroundings: Surroundin
     """The page's content."""
     names = surroundings.nicknames
     phones = tuple(_phone(phone, names) for phone in evidence.phones)
-    cast = Cast.of(evidence.phones, names.of)
+    index = PhoneIndex.of(evidence.phones, names.of)
     records = [record for record in call_records(evidence) if record.at > surroundings.cleared_at]
-    calls = tuple(call_view(record, cast, surroundings.actions) for record in records[:SHOWN_CALLS])
+    calls = tuple(call_view(record, index, surroundings.actions) for record in records[:SHOWN_CALLS])
     lines = [line for line in other_lines(evidence) if line.at > surroundings.cleared_at]
     return Snapshot(
         users=tuple(UserView(mri=mri, name=name) for mri, name in names.known().items()),
@@ -81,6 +83,7 @@ def _phone(phone: Phone, names: Nicknames) -> PhoneView:
             for one in phone.registrations
         ),
         is_uninstalled=phone.is_uninstalled,
+        received=tuple(message.sequence for message in phone.messages if message.has_arrived)[-RECEIVED:],
         call=PhoneCallView(
             call_id=call.call_id,
             caller=call.caller,

@@ -1,24 +1,14 @@
 """The steps of a call's story (pure): who did what, when, how long it took and what came of it."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 
-from common.telemetry import fingerprint
-from local.hub.records import Attempt
 from local.page.calls import Delivery, SentEvent
 from local.page.host_lines import Span, StructuredLine
-from local.page.phones import Actions, Phone
-from local.page.pushes import Message, PushKind
-from local.page.trace import CallRecord, tries_by_device
-from local.page.views import StepView, Tone, TryView, WorkView
-
-_PUSHES = {
-    PushKind.RING: "Ring",
-    PushKind.STOP: "Stop ringing",
-    PushKind.MISSED: "Missed call",
-    PushKind.SHOW: "Visible incoming call",
-    PushKind.OTHER: "Push",
-}
+from local.page.phone_index import PhoneIndex
+from local.page.phones import Actions
+from local.page.sends import sends_of
+from local.page.trace import CallRecord
+from local.page.views import StepView, Tone, WorkView
 
 _WORK = {
     ("insert", "CallLedger"): "Lease taken in the ledger",
@@ -34,62 +24,28 @@ _COUNTS = {"stopped": "stopped", "missed_told": "told of the missed call"}
 
 _LEVELS: Mapping[str, Tone] = {"INFO": "good", "WARNING": "warn", "ERROR": "bad", "CRITICAL": "bad"}
 
-_FAULTS = {
-    "drop": "connection lost",
-    "black_hole": "no answer",
-    "accept_then_drop": "accepted, answer lost",
-    "accept_then_black_hole": "accepted, no answer",
-}
-
 _VERBS = {"answered": "answers", "declined": "declines", "ended": "hangs up"}
 
 
-@dataclass(frozen=True, slots=True)
-class Cast:
-    """The phones by what names them."""
-
-    by_id: Mapping[str, Phone]
-    by_token: Mapping[str, Phone]
-    by_registration: Mapping[str, Phone]
-    """By the first 16 digits of a registration's id, as in the log."""
-    nickname: Callable[[str], str]
-
-    @classmethod
-    def of(cls, phones: Iterable[Phone], nickname: Callable[[str], str]) -> "Cast":
-        """The cast of all calls."""
-        by_id = {phone.id: phone for phone in phones}
-        registered = [(phone, one) for phone in by_id.values() for one in phone.registrations]
-        return cls(
-            by_id=by_id,
-            by_token={one.device_token: phone for phone, one in registered},
-            by_registration={one.registration_id[:16]: phone for phone, one in registered},
-            nickname=nickname,
-        )
-
-    def name(self, phone: Phone | None) -> str:
-        """How the page calls a phone."""
-        return f"{self.nickname(phone.user)}'s {phone.name}" if phone else "a phone that is not registered"
-
-
-def steps_of(record: CallRecord, cast: Cast, actions: Actions) -> tuple[StepView, ...]:
+def steps_of(record: CallRecord, index: PhoneIndex, actions: Actions) -> tuple[StepView, ...]:
     """The steps in the order of time."""
     steps = [
-        *_placed(record, cast),
+        *_placed(record, index),
         *_work(record),
-        *_sends(record, cast),
-        *_lines(record, cast),
-        *_reports(record, cast),
-        *_actions(record, cast, actions),
+        *sends_of(record, index),
+        *_lines(record, index),
+        *_reports(record, index),
+        *_actions(record, index, actions),
     ]
     return tuple(sorted(steps, key=lambda step: step.at))
 
 
-def _placed(record: CallRecord, cast: Cast) -> Iterator[StepView]:
+def _placed(record: CallRecord, index: PhoneIndex) -> Iterator[StepView]:
     call = record.placed
     if call is None:
         return
     caller = call.command.caller_name or "Unknown caller"
-    callee = cast.nickname(call.command.callee)
+    callee = index.nickname(call.command.callee)
     yield StepView(id="placed", at=call.at, lane="caller", tone="plain", text=f"{caller} calls {callee}")
     if call.ended_at is not None:
         yield StepView(id="ended", at=call.ended_at, lane="caller", tone="plain", text="The call ends")
@@ -150,86 +106,11 @@ def _work_text(span: Span) -> str:
     return _WORK.get((operation, collection), f"{collection}: {operation}")
 
 
-def _sends(record: CallRecord, cast: Cast) -> Iterator[StepView]:
-    """One step for each phone and kind of push, with all its tries."""
-    accepted = {received.message.tracking_id: received.message for received in record.received}
-    spans = {
-        str(span.attributes["tracking_id"]): span for span in record.spans if "tracking_id" in span.attributes
-    }
-    for token, attempts in tries_by_device(record.attempts).items():
-        kinds = _kinds(
-            [accepted[one.tracking_id].kind if one.tracking_id in accepted else None for one in attempts]
-        )
-        for kind in dict.fromkeys(kinds):
-            tries = [one for one, its_kind in zip(attempts, kinds, strict=True) if its_kind is kind]
-            shown = tuple(_tries(tries, spans))
-            pushes = [accepted[one.tracking_id] for one in tries if one.tracking_id in accepted]
-            phone = cast.by_token.get(token)
-            yield StepView(
-                id=f"push {fingerprint(token)} {tries[0].tracking_id}",
-                at=tries[0].received_at,
-                lane="hub",
-                tone=_tone(pushes),
-                text=f"{_PUSHES[kind]} → {cast.name(phone)}",
-                detail=_remark(kind, pushes),
-                ms=_total(tries, spans),
-                tries=shown,
-                pushes=tuple(push.sequence for push in pushes),
-            )
-
-
-def _kinds(known: Sequence[PushKind | None]) -> list[PushKind]:
-    """A try that the hub has not accepted is of the kind of the next accepted one, else of the last one."""
-    kinds: list[PushKind] = []
-    following: PushKind | None = None
-    for kind in reversed(known):
-        following = kind or following
-        kinds.append(following or PushKind.OTHER)
-    kinds.reverse()
-    last = next((kind for kind in reversed(known) if kind), None)
-    return [last or kind if kind is PushKind.OTHER else kind for kind in kinds]
-
-
-def _tone(pushes: Sequence[Message]) -> Tone:
-    """Once to the phone is as it should be."""
-    if not any(push.has_arrived for push in pushes):
-        return "bad"
-    return "good" if len(pushes) == 1 else "warn"
-
-
-def _remark(kind: PushKind, pushes: Sequence[Message]) -> str | None:
-    refused = next((push.outcome for push in pushes if not push.has_arrived), None)
-    if refused is not None:
-        return f"taken by the hub; the platform: {refused}"
-    return f"rang {len(pushes)} times" if kind is PushKind.RING and len(pushes) > 1 else None
-
-
-def _tries(attempts: Sequence[Attempt], spans: Mapping[str, Span]) -> Iterator[TryView]:
-    ended: float | None = None
-    for attempt in attempts:
-        span = spans.get(attempt.tracking_id)
-        began = span.start if span else attempt.received_at
-        yield TryView(
-            result=_FAULTS.get(attempt.result, attempt.result),
-            reason=attempt.reason,
-            accepted=attempt.is_accepted,
-            ms=span.milliseconds if span else None,
-            waited=None if ended is None else round(max(0.0, began - ended), 3),
-            tracking_id=attempt.tracking_id,
-        )
-        ended = span.end if span else attempt.received_at
-
-
-def _total(attempts: Sequence[Attempt], spans: Mapping[str, Span]) -> float | None:
-    first, last = spans.get(attempts[0].tracking_id), spans.get(attempts[-1].tracking_id)
-    return round((last.end - first.start) * 1_000, 1) if first and last else None
-
-
-def _lines(record: CallRecord, cast: Cast) -> Iterator[StepView]:
+def _lines(record: CallRecord, index: PhoneIndex) -> Iterator[StepView]:
     reported = {(report.phone, report.state) for report in record.reports}
     for number, line in enumerate(record.lines):
         name = str(line.fields.get("event", ""))
-        phone = cast.by_registration.get(line.text("device") or "")
+        phone = index.by_registration.get(line.text("device") or "")
         state = line.text("state") or ""
         if name == "device_reported" and phone is not None and (phone.id, state) in reported:
             continue  # the phone's own report is shown
@@ -238,7 +119,9 @@ def _lines(record: CallRecord, cast: Cast) -> Iterator[StepView]:
             at=line.at,
             lane="phone" if name == "device_reported" else "app",
             tone=_LEVELS.get(line.level, "plain"),
-            text=f"{cast.name(phone)} reports {state}" if name == "device_reported" else _summary(name, line),
+            text=f"{index.name(phone)} reports {state}"
+            if name == "device_reported"
+            else _summary(name, line),
             detail=line.text("reason") or line.text("detail") or line.text("remedy"),
             ms=_milliseconds(line.fields.get("total_ms")),
             fields=line.fields,
@@ -258,7 +141,7 @@ def _milliseconds(value: object) -> float | None:
     return value if isinstance(value, int | float) else None
 
 
-def _reports(record: CallRecord, cast: Cast) -> Iterator[StepView]:
+def _reports(record: CallRecord, index: PhoneIndex) -> Iterator[StepView]:
     for report in record.reports:
         answer = f"answered {report.status}" if report.status else report.problem or "no answer yet"
         is_open = report.status is None and report.problem is None
@@ -267,7 +150,7 @@ def _reports(record: CallRecord, cast: Cast) -> Iterator[StepView]:
             at=report.at,
             lane="phone",
             tone="live" if is_open else "good" if report.status == 204 else "bad",
-            text=f"{cast.name(cast.by_id.get(report.phone))} reports {report.state}",
+            text=f"{index.name(index.by_id.get(report.phone))} reports {report.state}",
             detail=answer,
             ms=report.took_ms,
             work=tuple(
@@ -278,14 +161,14 @@ def _reports(record: CallRecord, cast: Cast) -> Iterator[StepView]:
         )
 
 
-def _actions(record: CallRecord, cast: Cast, actions: Actions) -> Iterator[StepView]:
+def _actions(record: CallRecord, index: PhoneIndex, actions: Actions) -> Iterator[StepView]:
     for (phone_id, call_id), taken in actions.items():
-        phone = cast.by_id.get(phone_id)
+        phone = index.by_id.get(phone_id)
         if call_id == record.key and phone is not None:
             yield StepView(
                 id=f"action {phone_id} {taken.action.value}",
                 at=taken.at,
                 lane="phone",
                 tone="plain",
-                text=f"{cast.nickname(phone.user)} {_VERBS[taken.action.value]} on the {phone.name}",
+                text=f"{index.nickname(phone.user)} {_VERBS[taken.action.value]} on the {phone.name}",
             )

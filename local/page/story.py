@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Sequence
 
 from local.page.phone_calls import CallState
+from local.page.phone_index import PhoneIndex
 from local.page.phones import Actions, Phone
 from local.page.pushes import PushKind
-from local.page.steps import Cast, steps_of
-from local.page.trace import CallRecord, Received
+from local.page.steps import steps_of
+from local.page.trace import RING_ROOT, CallRecord, Received
 from local.page.views import CallView, Tone, UserView
 
 _RANG = frozenset({PushKind.RING, PushKind.SHOW})
@@ -23,7 +24,7 @@ _RESULTS: dict[str, tuple[str, Tone]] = {
 """What a call comes to, by the last result of its IncomingCall event, once no phone rings."""
 
 
-def call_view(record: CallRecord, cast: Cast, actions: Actions) -> CallView:
+def call_view(record: CallRecord, index: PhoneIndex, actions: Actions) -> CallView:
     """The row of a call."""
     placed = record.placed
     result, tone = _result(record, actions)
@@ -33,17 +34,17 @@ def call_view(record: CallRecord, cast: Cast, actions: Actions) -> CallView:
         id=record.key,
         at=record.at,
         caller=_caller(record),
-        callee=UserView(mri=callee, name=cast.nickname(callee)) if callee else None,
+        callee=UserView(mri=callee, name=index.nickname(callee)) if callee else None,
         call_id=record.call_id,
         schema_name=placed.command.schema_name if placed else None,
         result=result,
         tone=tone,
         rang=len(rung),
-        devices=_devices(record, cast, callee),
+        devices=_devices(record, index, callee),
         ms=_milliseconds(record),
         placed_here=placed is not None,
         can_hang_up=placed is not None and placed.ended_at is None and tone in {"live", "good"},
-        steps=steps_of(record, cast, actions),
+        steps=steps_of(record, index, actions),
     )
 
 
@@ -60,13 +61,13 @@ def _callee(record: CallRecord) -> str | None:
     return record.received[0].phone.user if record.received else None
 
 
-def _devices(record: CallRecord, cast: Cast, callee: str | None) -> int | None:
+def _devices(record: CallRecord, index: PhoneIndex, callee: str | None) -> int | None:
     """As the app has found them, else those that are registered."""
     counts = [line.fields.get("devices") for line in record.lines]
     known = [count for count in counts if isinstance(count, int)]
     if known:
         return known[-1]
-    return sum(phone.user == (callee or "").lower() for phone in cast.by_id.values()) if callee else None
+    return sum(phone.user == (callee or "").lower() for phone in index.by_id.values()) if callee else None
 
 
 def _milliseconds(record: CallRecord) -> int | None:
@@ -74,7 +75,7 @@ def _milliseconds(record: CallRecord) -> int | None:
     first: dict[str, float] = {}
     for received in _rings(record):
         first.setdefault(received.phone.id, received.message.received_at)
-    starts = [span.start for span in record.spans if span.name == "incoming call"]
+    starts = [span.start for span in record.spans if span.name == RING_ROOT]
     if record.placed is not None:
         starts = [delivery.at for delivery in record.placed.incoming_call.deliveries]
     return max(0, round((max(first.values()) - min(starts)) * 1_000)) if first and starts else None

@@ -15,7 +15,8 @@ from local.page.phones import Phone
 from local.page.pushes import Message
 from local.page.reporter import Report
 
-ROOTS = frozenset({"incoming call", "call end"})
+RING_ROOT = "incoming call"
+ROOTS = frozenset({RING_ROOT, "call end"})
 """Names of the spans that say which call they are about."""
 
 

@@ -56,7 +56,10 @@ class TokenView(View):
 
 
 class PhoneView(View):
-    """A registered device. `call`: on its screen, or the last one."""
+    """A registered device. `call`: on its screen, or the last one.
+
+    `received`: sequence numbers of the pushes that have arrived last, the newest last.
+    """
 
     id: str
     name: str
@@ -67,6 +70,7 @@ class PhoneView(View):
     hub: str
     tokens: tuple[TokenView, ...]
     is_uninstalled: bool
+    received: tuple[int, ...]
     call: PhoneCallView | None
     notification: NotificationView | None
 

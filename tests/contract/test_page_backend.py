@@ -27,7 +27,7 @@ from tests.page_evidence import CALLEE, push, registration
 SECONDS = 10.0
 COMMANDS = (
     *("/phones", "/phones/removal", "/calls", "/calls/end", "/calls/clear"),
-    *("/phones/uninstallation", "/redeliveries", "/actions", "/options", "/hub"),
+    *("/phones/browser", "/phones/uninstallation", "/redeliveries", "/actions", "/options", "/hub"),
 )
 CALL = {"callee": CALLEE, "callerName": "Ada"}
 
@@ -288,6 +288,19 @@ class TestCommands:
                 assert (sent["acsMri"], sent["ttlSeconds"]) == ("4:+1", 300)
                 assert (device["deviceUUID"], device["platform"]) == ("known", "android")
                 assert device["deviceToken"] not in json.dumps(answer)
+
+        asyncio.run(scenario())
+
+    def test_registers_the_browser(self) -> None:
+        """The browser's subscription goes to the API as it is."""
+
+        async def scenario() -> None:
+            async with backend() as running:
+                body = {"acsMri": CALLEE, "deviceUuid": "tab", "subscription": '{"endpoint": "e"}'}
+                assert (await running.answer_to("/phones/browser", body))["status"] == 201
+                (device,) = running.app.registered[0]["deviceInfos"]
+                token = {"deviceUUID": "tab", "deviceToken": '{"endpoint": "e"}', "platform": "browser"}
+                assert device == token
 
         asyncio.run(scenario())
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 import uuid
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -77,7 +78,8 @@ def site(running_site: Site, user: str) -> Iterator[Site]:
 @pytest.fixture(scope="module")
 def shared_tab(browser: Browser, running_site: Site) -> Tab:
     """One tab, reloaded for each test: making a tab takes longer than most tests."""
-    return open_tab(browser, running_site.url, permissions=["clipboard-read", "clipboard-write"])
+    permissions = ["clipboard-read", "clipboard-write", "notifications"]
+    return open_tab(browser, running_site.url, permissions=permissions)
 
 
 @pytest.fixture
@@ -299,6 +301,59 @@ class TestRinging:
         expect(tab.page.locator("li.call .call-caller").first).to_have_text(MARKUP)
         expect(tab.page.locator("img")).to_have_count(0)
         expect(tab.page).to_have_title("(1) Ringing · See it ring")
+
+
+class TestBrowser:
+    def notifications(self, tab: Tab) -> list[list[str]]:
+        """Title, body and tag of what the service worker shows."""
+        shown: list[list[str]] = tab.page.evaluate(NOTIFICATIONS)
+        return shown
+
+    def expect_notification(self, tab: Tab, title: str, body: str) -> str:
+        """Wait for the only notification to be this one; returns its tag."""
+        deadline = time.monotonic() + 15
+        shown: list[list[str]] = []
+        while len(shown) != 1 or shown[0][:2] != [title, body]:
+            assert time.monotonic() < deadline, shown
+            tab.page.wait_for_timeout(50)
+            shown = self.notifications(tab)
+        return shown[0][2]
+
+    def test_rings_stops_and_misses(self, site: Site, tab: Tab, user: str, iphone: Phone) -> None:
+        """This browser registers; its service worker shows the ring, and one notification a call replaces
+        it."""
+        tab.page.get_by_label("User: a name, or an MRI").fill(user)
+        tab.page.get_by_role("button", name="This browser").click()
+        expect(tab.page.get_by_text("201 · this browser is registered")).to_be_visible()
+        card = tab.page.locator("article.phone[data-platform=browser]").filter(has_text="This very browser")
+        expect(card).to_be_visible()
+        site.register(user, iphone)
+        tab.place_call(user, "Browser Caller")
+        expect(answer(card)).to_be_visible()
+        ring = self.expect_notification(tab, "Browser Caller", "Incoming call")
+        answer(tab.phone(iphone)).click()
+        assert self.expect_notification(tab, "Answered on another phone", "") == ring
+        expect(card).to_contain_text("Answered on another phone")
+        tab.phone(iphone).get_by_role("button", name="Hang up").click()
+        tab.page.evaluate(CLOSE_ALL)
+        tab.place_call(user, "Missed In Browser")
+        self.expect_notification(tab, "Missed In Browser", "Incoming call")
+        tab.page.locator("#hang-up").click()
+        self.expect_notification(tab, "Missed call", "Missed In Browser")
+        tab.load(site.url)
+        tab.page.evaluate(CLOSE_ALL)
+        expect(card).to_be_visible()
+        assert self.notifications(tab) == []
+
+    def test_no_permission(self, browser: Browser, site: Site, user: str) -> None:
+        """A browser that allows no notifications is not registered, and the page says why."""
+        refusing = open_tab(browser, site.url, permissions=[])
+        refusing.page.evaluate("Notification.requestPermission = async () => 'denied'")
+        refusing.page.get_by_label("User: a name, or an MRI").fill(user)
+        refusing.page.get_by_role("button", name="This browser").click()
+        expect(refusing.page.locator("#register-form output")).to_contain_text("does not allow")
+        assert site.host.get_device_registrations(user).status_code == 404
+        refusing.page.context.close()
 
 
 class TestStory:
@@ -628,3 +683,12 @@ ATTACK = """async (url) => {
     blind: await attempt("/hub", { method: "POST", mode: "no-cors", body }),
   };
 }"""
+
+
+NOTIFICATIONS = """() => navigator.serviceWorker.ready
+  .then((registration) => registration.getNotifications())
+  .then((all) => all.map(({ title, body, tag }) => [title, body, tag]))"""
+
+CLOSE_ALL = """() => navigator.serviceWorker.ready
+  .then((registration) => registration.getNotifications())
+  .then((all) => all.forEach((one) => one.close()))"""

@@ -11,6 +11,7 @@ from local.page.sources import Reading
 from models.device import Purpose
 from models.platform import Platform
 from tests.page_evidence import NOW, RING_SECONDS, TOKEN, push, registration, stop
+from tests.subscriptions import ENDPOINT, subscription_text
 
 ANDROID = registration(platform=Platform.FCM_V1)
 ALERTS = "a1" * 32
@@ -129,6 +130,16 @@ def test_push_that_has_not_arrived() -> None:
     (found,) = phones_of(reading, {}, {}, NOW)
     assert (found.calls, found.is_uninstalled) == ((), True)
     assert not phone(push()).is_uninstalled
+
+
+def test_browser() -> None:
+    """A browser's token is its subscription; a push names its endpoint."""
+    browser = registration(subscription_text(), platform=Platform.BROWSER)
+    reading = Reading(
+        registrations=[browser], pushes=[push(token=ENDPOINT)], dead_tokens=frozenset({ENDPOINT})
+    )
+    (found,) = phones_of(reading, {}, {}, NOW)
+    assert (len(found.messages), found.name, found.is_uninstalled) == (1, "browser", True)
 
 
 def test_visible_instead_of_a_ring() -> None:

@@ -17,7 +17,7 @@ from tests.page_evidence import CONTEXT, NOW, TOKEN, push
 
 MOMENT = datetime.fromtimestamp(NOW, UTC)
 ENDS = MOMENT + timedelta(seconds=30)
-PHONES = [Platform.APPLE, Platform.FCM_V1, Platform.WINDOWS]
+PHONES = list(Platform)
 
 
 def received(sent: Push) -> ReceivedPush:

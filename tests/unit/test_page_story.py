@@ -171,7 +171,8 @@ class TestSends:
             spans=[span("incoming call", call_id="call"), span("direct send", tracking_id="first")],
         )
         (step,) = steps(call, "hub")
-        assert (step.tone, step.tries[0].reason) == ("bad", "malformed")
+        assert (step.text, step.tone) == ("Ring → Ada's iPhone", "bad")
+        assert step.tries[0].reason == "malformed"
 
 
 class TestSteps:

@@ -1,5 +1,6 @@
 // Connects the parts of the page: every snapshot goes to each of them.
 import { announceRinging } from "./announcer.js";
+import { relay, setUpBrowser } from "./browser.js";
 import { setUpCalls, showCalls } from "./calls.js";
 import { setUpForms, showForms } from "./forms.js";
 import { setUpHub, showHub } from "./hub.js";
@@ -19,6 +20,7 @@ function show(snapshot) {
   showOptions(snapshot.options);
   showCalls(snapshot.calls);
   showLines(snapshot.lines);
+  relay(snapshot.phones);
   announceRinging(snapshot.phones);
   showInTitle(snapshot.phones);
   tick();
@@ -33,6 +35,7 @@ function showProblem(problem) {
 // On a narrow screen the phones come before the switches.
 document.getElementById("surroundings").open = matchMedia("(min-width: 800px)").matches;
 setUpForms();
+setUpBrowser();
 setUpHub();
 setUpOptions();
 setUpCalls();

@@ -1,5 +1,6 @@
 // The phones: one card per registered device.
 import { expectStatus, send } from "./api.js";
+import { isThisBrowser } from "./browser.js";
 import { copyButton } from "./copy.js";
 import { element, keyed, rebuild, setText } from "./dom.js";
 import { report } from "./outputs.js";
@@ -23,9 +24,10 @@ function createPhone(phone) {
   const heading = `phone-${phone.id}`;
   return element(
     "article",
-    { class: "phone", "aria-labelledby": heading, "data-platform": phone.platform, "data-device": phone.deviceUuid },
+    { class: "phone", id: phone.id, "aria-labelledby": heading, "data-platform": phone.platform, "data-device": phone.deviceUuid },
     element("h3", { id: heading, tabIndex: -1 }, phoneName(phone)),
     createScreen(),
+    isThisBrowser(phone) ? element("p", { class: "hint" }, "This very browser") : null,
     element("details", { class: "phone-details" },
       element("summary", {}, "Details", element("span", { class: "unseen" }, ` of ${phoneName(phone)}`)),
       element("dl", { class: "facts" }),
@@ -64,7 +66,7 @@ function actions(phone) {
 function updatePhone(card, phone) {
   card.dataset.state = phone.isUninstalled ? "uninstalled" : phone.call?.state ?? "idle";
   card.querySelector(".uninstall").hidden = phone.isUninstalled;
-  card.querySelector(".install").hidden = !phone.isUninstalled;
+  card.querySelector(".install").hidden = !phone.isUninstalled || phone.platform === "browser";
   updateScreen(card.querySelector(".screen"), phone, phoneName(phone));
   const facts = [["User", phone.user], ["Device", phone.deviceUuid], ["Hub", phone.hub]];
   for (const token of phone.tokens) {

@@ -58,7 +58,7 @@ function tryItem(one) {
 
 function workDetails(work) {
   const items = work.map((one) => element("li", {}, `${one.text} · ${milliseconds(one.ms)}`));
-  return element("details", {}, element("summary", {}, "Work with the database"),
+  return element("details", {}, element("summary", {}, "Database"),
     element("ol", { class: "work" }, ...items));
 }
 
