@@ -1,8 +1,9 @@
-"""Every `az` command of the documents parses: the command exists, and its options do, required ones included.
+"""Every `az` command of the documents and of the code parses: it exists, with its options, required ones too.
 
 `az_commands.json` beside this file has the options of azure-cli's own commands; `make az-commands` writes it.
 """
 
+import ast
 import json
 import re
 import shlex
@@ -14,8 +15,10 @@ from typing import Any
 
 import pytest
 
-from tests.documents import Document, documents
+from tests.documents import ROOT, Document, documents
 
+CALLS = {"az.get", "az.run", "self._azure.ask", "azure.ask"}
+"""Functions that run `az` with the words of a command."""
 TABLE = Path(__file__).with_name("az_commands.json")
 EVERYWHERE = {"--output", "-o", "--query", "--subscription", "--help", "--only-show-errors"}
 
@@ -100,9 +103,34 @@ def test_parses(page: Document) -> None:
     assert {command: found for command in commands(page) if (found := problems(command))} == {}
 
 
+def word_of(argument: ast.expr) -> str:
+    if isinstance(argument, ast.Constant):
+        return str(argument.value)
+    return "…" if isinstance(argument, ast.Starred) else "VALUE"
+
+
+def run_by_code() -> Iterator[str]:
+    """Every command that a hook or the doctor runs; VALUE stands for a variable, `…` for several words."""
+    for path in [*(ROOT / "infra" / "scripts").glob("*.py"), *(ROOT / "doctor").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not (isinstance(node, ast.Call) and ast.unparse(node.func) in CALLS):
+                continue
+            words = [word_of(each) for each in node.args]
+            if re.fullmatch("[a-z-]+", words[0]):
+                yield shlex.join(["az", *words])
+
+
+def test_code() -> None:
+    """What the hooks and the doctor run parses as well."""
+    found = {command: problems(command) for command in run_by_code()}
+    assert len(found) > 10
+    assert {command: objections for command, objections in found.items() if objections} == {}
+
+
 def test_nothing_unused() -> None:
-    """Neither table has a command that no document names."""
+    """Neither table has a command that neither a document nor the code names."""
     named = {split(command)[0] for page in documents() for command in commands(page)}
+    named |= {split(command)[0] for command in run_by_code()}
     assert {*table(), *OF_EXTENSIONS} - named == set()
 
 
