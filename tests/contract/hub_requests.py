@@ -24,6 +24,9 @@ HUB = HubConfig(
     },
 )
 AUDIENCE = "https://contoso-ns.servicebus.windows.net/ring"
+TIMEOUT = 30.0
+"""Seconds for what a test waits for without measuring it."""
+
 HANDLE = "a1" * 32
 ENDPOINT = "https://push.example.com/wpush/v2/abc"
 P256DH = "BP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6TlzAC8wEqKK6PBru3jl7A8"
@@ -78,7 +81,7 @@ class Send:
         with requests.Session() as session:
             session.trust_env = False
             return session.request(
-                self.method, target, data=self.body, headers=headers, timeout=5, verify=verify
+                self.method, target, data=self.body, headers=headers, timeout=TIMEOUT, verify=verify
             )
 
 
