@@ -2,6 +2,7 @@
 
 import base64
 import json
+import secrets
 import socket
 import uuid
 from collections.abc import Iterator, Mapping
@@ -31,6 +32,7 @@ from local.stack import APP_DIRECTORY, SIMULATOR_OPTIONS, Host, Stack
 from tests.end_to_end.host_log import HostLog
 from tests.end_to_end.hosts import another_host, new_user
 from tests.end_to_end.wire import WireTap, wire_tap
+from tests.subscriptions import subscription_text
 
 DATABASE = "secrets"
 PASSWORD = "correct-horse-battery"  # no real one
@@ -57,6 +59,11 @@ class Evidence:
         """Have an answer searched, its headers too."""
         self.answers.append(f"{response.headers}\n{response.text}")
         return response
+
+
+def base64url(value: bytes) -> str:
+    """Without padding, as a browser writes its keys."""
+    return base64.urlsafe_b64encode(value).decode().rstrip("=")
 
 
 def leaks(text: str, secrets: Mapping[str, str]) -> list[str]:
@@ -179,6 +186,27 @@ class Story:
         ):
             assert keep(host.report_call({**whole, "state": "ringing", **change})).status_code == status
 
+    def browsers(self, host: Host) -> None:
+        """A browser's subscription: registered, rung, refused by the hub, and malformed in each part."""
+        keep, user, hide = self.evidence.keep, self.user(), self.evidence.hide
+        endpoint = hide("endpoint", f"https://push.example.test/{uuid.uuid4()}")
+        p256dh = hide("p256dh", base64url(b"\x04" + secrets.token_bytes(64)))
+        auth = hide("auth", base64url(secrets.token_bytes(16)))
+        good = subscription_text(endpoint, p256dh=p256dh, auth=auth)
+        browser = Phone("browser", "browser", good, "web")
+        assert host.add_device_token(browser.registration(user)).status_code == 201
+        assert keep(host.deliver(event_grid_event(self.call(user)))).status_code == 202
+        for text in (
+            good[:-2],
+            endpoint,
+            subscription_text(endpoint, p256dh=auth, auth=p256dh),
+            subscription_text(endpoint.replace("push.example.test", "127.0.0.1"), p256dh=p256dh, auth=auth),
+        ):
+            bad = Phone("browser", "browser", text, "web")
+            assert keep(host.add_device_token(bad.registration(user))).status_code == 400
+        teams_user = self.user("8:orgid:")
+        assert keep(host.add_device_token(browser.registration(teams_user))).status_code == 400
+
     def bad_events(self, host: Host, user: str) -> None:
         keep, whole = self.evidence.keep, self.call(user)
         contexts = (
@@ -209,9 +237,9 @@ class Story:
         with client:
             collection = client[DATABASE]["DeviceRegistrations"]
             collection.create_index("deviceToken", unique=True)
-            assert host.add_device_token(phone.registration(user)).status_code == 201
-            twin = Phone("twin", phone.device_uuid, phone.device_token, "android")
-            response = host.add_device_token(twin.registration(user))
+            collection.insert_one({"_id": "twin", "deviceToken": phone.device_token})
+            response = host.add_device_token(phone.registration(user))
+            collection.delete_one({"_id": "twin"})
             collection.drop_index("deviceToken_1")
         assert response.status_code == 503
         assert self.evidence.keep(response).json()["code"] == "database_unavailable"
@@ -270,6 +298,7 @@ def tell_all(story: Story, tap: WireTap, control: ControlClient) -> None:
         story.registrations(host)
         story.deliveries(host, control)
         story.reports(host)
+        story.browsers(host)
         story.database_errors(host, stack.database.uri)
         story.garbage(host)
     right = DEVELOPMENT_HUB.connection_string()

@@ -1,5 +1,6 @@
 """ReportCall through the real worker, two processes over one database: what a phone's report does."""
 
+import json
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -26,8 +27,13 @@ from tests.end_to_end.host_log import HostLog
 from tests.end_to_end.hosts import another_host, new_user, register_phones
 from tests.oidc_issuer import ADMIN_ROLE, OidcIssuer
 from tests.rig import at_once, eventually
+from tests.subscriptions import subscription_text
 
-NOTICES = {"StopRinging": "fcmv1,windows", "VisibleNotifications": "missed", "RegistrationsPerMinute": "0"}
+NOTICES = {
+    "StopRinging": "fcmv1,windows,browser",
+    "VisibleNotifications": "missed",
+    "RegistrationsPerMinute": "0",
+}
 
 
 @pytest.fixture(scope="module")
@@ -189,6 +195,28 @@ class TestReports:
         assert pair[1].deliver(end).status_code == 202
         assert len(ring.stops(windows)) == 1
         assert ring.missed(windows) == 0
+
+
+class TestBrowsers:
+    def test_rings_and_stops(self, pair: tuple[Host, Host], workers: Stack) -> None:
+        """A browser that registers its subscription rings, and is stopped when the phone answers; so is the
+        phone when the browser does."""
+        for answering in ("phone", "browser"):
+            host, user = pair[0], new_user()
+            android = phones()[1]
+            endpoint = f"https://updates.push.services.mozilla.com/wpush/v2/{uuid.uuid4().hex}"
+            browser = Phone("browser", str(uuid.uuid4()), subscription_text(endpoint), "web")
+            for device in (android, browser):
+                assert host.add_device_token(device.registration(user)).status_code == 201
+            call = event_grid_event(incoming_call_data(user))
+            assert host.deliver(call).status_code == 202
+            ring = Ring(workers, user, (android, browser), call)
+            device = android if answering == "phone" else browser
+            assert ring.report(pair[1], device, "answered").status_code == 204
+            pushes = [each for each in workers.hub.pushes() if each.device_handle == endpoint]
+            events = [json.loads(each.body)["eventId"] for each in pushes]
+            assert events == ([107, 110] if answering == "phone" else [107])
+            assert ring.stops(android) == ([] if answering == "phone" else ["answered"])
 
 
 class TestStrangers:
