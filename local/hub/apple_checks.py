@@ -63,8 +63,8 @@ def _not_texts(send: ParsedSend) -> bool:
 
 
 def _unknown_level(send: ParsedSend) -> bool:
-    aps = send.member("aps")
-    return "interruption-level" in aps and aps["interruption-level"] not in INTERRUPTION_LEVELS
+    level = send.member("aps").get("interruption-level", "active")
+    return not isinstance(level, str) or level not in INTERRUPTION_LEVELS
 
 
 APPLE: tuple[Check[ParsedSend], ...] = (
