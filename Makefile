@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
+SDK_STAMP := $(VENV)/.installed-sdk
 POLICY := .venv-policy
 POLICY_STAMP := $(POLICY)/.installed
 CLIENTS := .venv-clients
@@ -52,6 +53,12 @@ $(CLIENTS_STAMP): requirements/clients.txt requirements/constraints-clients.txt 
 	else echo "npm is not installed: the client for TypeScript is left out"; fi
 	@touch $@
 
+# Microsoft's client for JavaScript: tests point it at the hub simulator, the benchmark compares with it.
+$(SDK_STAMP): $(STAMP) bench/node/package-lock.json
+	@if command -v npm >/dev/null; then npm ci --prefix bench/node --no-audit --no-fund --loglevel error; \
+	else echo "npm is not installed: Microsoft's client for JavaScript is left out"; fi
+	@touch $@
+
 demo: $(STAMP) ## the whole way from a registration to a ring, on this machine
 	@$(BIN)/python -m local.demo
 
@@ -61,10 +68,12 @@ run: $(STAMP) ## the stack on port 7071 and a page on 7072; options: make run AR
 picture: $(STAMP) ## new pictures of the page for the README; needs Chromium, Chrome or Edge
 	@$(BIN)/python -m local.page.picture docs/images
 
-test: $(STAMP) $(CLIENTS_STAMP) browser ## all tests, three files at a time: most of them wait for something
+test: $(STAMP) $(CLIENTS_STAMP) $(SDK_STAMP) browser ## all tests, three files at a time: most of them wait for something
 	@$(BIN)/python -m pytest -n 3 --dist loadfile
 
 test-end-to-end: $(CLIENTS_STAMP) browser
+
+test-contract: $(SDK_STAMP)
 
 # The tests of the page need a browser; they are skipped without one.
 browser: $(STAMP)
@@ -73,11 +82,9 @@ browser: $(STAMP)
 test-unit test-contract test-integration test-end-to-end: $(STAMP)
 	@$(BIN)/python -m pytest tests/$(subst -,_,$(patsubst test-%,%,$@))
 
-$(BENCH_STAMP): $(STAMP) requirements/bench.txt bench/node/package-lock.json
+$(BENCH_STAMP): $(STAMP) $(SDK_STAMP) requirements/bench.txt
 	@echo "Installing what the benchmark needs on top ..."
 	@$(BIN)/python $(PIP_INSTALL) -r requirements/bench.txt
-	@if command -v npm >/dev/null; then npm ci --prefix bench/node --no-audit --no-fund --loglevel error; \
-	else echo "npm is not installed: the client for JavaScript is left out"; fi
 	@touch $@
 
 bench: $(BENCH_STAMP) ## how fast it is, beside floor, reference way and public clients (a few minutes)

@@ -53,7 +53,9 @@ def query(request: Seen) -> set[str]:
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
-@pytest.mark.skipif(not NODE_MODULES.is_dir(), reason="run npm ci in bench/node")
+@pytest.mark.skipif(
+    not NODE_MODULES.is_dir(), reason="npm is not installed, or not yet run: make test-contract"
+)
 def test_same_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """For one subscription and one body both send the same request, `direct=true` apart."""
     certificates = make_certificates(tmp_path, "127.0.0.1")

@@ -292,7 +292,9 @@ READ_REFUSED = """
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
-@pytest.mark.skipif(not NODE_MODULES.is_dir(), reason="run npm ci in bench/node")
+@pytest.mark.skipif(
+    not NODE_MODULES.is_dir(), reason="npm is not installed, or not yet run: make test-contract"
+)
 class TestSdkForJavaScript:
     """Microsoft's `@azure/notification-hubs` works with the printed connection string, as it is."""
 
