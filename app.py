@@ -195,7 +195,7 @@ class App:
         calls = IncomingCallHandler(
             IncomingCallTools(self.delivery, self.call_ends, self.ledger, self.clock), self.time_limits
         )
-        ends = CallEndHandler(self.call_ends, self.clock, self.time_limits.patience_seconds)
+        ends = CallEndHandler(self.call_ends, self.clock, self.time_limits, self.service_watch.database)
         tools = EventTools(
             calls,
             ends,
@@ -269,7 +269,7 @@ class App:
     def call_ends(self) -> CallEnds:
         """Draws the conclusions from ends, answers and reports of calls."""
         states = CallStates(self.collection(ledger.COLLECTION_NAME), self.work)
-        notices = Notices(states, self.sending)
+        notices = Notices(states, self.sending, self.service_watch)
         tools = EndTools(states, self.device_store, notices, self.clock, self.metrics)
         ring_time = self.time_limits.ring_time
         return CallEnds(tools, self._notification_options(), ring_time, self._threads() // 4)

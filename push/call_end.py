@@ -2,19 +2,22 @@
 
 Three sides know something: events of the call (`ended`), reports of the phones (`reported`), and the ring's
 own delivery, which looks for an end that overtook it (`overtaken`, `not_rung`). Each writes down what it
-knows before anything is sent, and every notice is claimed in the ledger. So all sides may come to the same
-conclusion at once, on any instance.
+knows before it reads what the others know, so that of two that meet at least one sees both. Every notice is
+claimed in the ledger before it is sent. So all sides may come to the same conclusion at once, on any
+instance.
 """
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from common import telemetry
 from common.clock import Clock
 from common.metrics import Metric, Metrics
+from common.time_limit import within
 from models.call import IncomingCall
 from models.call_end import CallEnd
 from models.device import DeviceRegistration
@@ -28,14 +31,28 @@ from push.call_states import CallStates, Marks
 from push.devices import DeviceDirectory, calling, showing
 from push.hub.payload import build_stop
 from push.hub.visible_payload import build_visible
-from push.ledger_entry import Answer, AnswerKind, DeviceRecord, LedgerEntry, NoticeKind, RingFacts
-from push.notices import NoticeReport, Notices
+from push.ledger_entry import (
+    Answer,
+    AnswerKind,
+    DeviceRecord,
+    LedgerEntry,
+    NoticeKind,
+    RingFacts,
+)
+from push.notices import Notice, NoticeReport, Notices
 
 OVERTAKEN_SECONDS = 2.0
 """How long an end waits for a CallParticipantAdded that it has overtaken, before a call counts as missed."""
 
 REPORT_SECONDS = 2.0
 """How long a report waits for the stops that follow from it."""
+
+REPORT_WRITE_SECONDS = 1.0
+"""How much longer the database may take to write down what became of those stops."""
+
+MISSED_REPEATED_FOR = timedelta(minutes=2)
+"""How long after the end of its call a notification of a missed call is worth a redelivery of the event.
+Raising for longer would make Event Grid delay the calls that come after a repair."""
 
 MISSED_LIFE = timedelta(days=1)
 """How long a platform keeps the notification of a missed call for a device that is off."""
@@ -60,9 +77,6 @@ class EndReport:
     """Rings of the call that are known."""
     stops: NoticeReport = field(default_factory=NoticeReport)
     missed: NoticeReport = field(default_factory=NoticeReport)
-
-    def __add__(self, other: "EndReport") -> "EndReport":
-        return EndReport(self.rings + other.rings, self.stops + other.stops, self.missed + other.missed)
 
     @property
     def left_over(self) -> int:
@@ -104,46 +118,55 @@ class CallEnds:
             DatabaseUnavailableError, ConfigurationError: it is not known what follows.
         """
         deadline = self._tools.clock.monotonic() + seconds
-        at = end.time or self._tools.clock.now()
+        now = self._tools.clock.now()
+        # A time in the future counts as now: else rings that begin until then would count as over.
+        at = min(end.time or now, now)
         # First: a ring that is under way, or arrives later, looks for the mark.
         self._tools.states.mark(end, at)
-        report = EndReport()
-        for entry in self._tools.states.rings_of(end, at):
-            report += self._ring_ended(entry, end, at, deadline)
-        return report
+        rings = [
+            _Ring(entry, entry.facts, self._devices_of(entry.facts))
+            for entry in self._tools.states.rings_of(end, at)
+            if entry.facts is not None
+        ]
+        for ring in rings:
+            if end.joined is None:
+                self._tools.states.end(ring.entry.id, at)
+            else:
+                self._tools.states.answer(ring.entry.id, Answer(AnswerKind.ANSWERED, at))
+        # All stops before any wait.
+        stops = self._stop(rings, "ended" if end.joined is None else "answered", deadline)
+        if end.joined is not None or not self.options.missed:
+            return EndReport(len(rings), stops)
+        unanswered = self._unanswered(rings)
+        return EndReport(len(rings), stops, self._tell_missed(unanswered, deadline, at + MISSED_REPEATED_FOR))
 
-    def _ring_ended(self, entry: LedgerEntry, end: CallEnd, at: datetime, deadline: float) -> EndReport:
-        if entry.facts is None:
-            return EndReport()
-        devices = self._devices_of(entry.facts)
-        if end.joined is not None:
-            self._tools.states.answer(entry.id, Answer(AnswerKind.ANSWERED, at))
-            return EndReport(1, self._stop(entry, devices, entry.devices, "answered", deadline))
-        self._tools.states.end(entry.id, at)
-        stops = self._stop(entry, devices, entry.devices, "ended", deadline)
-        if not self.options.missed or not self._is_unanswered(entry.id, entry.facts):
-            return EndReport(1, stops)
-        return EndReport(1, stops, self._tell_missed(entry, devices, deadline))
+    def is_worth_repeating(self, end: CallEnd) -> bool:
+        """A redelivery of the event may still stop a device, or tell of a missed call in time."""
+        now = self._tools.clock.now()
+        return now < (end.time or now) + max(self._ring_time, MISSED_REPEATED_FOR)
 
-    def _is_unanswered(self, entry_id: str, facts: RingFacts) -> bool:
-        """No device is known to have answered or declined, after a wait for an event that was overtaken."""
-        if not self._looks_unanswered(entry_id, facts):
-            return False
+    def _unanswered(self, rings: "Sequence[_Ring]") -> "list[_Ring]":
+        """Rings that no device is known to have answered or declined, after a wait for an event that was
+        overtaken."""
+        candidates = [ring for ring in rings if self._looks_unanswered(ring.entry.id, ring.facts)]
         # A wait must not delay rings: a few threads wait, the others decide at once.
-        if self._waiting.acquire(blocking=False):
+        if candidates and self._waiting.acquire(blocking=False):
             try:
                 self._tools.clock.sleep(OVERTAKEN_SECONDS)
             finally:
                 self._waiting.release()
-        return self._looks_unanswered(entry_id, facts)
+            candidates = [ring for ring in candidates if self._looks_unanswered(ring.entry.id, ring.facts)]
+        return candidates
 
     def _looks_unanswered(self, entry_id: str, facts: RingFacts) -> bool:
         entry, marks = self._tools.states.look(entry_id, facts)
-        return entry is not None and entry.answer is None and not marks.joined(entry.rings_from)
+        return entry is not None and _is_unanswered(entry, marks)
 
     def reported(self, report: CallReport) -> bool:
         """Write down what a phone reports, and draw the conclusions; False if no such call rang for the
         callee.
+
+        A report that is repeated, because its answer was lost, draws again those that were not drawn.
 
         Raises:
             DatabaseUnavailableError, ConfigurationError: it may not have been written.
@@ -151,17 +174,21 @@ class CallEnds:
         now = self._tools.clock.now()
         rings = self._tools.states.rings_to(report.owner, report.call_id)
         devices = self._tools.devices.devices_of(report.owner, now)
-        device = next((each for each in devices if each.device_uuid == report.device_uuid), None)
-        if not rings or device is None:
+        own = [each for each in devices if each.device_uuid == report.device_uuid]
+        if not rings or not own:
             return False
-        entry = rings[0]
+        entry, device = rings[0], (calling(own) or own)[0]
         if self._tools.states.report(entry.id, device.device_key, report.state, now):
             self._tell_of_report(entry, device, report.state, now)
-            try:
+        if report.state in {DeviceState.ANSWERED, DeviceState.DECLINED}:
+            answer = Answer(AnswerKind(report.state.value), now, device.device_key)
+            self._tools.states.answer(entry.id, answer)
+        try:
+            with within(REPORT_SECONDS + REPORT_WRITE_SECONDS):
                 self._conclude(entry, device, devices, report.state)
-            except (DatabaseUnavailableError, ConfigurationError) as error:
-                # The report is written down; what follows from it must not fail it.
-                telemetry.log(logging.WARNING, "report_without_consequence", code=error.code)
+        except (DatabaseUnavailableError, ConfigurationError) as error:
+            # The report is written down; what follows from it must not fail it.
+            telemetry.log(logging.WARNING, "report_without_consequence", code=error.code)
         return True
 
     def _conclude(
@@ -171,16 +198,27 @@ class CallEnds:
         devices: Sequence[DeviceRegistration],
         state: DeviceState,
     ) -> None:
-        now, deadline = self._tools.clock.now(), self._tools.clock.monotonic() + REPORT_SECONDS
-        if state in {DeviceState.ANSWERED, DeviceState.DECLINED}:
-            answer = Answer(AnswerKind(state.value), now, device.device_key)
-            if self._tools.states.answer(entry.id, answer):
+        if entry.facts is None or not self._has_consequence(state):
+            return
+        deadline = self._tools.clock.monotonic() + REPORT_SECONDS
+        # Read again: a ring that ended, or another device's report, may have been written since.
+        current, marks = self._tools.states.look(entry.id, entry.facts)
+        if current is None:
+            return
+        if state is not DeviceState.MISSED:
+            first = current.answer
+            if first and first.device_key == device.device_key and first.kind.value == state.value:
                 others = [each for each in devices if each.device_key != device.device_key]
-                self._stop(entry, others, entry.devices, state.value, deadline)
-        elif state is DeviceState.MISSED and self.options.missed and entry.facts is not None:
-            over = self._ring_end(entry) <= now or not _another_rings(entry, device, devices)
-            if over and self._looks_unanswered(entry.id, entry.facts):
-                self._tell_missed(entry, devices, deadline)
+                self._stop([_Ring(current, entry.facts, others)], state.value, deadline)
+        elif _is_unanswered(current, marks):
+            now = self._tools.clock.now()
+            if self._ring_end(current) <= now or not _another_rings(current, device, devices):
+                self._tell_missed([_Ring(current, entry.facts, devices)], deadline, now)
+
+    def _has_consequence(self, state: DeviceState) -> bool:
+        if state is DeviceState.RINGING:
+            return False
+        return self.options.missed if state is DeviceState.MISSED else bool(self.options.stop_ringing)
 
     def _tell_of_report(
         self, entry: LedgerEntry, device: DeviceRegistration, state: DeviceState, now: datetime
@@ -199,15 +237,12 @@ class CallEnds:
             self._tools.metrics.record(Metric.TIME_TO_RING, milliseconds, platform=device.platform.value)
 
     def is_over(self, entry_id: str, facts: RingFacts) -> bool:
-        """The call has ended, or was answered or declined, before this delivery has sent anything.
+        """The call has ended, or was answered or declined.
 
         Raises:
             DatabaseUnavailableError, ConfigurationError: it is not known.
         """
-        return (
-            self.options.needs_call_ends
-            and self._reason(*self._tools.states.look(entry_id, facts)) is not None
-        )
+        return _reason(*self._tools.states.look(entry_id, facts)) is not None
 
     def overtaken(
         self,
@@ -216,26 +251,33 @@ class CallEnds:
         devices: Sequence[DeviceRegistration],
         records: Mapping[str, DeviceRecord],
         deadline: float,
-    ) -> None:
-        """Stop devices that were rung although the call was over, or became so meanwhile. It never fails a
-        ring.
+    ) -> EndReport | None:
+        """Draw the conclusions from an end, an answer or a report that came before a ring's results were
+        written.
 
         Args:
             entry_id: of the ring.
             facts: of the ring.
             devices: of the callee.
-            records: what became of their rings, in this delivery and earlier ones.
+            records: what became of their rings, in this delivery and earlier ones; written down before.
             deadline: monotonic time after which nothing is sent.
+
+        Returns:
+            What followed; None if the call still rings.
+
+        Raises:
+            DatabaseUnavailableError, ConfigurationError: it is not known.
         """
-        if not self.options.stop_ringing:
-            return
-        try:
-            entry, marks = self._tools.states.look(entry_id, facts)
-            reason = self._reason(entry, marks)
-            if entry is not None and reason is not None:
-                self._stop(entry, devices, records, reason, deadline)
-        except (DatabaseUnavailableError, ConfigurationError) as error:
-            telemetry.log(logging.WARNING, "call_end_not_looked_up", code=error.code)
+        entry, marks = self._tools.states.look(entry_id, facts)
+        reason = _reason(entry, marks)
+        if entry is None or reason is None:
+            return None
+        ring = _Ring(entry, facts, devices)
+        stops = self._stop([replace(ring, entry=replace(entry, devices=records))], reason, deadline)
+        if not self.options.missed or not _is_unanswered(entry, marks):
+            return EndReport(1, stops)
+        missed = self._tell_missed(self._unanswered([ring]), deadline, self._ring_end(entry))
+        return EndReport(1, stops, missed)
 
     def not_rung(self, entry_id: str, facts: RingFacts, deadline: float) -> None:
         """Tell of a call that has rung no device and will ring none, unless it was answered. It never fails a
@@ -244,8 +286,10 @@ class CallEnds:
             return
         try:
             entry, marks = self._tools.states.look(entry_id, facts)
-            if entry is not None and entry.answer is None and not marks.joined(entry.rings_from):
-                self._tell_missed(entry, self._devices_of(facts), deadline)
+            now = self._tools.clock.now()
+            if entry is None or entry.has_rung or entry.is_held(now) or not _is_unanswered(entry, marks):
+                return
+            self._tell_missed([_Ring(entry, facts, self._devices_of(facts))], deadline, now)
         except (DatabaseUnavailableError, ConfigurationError) as error:
             telemetry.log(logging.WARNING, "missed_call_not_told", code=error.code)
 
@@ -260,7 +304,8 @@ class CallEnds:
         """Show the incoming call on iPhones whose VoIP push was refused or could not be sent.
 
         Returns:
-            Keys of the devices that show it, which counts as rung. It never fails a ring.
+            Keys of the devices that show it, or have been shown it by an earlier delivery. This counts as
+            rung. It never fails a ring.
         """
         keys = {device.device_key for device in refused if device.platform is Platform.APPLE}
         wanted = [device for device in showing(devices) if device.device_key in keys]
@@ -272,77 +317,82 @@ class CallEnds:
             if entry is None:
                 return frozenset()
             ends_at = self._ring_end(entry)
-            report = self._tools.notices.send(
-                entry, NoticeKind.FALLBACK, wanted, lambda device: self._show(device, info, ends_at), deadline
-            )
+            notices = [Notice(entry, device, partial(self._show, info, ends_at)) for device in wanted]
+            report = self._tools.notices.send(NoticeKind.FALLBACK, notices, deadline, ends_at)
         except (DatabaseUnavailableError, ConfigurationError) as error:
             telemetry.log(logging.WARNING, "fallback_not_sent", code=error.code)
             return frozenset()
-        return report.sent_to
+        return report.sent_to | entry.shown
 
-    def _stop(
-        self,
-        entry: LedgerEntry,
-        devices: Sequence[DeviceRegistration],
-        records: Mapping[str, DeviceRecord],
-        reason: str,
-        deadline: float,
-    ) -> NoticeReport:
+    def _stop(self, rings: "Sequence[_Ring]", reason: str, deadline: float) -> NoticeReport:
         """Tell devices that were rung, and have not ended the call themselves, to ring no more."""
-        ring_left = (self._ring_end(entry) - self._tools.clock.now()).total_seconds()
-        if entry.facts is None or ring_left <= 0 or not self.options.stop_ringing:
+        now = self._tools.clock.now()
+        ringing = [ring for ring in rings if self._ring_end(ring.entry) > now]
+        if not ringing or not self.options.stop_ringing:
             return NoticeReport()
-        facts = entry.facts
-        info = StopInfo(entry.call_id, facts.recipient_id, facts.caller_id, reason)
-        wanted = [
-            device
-            for device in calling(devices)
+        ends_at = min(self._ring_end(ring.entry) for ring in ringing)
+        notices = [
+            Notice(ring.entry, device, partial(self._stop_push, _stop_info(ring, reason)))
+            for ring in ringing
+            for device in calling(ring.devices)
             if device.platform in self.options.stop_ringing
-            and _may_ring(device, records)
-            and not entry.has_ended_for(device.device_key)
+            and _may_ring(device, ring.entry.devices)
+            and not ring.entry.has_ended_for(device.device_key)
         ]
-        return self._tools.notices.send(
-            entry,
-            NoticeKind.STOP,
-            wanted,
-            lambda device: build_stop(device.platform, info, self._tools.clock.now()),
-            min(deadline, self._tools.clock.monotonic() + ring_left),
-        )
+        ring_left = (ends_at - now).total_seconds()
+        until = min(deadline, self._tools.clock.monotonic() + ring_left)
+        return self._tools.notices.send(NoticeKind.STOP, notices, until, ends_at)
 
-    def _tell_missed(
-        self, entry: LedgerEntry, devices: Sequence[DeviceRegistration], deadline: float
-    ) -> NoticeReport:
-        if entry.facts is None:
-            return NoticeReport()
-        info = _visible("missedCall", self.options.missed_call, entry.facts, time_sensitive=False)
+    def _tell_missed(self, rings: "Sequence[_Ring]", deadline: float, worth_until: datetime) -> NoticeReport:
         lasts_until = self._tools.clock.now() + MISSED_LIFE
-        return self._tools.notices.send(
-            entry,
-            NoticeKind.MISSED,
-            showing(devices),
-            lambda device: self._show(device, info, lasts_until),
-            deadline,
-        )
+        notices = []
+        for ring in rings:
+            info = _visible("missedCall", self.options.missed_call, ring.facts, time_sensitive=False)
+            build = partial(self._show, info, lasts_until)
+            notices += [Notice(ring.entry, device, build) for device in showing(ring.devices)]
+        return self._tools.notices.send(NoticeKind.MISSED, notices, deadline, worth_until)
 
-    def _show(self, device: DeviceRegistration, info: VisibleInfo, ends_at: datetime) -> Push:
+    def _stop_push(self, info: StopInfo, device: DeviceRegistration) -> Push:
+        return build_stop(device.platform, info, self._tools.clock.now())
+
+    def _show(self, info: VisibleInfo, ends_at: datetime, device: DeviceRegistration) -> Push:
         return build_visible(device.platform, info, self._tools.clock.now(), ends_at)
 
     def _devices_of(self, facts: RingFacts) -> Sequence[DeviceRegistration]:
-        return self._tools.devices.devices_of(Identity.parse(facts.callee), self._tools.clock.now())
+        # As the event has the MRI: an earlier release stored registrations under that spelling.
+        return self._tools.devices.devices_of(Identity.parse(facts.recipient_id), self._tools.clock.now())
 
     def _ring_end(self, entry: LedgerEntry) -> datetime:
         return entry.rings_from + self._ring_time
 
-    @staticmethod
-    def _reason(entry: LedgerEntry | None, marks: Marks) -> str | None:
-        """Why the call rings no more; None while it rings."""
-        if entry is None:
-            return None
-        if entry.answer is not None:
-            return entry.answer.kind.value
-        if marks.joined(entry.rings_from):
-            return AnswerKind.ANSWERED.value
-        return "ended" if entry.ended_at is not None or marks.ended(entry.rings_from) else None
+
+@dataclass(frozen=True, slots=True)
+class _Ring:
+    """A ring, and the callee's devices."""
+
+    entry: LedgerEntry
+    facts: RingFacts
+    devices: Sequence[DeviceRegistration]
+
+
+def _is_unanswered(entry: LedgerEntry, marks: Marks) -> bool:
+    """No device is known to have answered or declined."""
+    return entry.answer is None and not marks.joined(entry.rings_from)
+
+
+def _reason(entry: LedgerEntry | None, marks: Marks) -> str | None:
+    """Why the call rings no more; None while it rings."""
+    if entry is None:
+        return None
+    if entry.answer is not None:
+        return entry.answer.kind.value
+    if marks.joined(entry.rings_from):
+        return AnswerKind.ANSWERED.value
+    return "ended" if entry.ended_at is not None or marks.ended(entry.rings_from) else None
+
+
+def _stop_info(ring: _Ring, reason: str) -> StopInfo:
+    return StopInfo(ring.entry.call_id, ring.facts.recipient_id, ring.facts.caller_id, reason)
 
 
 def _visible(event: str, texts: Texts, facts: RingFacts, *, time_sensitive: bool) -> VisibleInfo:
@@ -360,8 +410,17 @@ def _visible(event: str, texts: Texts, facts: RingFacts, *, time_sensitive: bool
 
 def _may_ring(device: DeviceRegistration, records: Mapping[str, DeviceRecord]) -> bool:
     """The device's push was accepted, or may have been; it may have another token by now."""
-    return any(
-        record.may_have_rung
+    return any(record.may_have_rung for record in _records_of(device, records))
+
+
+def _is_known(device: DeviceRegistration, records: Mapping[str, DeviceRecord]) -> bool:
+    """What became of the device's push is written down."""
+    return any(record.is_settled or record.may_have_rung for record in _records_of(device, records))
+
+
+def _records_of(device: DeviceRegistration, records: Mapping[str, DeviceRecord]) -> Iterator[DeviceRecord]:
+    return (
+        record
         for name, record in records.items()
         if name == device.registration_id or record.device_key == device.device_key
     )
@@ -370,10 +429,11 @@ def _may_ring(device: DeviceRegistration, records: Mapping[str, DeviceRecord]) -
 def _another_rings(
     entry: LedgerEntry, device: DeviceRegistration, devices: Sequence[DeviceRegistration]
 ) -> bool:
-    """Another device of the callee has been rung and is not known to ring no more."""
+    """Another device of the callee has been rung and is not known to ring no more. A push that is not yet
+    written down counts as rung."""
     over = {DeviceState.ANSWERED, DeviceState.DECLINED, DeviceState.MISSED}
     return any(
-        _may_ring(other, entry.devices)
+        (_may_ring(other, entry.devices) or not (entry.finished or _is_known(other, entry.devices)))
         and not over & entry.reports.get(other.device_key, {}).keys()
         and other.device_key not in entry.notices.get(NoticeKind.STOP, {})
         for other in calling(devices)

@@ -135,21 +135,26 @@ class CallStates:
         Raises:
             DatabaseUnavailableError, ConfigurationError: it may not have been written.
         """
-        return self._set_once(entry_id, f"reports.{device_key}.{state.value}", at)
+        return self._set_once(entry_id, _report(device_key, state), at)
 
     def claim(self, entry_id: str, kind: NoticeKind, device_keys: Sequence[str]) -> frozenset[str]:
         """Take the right to send a notice to devices; of all instances one has it.
 
         Returns:
-            Keys of the devices to send to; those of the others have been claimed before.
+            Keys of the devices to send to. Those of the others have been claimed before, or the device has
+            reported that it answered or declined, and is not stopped.
 
         Raises:
             DatabaseUnavailableError, ConfigurationError: it may have been taken, and the notice is not sent.
         """
         claimed = {"state": NoticeState.CLAIMED.value, "by": uuid.uuid4().hex}
         claims = [
-            UpdateOne({"_id": entry_id, name: {"$exists": False}}, {"$set": {name: claimed}})
-            for name in (_notice(kind, key) for key in device_keys)
+            UpdateOne(
+                {"_id": entry_id, **{name: {"$exists": False} for name in (_notice(kind, key), *unless)}},
+                {"$set": {_notice(kind, key): claimed}},
+            )
+            for key in device_keys
+            for unless in (_ends(key) if kind is NoticeKind.STOP else (),)
         ]
         self._work.run(self._collection, lambda: self._collection.bulk_write(claims, ordered=False))
         # The answer to the writes does not say which of them found their field unset.
@@ -196,6 +201,15 @@ class CallStates:
 
 def _notice(kind: NoticeKind, *device_key: str) -> str:
     return ".".join(["notices", kind.value, *device_key])
+
+
+def _report(device_key: str, state: DeviceState) -> str:
+    return f"reports.{device_key}.{state.value}"
+
+
+def _ends(device_key: str) -> Sequence[str]:
+    """The fields of reports after which a device does not ring any more."""
+    return [_report(device_key, state) for state in (DeviceState.ANSWERED, DeviceState.DECLINED)]
 
 
 def _mark_ids(kind: str, source: str, keys: Iterable[str], callee: str) -> Sequence[str]:

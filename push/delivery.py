@@ -24,6 +24,7 @@ from push.lease_keeper import LeaseKeeper
 from push.ledger import Finished, HeldElsewhere, Lease, Ledger
 from push.ledger_entry import DeviceRecord, EventKey, RingFacts
 from push.retry import Tries, worth_redelivery
+from push.ring_watch import RingWatch, WatchedRing
 from push.service_watch import ServiceWatch
 
 RESERVED_SECONDS = 4.0
@@ -71,6 +72,8 @@ class DeliveryReport:
     already_settled: int = 0
     """Devices that earlier deliveries of this event have dealt with."""
     first_push_age_ms: int | None = None
+    is_missed: bool = False
+    """No device has rung, and none will."""
 
     def count(self, kind: OutcomeKind) -> int:
         """How many devices came to an outcome of that kind."""
@@ -159,7 +162,7 @@ class Delivery:
             else:
                 keeper.finish()
             self._note_gone_devices(devices, report.results)
-            if report.result in {EventResult.GIVEN_UP, EventResult.MISSED}:
+            if report.is_missed:
                 self._ends.not_rung(key.document_id, facts, started + self._limits.invocation_seconds)
             return report
 
@@ -188,34 +191,46 @@ class Delivery:
         ends_at = ringing.call.ends_at(self._limits.ring_time, ringing.lease.first_seen)
         devices = calling(ringing.devices)
         if ends_at <= self._clock.now():
-            return DeliveryReport(EventResult.MISSED, devices=len(devices))
+            return DeliveryReport(EventResult.MISSED, devices=len(devices), is_missed=True)
         if not devices:
             return DeliveryReport(EventResult.SKIPPED, "the callee has no registered device")
         # An ordinary call pays no read before its first push: only a later delivery, or an event that came
         # late and may have been overtaken, looks whether the call is over.
         age = _Age(self._clock, ends_at - self._limits.ring_time)
-        may_be_over = not ringing.lease.is_new or age.milliseconds() >= LATE_MILLISECONDS
-        if may_be_over and self._ends.is_over(ringing.entry_id, ringing.facts):
-            over = EventResult.DELIVERED if ringing.has_rung() else EventResult.SKIPPED
-            return DeliveryReport(over, "the call was answered or has ended", devices=len(devices))
+        deadline = self._deadline(started, ends_at)
         open_devices = ringing.open_devices()
         pushes = _Pushes(ringing.push_info(), ends_at, self._clock)
         sends, results = _plan(open_devices, pushes, ringing.lease.devices)
-        for registration_id, result in results.items():
-            keeper.note(registration_id, result)
+        watch = RingWatch(
+            self._ends,
+            self._clock,
+            WatchedRing(
+                ringing.entry_id,
+                ringing.facts,
+                ringing.devices,
+                ringing.lease.devices,
+                dict(results),
+                deadline,
+            ),
+        )
+        is_late = age.milliseconds() >= LATE_MILLISECONDS and self._ends.options.needs_call_ends
+        if (is_late or not ringing.lease.is_new) and not watch.still_rings():
+            watch.conclude({})
+            result, reason = self._conclude(ringing, [], {}, watch, ends_at)
+            return DeliveryReport(result, reason, devices=len(devices))
+        for registration_id, refusal in results.items():
+            keeper.note(registration_id, refusal)
         age_before = age.milliseconds()
-        deadline = self._deadline(started, ends_at)
-        fan_out = FanOut(self._tools, keeper, deadline, age.milliseconds)
+        fan_out = FanOut(self._tools, keeper, deadline, age.milliseconds, watch)
         fan_out.run(sends)
         for send in sends:
             if send.outcome is not None:
                 results[send.device.registration_id] = fan_out.result(send)
-        records = {name: DeviceRecord.of(result) for name, result in results.items()}
-        self._ends.overtaken(
-            ringing.entry_id, ringing.facts, devices, {**ringing.lease.devices, **records}, deadline
-        )
-        shown = self._fall_back(ringing, results, deadline)
-        conclusion, reason = self._conclude(ringing, sends, results, shown, ends_at)
+        if self._ends.options.needs_call_ends:
+            # Before the last look: an end that comes after it finds the devices in the ledger.
+            keeper.save()
+        watch.finish(results)
+        conclusion, reason = self._conclude(ringing, sends, results, watch, ends_at)
         return DeliveryReport(
             conclusion,
             reason,
@@ -223,6 +238,7 @@ class Delivery:
             results=results,
             already_settled=len(devices) - len(open_devices),
             first_push_age_ms=age_before if any(send.tries.number for send in sends) else None,
+            is_missed=watch.over is None and conclusion in {EventResult.GIVEN_UP, EventResult.SKIPPED},
         )
 
     def _conclude(
@@ -230,17 +246,21 @@ class Delivery:
         ringing: "_Ringing",
         sends: Sequence[DeviceSend],
         results: Mapping[str, DeviceResult],
-        shown: frozenset[str],
+        watch: RingWatch,
         ends_at: datetime,
     ) -> tuple[EventResult, str | None]:
-        """What the devices' outcomes make of the event; `shown` are the keys of devices that show the
-        call."""
+        """What the devices' outcomes, and what happened beside the sends, make of the event."""
         accepted = {result.hub for result in results.values() if result.outcome.kind is OutcomeKind.ACCEPTED}
         for hub in accepted:
             self._watch.hub(hub).grace.succeeded()
         refusing = {result.hub for result in results.values() if result.outcome.is_refused_as_misconfigured}
         may_pass = {hub for hub in refusing if self._watch.hub(hub).grace.applies()}
         ring_left = (ends_at - self._clock.now()).total_seconds()
+        if watch.is_unfinished(ring_left):
+            return EventResult.INCOMPLETE, None
+        has_rung = bool(accepted or watch.shown or ringing.has_rung())
+        if watch.over is not None:
+            return (EventResult.DELIVERED if has_rung else EventResult.SKIPPED), _OVER
         if any(
             worth_redelivery(
                 send.outcome,
@@ -249,27 +269,14 @@ class Delivery:
                 misconfiguration_may_pass=send.device.hub in may_pass,
             )
             for send in sends
-            if send.device.device_key not in shown
+            if send.device.device_key not in watch.shown
         ):
             return EventResult.INCOMPLETE, None
-        if accepted or shown or ringing.has_rung():
+        if has_rung:
             return EventResult.DELIVERED, None
         if all(_can_never_ring(result.outcome) for result in results.values()):
             return EventResult.SKIPPED, "the callee's devices are gone or have unusable tokens"
         return EventResult.GIVEN_UP, None
-
-    def _fall_back(
-        self, ringing: "_Ringing", results: Mapping[str, DeviceResult], deadline: float
-    ) -> frozenset[str]:
-        """Show the call on iPhones whose VoIP push was refused; the keys of those that show it."""
-        if not self._ends.options.fallback:
-            return frozenset()
-        refused = [
-            device
-            for device in calling(ringing.devices)
-            if (result := results.get(device.registration_id)) and result.outcome.kind in _REFUSED
-        ]
-        return self._ends.fall_back(ringing.entry_id, ringing.facts, refused, ringing.devices, deadline)
 
     def _deadline(self, started: float, ends_at: datetime) -> float:
         """Monotonic time after which nothing is sent: the ledger's last write needs time."""
@@ -336,8 +343,7 @@ class _Ringing:
         )
 
 
-_REFUSED = frozenset({OutcomeKind.REJECTED, OutcomeKind.GONE, OutcomeKind.MISCONFIGURED})
-"""Outcomes after which a VoIP push will not arrive by itself."""
+_OVER = "the call was answered or has ended"
 
 
 def _can_never_ring(outcome: Outcome) -> bool:

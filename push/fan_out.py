@@ -5,7 +5,7 @@ sleep through a back-off; the invocation's own thread waits.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextvars import copy_context
 from dataclasses import dataclass, field
@@ -23,6 +23,11 @@ _STRAGGLERS_SECONDS = 0.05
 _OVERTIME_SECONDS = 1.0
 """Sends end by time-outs that are cut to the deadline. One that hangs all the same is left behind after this
 long, so that the invocation ends in time."""
+
+
+_ABANDONED = Outcome(
+    OutcomeKind.TRANSIENT, "the push hung, and was left behind", unanswered=Unanswered.TIMEOUT
+)
 
 
 class Sender(Protocol):
@@ -62,6 +67,37 @@ class Keeper(Protocol):
         ...
 
 
+class Watcher(Protocol):
+    """What decides on repetitions, and may act between the sends, in the invocation's own thread."""
+
+    @property
+    def repeats_unanswered(self) -> bool:
+        """Send again after a try that may have arrived."""
+        ...
+
+    def wrote(self, results: Mapping[str, DeviceResult]) -> None:
+        """What became of these devices is written down; others are still tried."""
+        ...
+
+    def goes_on(self) -> bool:
+        """Whether to send again to a device; if not, the rest is given up."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Unwatched:
+    """Nothing happens between the sends."""
+
+    repeats_unanswered: bool = True
+
+    def wrote(self, results: Mapping[str, DeviceResult]) -> None:
+        """Nothing to do."""
+
+    def goes_on(self) -> bool:
+        """Always."""
+        return True
+
+
 @dataclass(slots=True)
 class DeviceSend:
     """The sending to one device, over all tries of this delivery."""
@@ -96,8 +132,7 @@ class FanOut:
         keeper: Keeper,
         deadline: float,
         age_ms: Callable[[], int],
-        *,
-        repeat_unanswered: bool = True,
+        watcher: Watcher = Unwatched(),
     ) -> None:
         """Take what belongs to this call.
 
@@ -106,13 +141,15 @@ class FanOut:
             keeper: decides whether anything may be sent, and writes down what became of it.
             deadline: monotonic time after which nothing is sent.
             age_ms: tells the age of the call, in milliseconds.
-            repeat_unanswered: send again after a try that may have arrived.
+            watcher: decides on repetitions, and may act between the sends.
         """
         self._tools = tools
         self._keeper = keeper
         self._deadline = deadline
         self._age_ms = age_ms
-        self._repeat_unanswered = repeat_unanswered
+        self._watcher = watcher
+        self._settled: dict[str, DeviceResult] = {}
+        """By registration id, of the devices that are tried no more."""
         self._running: dict[Future[Outcome | None], DeviceSend] = {}
         self._waiting: list[DeviceSend] = []
 
@@ -130,6 +167,7 @@ class FanOut:
             # Before any further wait, write down what is known: if this process dies, no device rings twice.
             if self._running or self._waiting:
                 self._keeper.save()
+                self._watcher.wrote(self._settled)
             if self._waiting and not self._running:
                 self._tools.clock.sleep(self._until_next_due())
 
@@ -142,7 +180,7 @@ class FanOut:
     def _start_due(self, submit: Callable[..., "Future[Outcome | None]"]) -> None:
         now = self._tools.clock.monotonic()
         due = [send for send in self._waiting if send.due <= now]
-        if now >= self._deadline or (due and not self._keeper.prepare_send()):
+        if now >= self._deadline or (due and not self._may_send(due)):
             self._waiting.clear()
             for future in list(self._running):
                 if future.cancel():
@@ -151,6 +189,11 @@ class FanOut:
         for send in due:
             self._waiting.remove(send)
             self._running[submit(self._try, send)] = send
+
+    def _may_send(self, due: Sequence[DeviceSend]) -> bool:
+        # A first push waits for no look.
+        is_repeated = any(send.outcome is not None for send in due)
+        return (not is_repeated or self._watcher.goes_on()) and self._keeper.prepare_send()
 
     def _try(self, send: DeviceSend) -> Outcome | None:
         """One try; None if its turn in the pool came too late to send anything."""
@@ -183,7 +226,9 @@ class FanOut:
             done, running = wait(self._running, timeout=timeout, return_when=FIRST_COMPLETED)
         if not done and self._tools.clock.monotonic() >= self._deadline + _OVERTIME_SECONDS:
             telemetry.log(logging.ERROR, "sends_abandoned", devices=len(running))
-            self._running.clear()
+            abandoned, self._running = self._running, {}
+            for send in abandoned.values():
+                self._take(send, _ABANDONED)
         if done and running:
             done, _ = wait(self._running, timeout=_STRAGGLERS_SECONDS)
         for future in done:
@@ -199,12 +244,15 @@ class FanOut:
         send.tries = send.tries.after(outcome)
         send.outcome = outcome
         pause = seconds_to_wait(outcome, send.tries, self._deadline - now, self._tools.jitter())
-        if outcome.unanswered is not None and not self._repeat_unanswered:
+        if outcome.unanswered is not None and not self._watcher.repeats_unanswered:
             pause = None
         # A try that may have rung unseen counts in later deliveries too, even if this process dies while it
         # waits.
         if pause is None or outcome.unanswered is not None:
-            self._keeper.note(send.device.registration_id, self.result(send))
+            result = self.result(send)
+            self._keeper.note(send.device.registration_id, result)
+            if pause is None:
+                self._settled[send.device.registration_id] = result
         if pause is not None:
             send.due = now + pause
             self._waiting.append(send)

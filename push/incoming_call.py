@@ -1,10 +1,10 @@
 """One IncomingCall event → what is said of it, and what went wrong."""
 
-import logging
 from dataclasses import dataclass, replace
 
 from common import telemetry
 from common.clock import Clock
+from common.time_limit import within
 from models.call import IncomingCall, parse_incoming_call
 from models.errors import (
     DatabaseUnavailableError,
@@ -12,7 +12,6 @@ from models.errors import (
     InvalidEventError,
 )
 from models.event import Envelope
-from models.hub import HubSettingNames
 from models.push import OutcomeKind
 from push.call_context import call_context
 from push.call_end import CallEnds
@@ -20,6 +19,7 @@ from push.delivery import Delivery, DeliveryReport, TimeLimits
 from push.event_log import EventLine, EventResult, Handled, Trouble, failed
 from push.ledger import Ledger
 from push.ledger_entry import EventKey, RingFacts
+from push.misconfigured_hubs import tell_of_misconfigured_hubs
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +53,12 @@ class IncomingCallHandler:
             return handled
         handled = self._take(call, context, line)
         facts = self._tools.ends.facts_of(call)
-        self._note(envelope, facts, handled.line)
-        if handled.line.result is EventResult.MISSED and handled.line.devices is None:
+        is_noted = self._note(envelope, facts, handled.line)
+        if is_noted and handled.line.result is EventResult.MISSED and handled.line.devices is None:
             key = EventKey(envelope.source, envelope.event_id, call.correlation_id)
             deadline = self._tools.clock.monotonic() + self._limits.patience_seconds
-            self._tools.ends.not_rung(key.document_id, facts, deadline)
+            with within(self._limits.invocation_seconds):
+                self._tools.ends.not_rung(key.document_id, facts, deadline)
         return handled
 
     def _take(self, call: IncomingCall, context: str, line: EventLine) -> Handled[EventLine]:
@@ -73,20 +74,22 @@ class IncomingCallHandler:
             report = self._tools.delivery.deliver(call, context)
         except Exception as error:  # noqa: BLE001 - a bug as well: the line names it without its text
             return Handled(failed(line, error), error)
-        _tell_of_misconfiguration(report)
+        tell_of_misconfigured_hubs(report.results.values())
         line = _with_report(line, report)
         if report.result is EventResult.INCOMPLETE:
             incomplete = "Some devices could not be rung yet; Event Grid delivers the event again."
             return Handled(line, DeliveryIncompleteError(incomplete))
         return Handled(line)
 
-    def _note(self, envelope: Envelope, facts: RingFacts | None, line: EventLine) -> None:
-        """Let an operator find the call, once the call itself waits for nothing any more."""
+    def _note(self, envelope: Envelope, facts: RingFacts | None, line: EventLine) -> bool:
+        """Let an operator find the call, once the call itself waits for nothing any more; True if it was
+        written."""
         note = line.note(self._tools.clock.now())
         # Without the database there is nothing to write to; the log line says so.
-        if note is not None and line.code != DatabaseUnavailableError.code:
-            key = EventKey(envelope.source, envelope.event_id, line.call_id)
-            self._tools.ledger.note(key, note, facts)
+        if note is None or line.code == DatabaseUnavailableError.code:
+            return False
+        key = EventKey(envelope.source, envelope.event_id, line.call_id)
+        return self._tools.ledger.note(key, note, facts)
 
 
 def _with_report(line: EventLine, report: DeliveryReport) -> EventLine:
@@ -111,29 +114,3 @@ def _with_report(line: EventLine, report: DeliveryReport) -> EventLine:
         ],
         results=tuple(report.results.values()),
     )
-
-
-def _tell_of_misconfiguration(report: DeliveryReport) -> None:
-    """One loud line an event and hub, however many devices a misconfigured hub has cost."""
-    for hub in sorted({result.hub for result in report.results.values()}):
-        outcomes = [result.outcome for result in report.results.values() if result.hub == hub]
-        wrong = [outcome for outcome in outcomes if outcome.is_refused_as_misconfigured]
-        if wrong:
-            telemetry.log(
-                logging.CRITICAL,
-                "misconfigured",
-                hub=hub,
-                status=wrong[0].status,
-                remedy=wrong[0].reason,
-                tracking_id=wrong[0].tracking_id,
-                devices=len(wrong),
-            )
-        elif any(outcome.used_secondary_key for outcome in outcomes):
-            setting = HubSettingNames.of(hub).connection_string
-            telemetry.log(
-                logging.CRITICAL,
-                "hub_key_refused",
-                hub=hub,
-                remedy=f"The hub refuses the key of {setting}; pushes are sent with the secondary one. "
-                f"Put the regenerated key into {setting}.",
-            )

@@ -154,9 +154,9 @@ class Ledger:
             self._write(lease.key, values)
         self._ensure_indexes()
 
-    def note(self, key: EventKey, note: Note, facts: RingFacts | None = None) -> None:
+    def note(self, key: EventKey, note: Note, facts: RingFacts | None = None) -> bool:
         """Let an operator find why a call did not ring; if it cannot be written, the log line is all there
-        is.
+        is, and the result is False.
 
         An event without a document gets one that has no holder and is not finished, so that a redelivery is
         handled as if there were none.
@@ -172,6 +172,8 @@ class Ledger:
                 self._ensure_indexes()
         except (DatabaseUnavailableError, ConfigurationError, errors.DuplicateKeyError) as error:
             telemetry.log(logging.WARNING, "call_not_noted", error=type(error).__name__)
+            return False
+        return True
 
     def _claim_known(
         self, key: EventKey, holder: str, now: datetime, until: datetime

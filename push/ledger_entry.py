@@ -285,6 +285,21 @@ class LedgerEntry:
         event_time = self.facts.event_time if self.facts else None
         return min(event_time or self.first_seen, self.first_seen)
 
+    @property
+    def shown(self) -> frozenset[str]:
+        """Keys of the devices that show the incoming call because its VoIP push was refused."""
+        fallbacks = self.notices.get(NoticeKind.FALLBACK, {})
+        return frozenset(key for key, state in fallbacks.items() if state is NoticeState.SENT)
+
+    @property
+    def has_rung(self) -> bool:
+        """A device has rung, or shows the call."""
+        return bool(self.shown) or any(record.is_accepted for record in self.devices.values())
+
+    def is_held(self, now: datetime) -> bool:
+        """An invocation is handling the event."""
+        return not self.finished and self.lease_until > now
+
     def has_ended_for(self, device_key: str) -> bool:
         """The device has reported that it answered or declined."""
         reported = self.reports.get(device_key, {})

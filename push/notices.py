@@ -7,6 +7,7 @@ arrived.
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 
 from common import telemetry
@@ -14,117 +15,169 @@ from models.device import DeviceRegistration
 from models.errors import ConfigurationError, DatabaseUnavailableError, PushTooLargeError
 from models.push import DeviceResult, Outcome, OutcomeKind, Push
 from push.call_states import CallStates
-from push.fan_out import DeviceSend, FanOut, FanOutTools
+from push.fan_out import DeviceSend, FanOut, FanOutTools, Unwatched
 from push.ledger_entry import LedgerEntry, NoticeKind, NoticeState
+from push.misconfigured_hubs import tell_of_misconfigured_hubs
+from push.retry import worth_redelivery
+from push.service_watch import ServiceWatch
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A notice for one device and ring."""
+
+    entry: LedgerEntry
+    device: DeviceRegistration
+    build: Callable[[DeviceRegistration], Push]
+    """Makes the push; PushTooLargeError if there can be none."""
+
+    def fits(self) -> bool:
+        """There can be such a push: the ids of the call may be too long for one."""
+        try:
+            self.build(self.device)
+        except PushTooLargeError:
+            return False
+        return True
 
 
 @dataclass(frozen=True, slots=True)
 class NoticeReport:
-    """What became of the notices of one kind for one ring."""
+    """What became of the notices of one kind."""
 
     sent: int = 0
     sent_to: frozenset[str] = frozenset()
     """Device keys."""
     left_over: int = 0
-    """Notices that have not arrived and may be sent again."""
+    """Notices that have not arrived, and that a redelivery of the event may still send in time."""
     not_sent: int = 0
-    """Refused, or not known to have arrived."""
-
-    def __add__(self, other: "NoticeReport") -> "NoticeReport":
-        return NoticeReport(
-            self.sent + other.sent,
-            self.sent_to | other.sent_to,
-            self.left_over + other.left_over,
-            self.not_sent + other.not_sent,
-        )
+    """Refused, not known to have arrived, or too late."""
 
 
 class Notices:
     """Sends notices. Safe to share between threads and instances."""
 
-    def __init__(self, states: CallStates, tools: FanOutTools) -> None:
+    def __init__(self, states: CallStates, tools: FanOutTools, watch: ServiceWatch) -> None:
         """Take ready collaborators."""
         self._states = states
         self._tools = tools
+        self._watch = watch
 
     def send(
-        self,
-        entry: LedgerEntry,
-        kind: NoticeKind,
-        devices: Sequence[DeviceRegistration],
-        build: Callable[[DeviceRegistration], Push],
-        deadline: float,
+        self, kind: NoticeKind, notices: Sequence[Notice], deadline: float, worth_until: datetime
     ) -> NoticeReport:
-        """Send a notice to each device that has had none of its kind for this ring.
+        """Send each notice, unless the device has had one of its kind for the ring; all side by side.
 
         Args:
-            entry: the ring.
-            kind: of the notice.
-            devices: those to send it to.
-            build: makes the push for a device.
+            kind: of the notices.
+            notices: at most one for each device and ring.
             deadline: monotonic time after which nothing is sent.
+            worth_until: when a redelivery of the event comes too late for them.
 
         Raises:
-            DatabaseUnavailableError, ConfigurationError: nothing is sent, because it cannot be claimed.
+            DatabaseUnavailableError, ConfigurationError: those that could not be claimed are not sent.
         """
-        known = entry.notices.get(kind, {})
-        wanted = [device for device in devices if device.device_key not in known and _fits(build, device)]
-        if not wanted:
-            return NoticeReport()
-        own = self._states.claim(entry.id, kind, [device.device_key for device in wanted])
-        claimed = [device for device in wanted if device.device_key in own]
-        if not claimed:
-            return NoticeReport()
-        keeper = _ClaimKeeper(self._states, entry.id, kind, claimed)
-        sends = [DeviceSend(device, partial(build, device)) for device in claimed]
-        FanOut(self._tools, keeper, deadline, lambda: 0, repeat_unanswered=False).run(sends)
-        states = {send.device.device_key: _state(send.outcome) for send in sends}
-        keeper.settle(states)
-        sent_to = frozenset(key for key, state in states.items() if state is NoticeState.SENT)
-        left_over = sum(state is None for state in states.values())
-        return NoticeReport(len(sent_to), sent_to, left_over, len(states) - len(sent_to) - left_over)
+        wanted = [
+            notice
+            for notice in notices
+            if notice.device.device_key not in notice.entry.notices.get(kind, {}) and notice.fits()
+        ]
+        claims = _Claims(self._states, kind)
+        # One push serves a device that two rings of a call are about.
+        sends: dict[str, DeviceSend] = {}
+        try:
+            for entry_id, of_ring in _by_ring(wanted).items():
+                own = self._states.claim(entry_id, kind, [notice.device.device_key for notice in of_ring])
+                for notice in of_ring:
+                    if notice.device.device_key in own:
+                        claims.add(notice)
+                        send = DeviceSend(notice.device, partial(notice.build, notice.device))
+                        sends.setdefault(notice.device.registration_id, send)
+        finally:
+            # Those that are claimed are sent even where a later claim fails: a redelivery cannot claim them.
+            self._fan_out(list(sends.values()), claims, deadline)
+        return self._report(list(sends.values()), worth_until)
+
+    def _fan_out(self, sends: Sequence[DeviceSend], claims: "_Claims", deadline: float) -> None:
+        if not sends:
+            return
+        fan_out = FanOut(self._tools, claims, deadline, lambda: 0, Unwatched(repeats_unanswered=False))
+        fan_out.run(sends)
+        claims.settle({send.device.registration_id: _state(send.outcome) for send in sends})
+        results = [fan_out.result(send) for send in sends if send.outcome is not None]
+        for result in results:
+            if result.outcome.kind is OutcomeKind.ACCEPTED:
+                self._watch.hub(result.hub).grace.succeeded()
+        tell_of_misconfigured_hubs(results)
+
+    def _report(self, sends: Sequence[DeviceSend], worth_until: datetime) -> NoticeReport:
+        refusing = {send.device.hub for send in sends if _is_refused(send.outcome)}
+        may_pass = {hub for hub in refusing if self._watch.hub(hub).grace.applies()}
+        seconds_left = (worth_until - self._tools.clock.now()).total_seconds()
+        sent_to = frozenset(
+            send.device.device_key for send in sends if _state(send.outcome) is NoticeState.SENT
+        )
+        left_over = sum(
+            _state(send.outcome) is None
+            and worth_redelivery(
+                send.outcome,
+                send.tries,
+                seconds_left,
+                misconfiguration_may_pass=send.device.hub in may_pass,
+            )
+            for send in sends
+        )
+        return NoticeReport(len(sent_to), sent_to, left_over, len(sends) - len(sent_to) - left_over)
 
 
-def _fits(build: Callable[[DeviceRegistration], Push], device: DeviceRegistration) -> bool:
-    """There can be such a push: the ids of the call may be too long for one."""
-    try:
-        build(device)
-    except PushTooLargeError:
-        return False
-    return True
+def _by_ring(notices: Sequence[Notice]) -> Mapping[str, Sequence[Notice]]:
+    found: dict[str, list[Notice]] = {}
+    for notice in notices:
+        found.setdefault(notice.entry.id, []).append(notice)
+    return found
 
 
-class _ClaimKeeper:
+def _is_refused(outcome: Outcome | None) -> bool:
+    return outcome is not None and outcome.is_refused_as_misconfigured
+
+
+class _Claims:
     """What a fan-out needs instead of a lease: the claims are kept for ever, so a send is bounded by time
     alone."""
 
     send_until = float("inf")
 
-    def __init__(
-        self, states: CallStates, entry_id: str, kind: NoticeKind, devices: Sequence[DeviceRegistration]
-    ) -> None:
+    def __init__(self, states: CallStates, kind: NoticeKind) -> None:
         self._states = states
-        self._entry_id = entry_id
         self._kind = kind
-        self._keys = {device.registration_id: device.device_key for device in devices}
+        self._claimed: dict[str, list[Notice]] = {}
         self._unsaved: dict[str, NoticeState | None] = {}
+
+    def add(self, notice: Notice) -> None:
+        """Keep a claim."""
+        self._claimed.setdefault(notice.device.registration_id, []).append(notice)
 
     def prepare_send(self) -> bool:
         return True
 
     def note(self, registration_id: str, result: DeviceResult) -> None:
-        self._unsaved[self._keys[registration_id]] = _state(result.outcome)
+        self._unsaved[registration_id] = _state(result.outcome)
 
     def save(self) -> None:
-        final = {key: state for key, state in self._unsaved.items() if state is not None}
+        final = {name: state for name, state in self._unsaved.items() if state is not None}
         if final:
             self.settle(final)
 
     def settle(self, states: Mapping[str, NoticeState | None]) -> None:
-        """Write down what became of the notices. A claim that stays keeps a notice from being sent twice."""
+        """Write down what became of the notices, by registration id. A claim that stays keeps a notice from
+        being sent twice."""
         self._unsaved.clear()
+        notices = [notice for name in states for notice in self._claimed[name]]
         try:
-            self._states.settle(self._entry_id, self._kind, states)
+            for entry_id, of_ring in _by_ring(notices).items():
+                by_key = {
+                    notice.device.device_key: states[notice.device.registration_id] for notice in of_ring
+                }
+                self._states.settle(entry_id, self._kind, by_key)
         except (DatabaseUnavailableError, ConfigurationError) as error:
             telemetry.log(logging.WARNING, "notice_not_written", notice=self._kind.value, code=error.code)
 

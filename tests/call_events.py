@@ -1,8 +1,12 @@
 """Ends of calls as events and reports, and what devices got, for tests over an instance of the app."""
 
 import json
+from collections.abc import Callable
+from contextvars import Context
 from datetime import datetime
 from typing import Any
+
+from pymongo import monitoring
 
 from local.hub.records import ReceivedPush
 from local.samples import (
@@ -14,6 +18,7 @@ from local.samples import (
 )
 from models.device import DeviceRegistration
 from models.report import CallReport, DeviceState
+from push.ledger import COLLECTION_NAME
 from tests.fakes import ShiftedClock
 from tests.rig import Event, Instance
 
@@ -32,6 +37,30 @@ class TurnedClock(ShiftedClock):
         for act in self.meanwhile:
             act()
         self.turn(seconds)
+
+
+class Meanwhile(monitoring.CommandListener):
+    """Acts just before the app sends a command to the ledger that mentions a text, once."""
+
+    def __init__(self, command: str, text: str, act: Callable[[], object]) -> None:
+        self._command = command
+        self._text = text
+        self._act = act
+        self.acted = False
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        """Act, if it is that command."""
+        is_awaited = event.command_name == self._command and self._text in str(event.command)
+        if is_awaited and event.command.get(event.command_name) == COLLECTION_NAME and not self.acted:
+            self.acted = True
+            # Without the time limits of the app's own work, which live in the context.
+            Context().run(self._act)
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        """Of no interest."""
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        """Of no interest."""
 
 
 def ended(call: Event, *, at: datetime | None = None) -> dict[str, Any]:

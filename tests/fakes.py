@@ -166,12 +166,13 @@ def event_handler(
     """A handler of events over a stand-in for the delivery."""
     ends = cast("CallEnds", NoEnds())
     tools = IncomingCallTools(cast("Delivery", delivery), ends, cast("Ledger", NoLedger()), clock)
+    database = Grace(clock.monotonic)
     return EventHandler(
         EventTools(
             IncomingCallHandler(tools, limits),
-            CallEndHandler(ends, clock, limits.patience_seconds),
+            CallEndHandler(ends, clock, limits, database),
             clock,
             metrics or Metrics(None),
-            Grace(clock.monotonic),
+            database,
         )
     )

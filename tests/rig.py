@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from pymongo import MongoClient, monitoring
 
-from app import App
+from app import App, mongo_client
 from common.clock import Clock
 from common.tracing import Tracer
 from local.hub.running_hub import RunningHub
@@ -137,7 +137,7 @@ class Instance:
             jitter=jitter,
             sender=self._watched,
             tracer=tracer,
-            database=None if listener is None else lambda *_: MongoClient(uri, event_listeners=[listener]),
+            database=None if listener is None else lambda of, *_: mongo_client(of, [listener]),
         )
         self.uri = observer_uri or uri
         """How the test reaches the database."""

@@ -1,7 +1,9 @@
 """Phones ring no more once a call is over: by events of the call, and by reports of the phones."""
 
+import threading
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,15 +23,18 @@ from local.samples import (
     incoming_call_data,
 )
 from models.device import DeviceRegistration
+from models.errors import DatabaseUnavailableError
 from models.identity import Identity
 from models.platform import Platform
 from models.push import Outcome, OutcomeKind, Push, Unanswered
 from models.report import CallReport, DeviceState
-from tests.call_events import TurnedClock, ended, joined, pushes, report, stops
+from push.call_states import CallStates
+from push.ledger import COLLECTION_NAME
+from tests.call_events import Meanwhile, TurnedClock, ended, joined, pushes, report, stops
 from tests.fakes import AppLog
 from tests.integration.conftest import SHORT
 from tests.log_queries import Log
-from tests.rig import FailPoint, Instance, at_once, call_to, new_user
+from tests.rig import TIMEOUT, FailPoint, Instance, at_once, call_to, eventually, new_user
 
 TIME_TO_RING = Path(__file__).parents[2] / "infra" / "workbook" / "time-to-ring.kql"
 STOPS = {**SHORT, "StopRinging": "fcmv1,windows"}
@@ -146,6 +151,28 @@ class TestEvents:
         assert [stop["reason"] for stop in stops(app, of_alice)] == ["ended"]
         assert len(stops(app, of_bob)) == 1
 
+    @pytest.mark.parametrize("refused", [0, 1])
+    def test_one_callee_does_not_delay_another(self, app: Instance, clock: TurnedClock, refused: int) -> None:
+        """The stop of a device that the hub refuses for a while delays no other callee's."""
+        data = incoming_call_data(alice := new_user())
+        calls = [event_grid_event(data)]
+        (bob_data := {**data})["to"] = incoming_call_data(bob := new_user())["to"]
+        calls.append(event_grid_event(bob_data))
+        devices = [app.register(user, 2)[1] for user in (alice, bob)]
+        for call in calls:
+            assert app.deliver(call).status == 202
+        end = ended(calls[0])
+        app.hub.simulator.add_fault(
+            Fault(kind="status", status=503, device_handle=devices[refused].device_token)
+        )
+        stopped: list[int] = []
+        clock.meanwhile.append(lambda: stopped.append(len(stops(app, devices[1 - refused]))))
+        assert app.deliver(end).status == 500
+        assert stopped[0] == 1
+        app.hub.simulator.clear_faults()
+        assert app.deliver(end).status == 202
+        assert [len(stops(app, device)) for device in devices] == [1, 1]
+
     def test_invited_again(self, app: Instance) -> None:
         """A callee who left the call and is invited again under the same ids rings again, and an end that was
         delayed does not stop that ring."""
@@ -170,6 +197,16 @@ class TestEvents:
         clock.turn(61)
         assert app.deliver(ended(call)).status == 202
         assert stops(app, android) == []
+
+    def test_a_time_in_the_future(self, app: Instance, clock: TurnedClock) -> None:
+        """An end from the future counts as of now: a later invitation under the same ids rings on."""
+        user, (_, android, _), first = three_ring(app)
+        assert app.deliver(ended(first, at=datetime.now(UTC) + timedelta(hours=1))).status == 202
+        clock.turn(20)
+        again = {**first, "id": str(uuid.uuid4()), "eventTime": call_to(user, time=clock.now())["eventTime"]}
+        assert app.deliver(again).status == 202
+        assert app.rings(android) == 3
+        assert len(stops(app, android)) == 1
 
     def test_without_a_time(self, app: Instance) -> None:
         """An end without a time counts as of its arrival."""
@@ -263,6 +300,75 @@ class TestOrder:
         assert app.deliver(call).status == 202
         assert pushes(app, android) == []
 
+    def test_an_end_while_results_are_written(
+        self, app: Instance, hub: RunningHub, database: EmbeddedDatabase
+    ) -> None:
+        """Of a ring that looks for its end and an end that looks for its ring, one finds the other."""
+        user = new_user()
+        _, android = app.register(user, 2)
+        call = call_to(user)
+        hang_up = Meanwhile("update", "finished", lambda: app.deliver(ended(call)))
+        with Instance(hub, database.uri, STOPS, database_name=app.database_name, listener=hang_up) as ringing:
+            assert ringing.deliver(call).status == 202
+        assert hang_up.acted
+        assert [stop["reason"] for stop in stops(app, android)] == ["ended"]
+
+    def test_the_look_fails(self, app: Instance, database: EmbeddedDatabase, log: AppLog) -> None:
+        """A ring that cannot look for its end is delivered again, which rings no device twice."""
+        user = new_user()
+        iphone, android = app.register(user, 2)
+        call = call_to(user)
+        assert app.deliver(ended(call)).status == 202
+        assert app.handler
+        fault = FailPoint(database.uri, ["find"], errorCode=91)
+        app.sends.after.append(fault.__enter__)
+        try:
+            assert app.deliver(call).status == 500
+        finally:
+            fault.__exit__(None, None, None)
+        assert log.events("call_end_not_looked_up")
+        assert stops(app, android) == []
+        app.sends.after.clear()
+        assert app.deliver(call).status == 202
+        assert [stop["reason"] for stop in stops(app, android)] == ["ended"]
+        assert (len(pushes(app, android)), len(pushes(app, iphone))) == (2, 1)
+
+    def test_the_look_before_a_late_ring_fails(
+        self, app: Instance, hub: RunningHub, database: EmbeddedDatabase
+    ) -> None:
+        """A late ring that cannot look for its end rings: a silent phone is worse."""
+        user = new_user()
+        (iphone,) = app.register(user)
+        fault = FailPoint(database.uri, ["find"], errorCode=91)
+        look = Meanwhile("find", "'$in'", fault.__enter__)
+        try:
+            with Instance(
+                hub, database.uri, STOPS, database_name=app.database_name, listener=look
+            ) as ringing:
+                ringing.deliver(call_to(user, time=datetime.now(UTC) - timedelta(seconds=5)))
+        finally:
+            fault.__exit__(None, None, None)
+        assert look.acted
+        assert app.rings(iphone) == 1
+
+    def test_no_repetition_after_the_end(self, app: Instance) -> None:
+        """A device that is still tried is not tried again once the call is over."""
+        user = new_user()
+        iphone, android = app.register(user, 2)
+        call = call_to(user)
+        app.hub.simulator.add_fault(
+            Fault(kind="status", status=503, times=2, device_handle=android.device_token)
+        )
+        assert app.handler
+
+        def answer() -> None:
+            app.sends.after.clear()
+            assert report(app, iphone, call, DeviceState.ANSWERED)
+
+        app.sends.after.append(answer)
+        assert app.deliver(call).status == 202
+        assert pushes(app, android) == []
+
     def test_two_instances(self, app: Instance, hub: RunningHub, database: EmbeddedDatabase) -> None:
         """Ends and joins that two instances hear of at once stop each device once."""
         with Instance(hub, database.uri, STOPS, database_name=app.database_name) as other:
@@ -322,6 +428,41 @@ class TestTries:
         assert stops(app, android) == []
         assert len(stops(app, windows)) == 1
 
+    @pytest.mark.parametrize("status", [401, 503])
+    def test_not_for_ever(self, app: Instance, clock: TurnedClock, status: int) -> None:
+        """An end whose stops cannot be sent is raised while a redelivery can still stop a ring."""
+        _, _, call = three_ring(app)
+        app.hub.simulator.add_fault(Fault(kind="status", status=status))
+        end = ended(call)
+        assert app.deliver(end).status == 500
+        clock.turn(52)
+        assert app.deliver(end).status == 202
+
+    def test_redelivery_after_an_answer(self, hub: RunningHub, database: EmbeddedDatabase) -> None:
+        """Without any stop pushes too, a device is not rung after another one has reported an answer."""
+        with Instance(hub, database.uri, SHORT) as app:
+            user = new_user()
+            iphone, android = app.register(user, 2)
+            fault = Fault(kind="status", status=429, retry_after="60", device_handle=android.device_token)
+            app.hub.simulator.add_fault(fault)
+            call = call_to(user)
+            assert app.deliver(call).status == 500
+            app.hub.simulator.clear_faults()
+            assert report(app, iphone, call, DeviceState.ANSWERED)
+            assert app.deliver(call).status == 202
+            assert (app.rings(iphone), app.rings(android)) == (1, 0)
+
+    def test_registered_before_this_release(self, app: Instance) -> None:
+        """A registration that was stored under another spelling of the user's MRI is stopped as well."""
+        user = new_user().upper().replace("8:ACS:", "8:acs:")
+        _, android = app.register(user, 2)
+        registrations = app.watcher[app.database_name]["DeviceRegistrations"]
+        registrations.update_many({"acsMri": user.lower()}, {"$set": {"acsMri": user}})
+        call = call_to(user)
+        assert app.deliver(call).status == app.deliver(ended(call)).status == 202
+        assert app.rings(android) == 2
+        assert len(stops(app, android)) == 1
+
     def test_a_new_token_meanwhile(self, app: Instance) -> None:
         """A device that has registered another token since it rang is stopped there."""
         _, (_, android, _), call = three_ring(app)
@@ -329,6 +470,17 @@ class TestTries:
         app.app.device_store.register(newer, app.app.clock.now())
         assert app.deliver(ended(call)).status == 202
         assert len(stops(app, newer)) == 1
+
+    def test_the_database_stays_away(
+        self, app: Instance, database: EmbeddedDatabase, log: AppLog, clock: TurnedClock
+    ) -> None:
+        """Once nothing can be stopped any more, a redelivery would be for nothing."""
+        _, _, call = three_ring(app)
+        end = ended(call)
+        clock.turn(121)
+        with FailPoint(database.uri, ["update", "find"], errorCode=91):
+            assert app.deliver(end).status == 202
+        assert log.events("call_end")[-1]["code"] == "database_unavailable"
 
     def test_the_database_is_away(self, app: Instance, database: EmbeddedDatabase) -> None:
         """Without the database nothing is known; the event is raised, and its redelivery stops the
@@ -423,6 +575,71 @@ class TestReports:
         assert app.deliver(call).status == 202
         assert answered == [True]
         assert [stop["reason"] for stop in stops(app, android)] == ["answered"]
+
+    def test_while_results_are_written(
+        self, app: Instance, hub: RunningHub, database: EmbeddedDatabase
+    ) -> None:
+        """A ring that ends between a report's first look and its answer is found by the second look."""
+        user = new_user()
+        iphone, android = app.register(user, 2)
+        call = call_to(user)
+        assert app.handler
+        go = threading.Event()
+        app.sends.before.append(lambda: go.wait(TIMEOUT))
+        with ThreadPoolExecutor(1) as pool:
+            ringing = pool.submit(app.deliver, call)
+            eventually(lambda: app.ledger(call) is not None)
+
+            def let_it_end() -> None:
+                go.set()
+                assert ringing.result(TIMEOUT).status == 202
+
+            meanwhile = Meanwhile("update", "'answer'", let_it_end)
+            with Instance(
+                hub, database.uri, STOPS, database_name=app.database_name, listener=meanwhile
+            ) as other:
+                assert report(other, iphone, call, DeviceState.ANSWERED)
+        assert meanwhile.acted
+        assert [stop["reason"] for stop in stops(app, android)] == ["answered"]
+
+    def test_a_report_before_the_claim(
+        self, app: Instance, hub: RunningHub, database: EmbeddedDatabase
+    ) -> None:
+        """A phone that reports its answer while an end is being handled is not stopped."""
+        _, (_, android, windows), call = three_ring(app)
+        answer = Meanwhile("update", "notices.stop", lambda: report(app, android, call, DeviceState.ANSWERED))
+        with Instance(hub, database.uri, STOPS, database_name=app.database_name, listener=answer) as other:
+            assert other.deliver(ended(call)).status == 202
+        assert answer.acted
+        assert stops(app, android) == []
+        assert len(stops(app, windows)) == 1
+
+    def test_again_after_a_crash(self, app: Instance) -> None:
+        """A report that was written down, and whose answer never came, is repeated: now the others stop."""
+        _, (_, android, windows), call = three_ring(app)
+        ledger = app.ledger(call)
+        assert ledger is not None
+        states = CallStates(app.app.collection(COLLECTION_NAME), app.app.work)
+        assert states.report(ledger["_id"], android.device_key, DeviceState.ANSWERED, app.app.clock.now())
+        assert report(app, android, call, DeviceState.ANSWERED)
+        assert [stop["reason"] for stop in stops(app, windows)] == ["answered"]
+        assert stops(app, android) == []
+
+    def test_the_answer_is_not_written(
+        self, app: Instance, hub: RunningHub, database: EmbeddedDatabase
+    ) -> None:
+        """A phone hears of an answer that could not be written down, so that it reports again."""
+        _, (_, android, windows), call = three_ring(app)
+        fault = FailPoint(database.uri, ["update"], errorCode=91)
+        away = Meanwhile("update", "'answer'", fault.__enter__)
+        with Instance(hub, database.uri, STOPS, database_name=app.database_name, listener=away) as other:
+            try:
+                with pytest.raises(DatabaseUnavailableError):
+                    report(other, android, call, DeviceState.ANSWERED)
+            finally:
+                fault.__exit__(None, None, None)
+            assert report(other, android, call, DeviceState.ANSWERED)
+        assert [stop["reason"] for stop in stops(app, windows)] == ["answered"]
 
     def test_at_once(self, app: Instance, hub: RunningHub, database: EmbeddedDatabase) -> None:
         """All phones answer at the same time, on two instances: one of them has the first word."""

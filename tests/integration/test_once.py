@@ -4,7 +4,7 @@ dies."""
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -118,10 +118,16 @@ class TestAtOnce:
 
 
 class TestCost:
-    def test_one_round_trip_before_the_first_push(self, hub: RunningHub, database: EmbeddedDatabase) -> None:
-        """Before the first push there are one insert into the ledger and one look-up of the devices."""
+    @pytest.mark.parametrize(
+        "settings", [{}, {"StopRinging": "fcmv1,windows,apple", "VisibleNotifications": "missed,fallback"}]
+    )
+    def test_one_round_trip_before_the_first_push(
+        self, hub: RunningHub, database: EmbeddedDatabase, settings: Mapping[str, str]
+    ) -> None:
+        """Before the first push there are one insert into the ledger and one look-up of the devices, whatever
+        follows from the end of a call."""
         commands, counted = Commands(), []
-        with Instance(hub, database.uri, SHORT, listener=commands) as app:
+        with Instance(hub, database.uri, {**SHORT, **settings}, listener=commands) as app:
             user = new_user()
             app.register(user, 3)
             watch(app, before=[lambda: counted.append(list(commands.names))])
