@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import timedelta
 from functools import cached_property, partial
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pymongo import MongoClient, monitoring
 from pymongo.collection import Collection
@@ -29,12 +29,13 @@ from models.known_causes import Cause
 from models.notifications import NotificationOptions
 from models.report import CallReport
 from models.requests import FieldRules
-from push import ledger
+from push import feedback_marks, ledger
 from push.call_end import CallEnds, EndTools
 from push.call_end_event import CallEndHandler
 from push.call_states import CallStates
 from push.delivery import Delivery, DeliveryTools, TimeLimits
 from push.fan_out import FanOutTools, Sender
+from push.feedback_marks import FeedbackMarks
 from push.grace import Grace
 from push.hub.client import HubClient
 from push.hub.hubs import Hub, Hubs
@@ -48,11 +49,24 @@ from push.service_watch import ServiceWatch
 from push.trigger import EventHandler, EventTools
 from registrar import rate, store
 from registrar.access import Access, KeyAccess
+from registrar.dead_registrations import DeadRegistrations
 from registrar.rate import RateLimit
 from registrar.reports import Reports
 from registrar.routes import Limits, Registrar
 from registrar.store import DeviceStore
-from settings import NOT_NEEDED_FOR_RINGING, DatabaseSettings, HubSettings, Settings, settings_error
+from settings import (
+    DEFAULT_MAXIMUM_PERCENT,
+    DEFAULT_SCHEDULE,
+    NONE,
+    NOT_NEEDED_FOR_RINGING,
+    DatabaseSettings,
+    HubSettings,
+    Settings,
+    settings_error,
+)
+
+if TYPE_CHECKING:
+    from push.dead_devices import DeadDevices
 
 PROBE_SECONDS = 1.5
 """For the readiness of the hub: a name look-up, a TLS handshake and a short answer."""
@@ -295,6 +309,52 @@ class App:
         """Which devices each event has rung."""
         lease = timedelta(seconds=self.settings.calls.lease_seconds)
         return Ledger(self.collection(ledger.COLLECTION_NAME), self.work, lease)
+
+    # --- dead devices ---
+
+    @_Part
+    def feedback_schedule(self) -> str | None:
+        """When dead devices are forgotten, as NCRONTAB; None for never. Asked while functions are indexed."""
+        try:
+            schedule = self.settings.feedback_schedule.feedback_schedule
+        except ConfigurationError as error:
+            remedy = f"{error.detail}. Until then {DEFAULT_SCHEDULE} counts."
+            telemetry.log(logging.CRITICAL, "misconfigured", code=error.code, remedy=remedy)
+            return DEFAULT_SCHEDULE
+        return None if schedule.lower() == NONE else schedule
+
+    @_Part
+    def dead_devices(self) -> "DeadDevices":
+        """Forgets devices that platforms call dead."""
+        # Imported only here: no call needs HTTP beyond the hub's own, or XML.
+        import requests  # noqa: PLC0415
+
+        from push.dead_devices import DeadDevices, SweepTools  # noqa: PLC0415
+        from push.hub.feedback_container import FeedbackContainer  # noqa: PLC0415
+
+        # At DEBUG urllib3 logs URLs, the container's signature included.
+        logging.getLogger("urllib3").setLevel(logging.INFO)
+        session = requests.Session()
+        tools = SweepTools(
+            {name: partial(self.hubs.client, name) for name in self.hubs.names},
+            self.dead_registrations,
+            FeedbackMarks(self.collection(feedback_marks.COLLECTION_NAME), self.work),
+            lambda url, until: FeedbackContainer(url, session, self.clock.monotonic, until),
+            self.clock,
+        )
+        return DeadDevices(tools, self._maximum_percent())
+
+    @_Part
+    def dead_registrations(self) -> DeadRegistrations:
+        """The registrations, as feedback concerns them."""
+        return DeadRegistrations(self.collection(store.COLLECTION_NAME), self.work)
+
+    def _maximum_percent(self) -> int:
+        try:
+            return self.settings.feedback_limit.feedback_maximum_percent
+        except ConfigurationError as error:
+            telemetry.log(logging.CRITICAL, "misconfigured", code=error.code, remedy=error.detail)
+            return DEFAULT_MAXIMUM_PERCENT
 
     # --- what the app says of itself ---
 

@@ -15,6 +15,7 @@ import azure.functions as func
 
 from app import App
 from health.routes import health_blueprint
+from push.dead_devices_timer import dead_devices_blueprint
 from push.trigger import push_blueprint
 from registrar.reports import reports_blueprint
 from registrar.routes import registrar_blueprint
@@ -29,4 +30,8 @@ app.register_functions(reports_blueprint(lambda: parts.reports, lambda: parts.tr
 app.register_functions(
     push_blueprint(lambda: parts.event_handler, parts.settings_grace, lambda: parts.tracer)
 )
+if parts.feedback_schedule is not None:
+    app.register_functions(
+        dead_devices_blueprint(parts.feedback_schedule, lambda: parts.dead_devices, lambda: parts.tracer)
+    )
 app.register_functions(health_blueprint(lambda: parts.readiness))

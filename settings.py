@@ -31,8 +31,12 @@ from models.hub import (
     is_hub_name,
 )
 from models.identity import MAXIMUM_TTL_SECONDS, MINIMUM_TTL_SECONDS, TEAMS_MAXIMUM_TTL_SECONDS
+from models.ncrontab import Ncrontab
 from models.notifications import CALLER, NotificationOptions, Texts
 from models.platform import PLATFORM_NAMES, Platform
+
+DEFAULT_SCHEDULE = "0 7 * * * *"
+DEFAULT_MAXIMUM_PERCENT = 20
 
 LEASE_MARGIN_SECONDS = 2.0
 """By how much the lease on an event outlasts the longest send."""
@@ -56,6 +60,12 @@ class VisibleKind(StrEnum):
 
     MISSED = "missed"
     FALLBACK = "fallback"
+
+
+def _schedule(value: object) -> object:
+    if isinstance(value, str) and value.lower() != NONE:
+        Ncrontab.parse(value)
+    return value
 
 
 def _words(value: str) -> list[str]:
@@ -232,6 +242,21 @@ class NotificationSettings(Section):
         )
 
 
+class FeedbackScheduleSettings(Section):
+    """When the feedback of the platforms is read. Apart from the limit: a mistake there does not turn a sweep
+    on that is turned off here."""
+
+    feedback_schedule: Annotated[str, BeforeValidator(_schedule)] = DEFAULT_SCHEDULE
+    """NCRONTAB, UTC; `none` for never."""
+
+
+class FeedbackLimitSettings(Section):
+    """How many registrations one sweep may delete."""
+
+    feedback_maximum_percent: Annotated[int, Field(ge=1, le=100)] = DEFAULT_MAXIMUM_PERCENT
+    """Of a hub's registrations; 100 for any number."""
+
+
 SECTIONS: tuple[type[Section], ...] = (
     HubSettings,
     SecondaryKeySettings,
@@ -239,11 +264,14 @@ SECTIONS: tuple[type[Section], ...] = (
     RegistrarSettings,
     CallSettings,
     NotificationSettings,
+    FeedbackScheduleSettings,
+    FeedbackLimitSettings,
 )
 
 
 NEEDED_FOR_RINGING = ("hub", "database", "calls")
-NOT_NEEDED_FOR_RINGING = ("secondary_key", "registrar", "notifications")
+NOT_NEEDED_FOR_RINGING = ("secondary_key", "registrar", "notifications", "feedback_limit")
+READ_AT_INDEXING = ("feedback_schedule",)
 """Names of the sections of `Settings`."""
 
 
@@ -428,6 +456,24 @@ class Settings:
             ConfigurationError: lists the section's mistakes.
         """
         return self._read(NotificationSettings)
+
+    @cached_property
+    def feedback_schedule(self) -> FeedbackScheduleSettings:
+        """Ringing does not need it.
+
+        Raises:
+            ConfigurationError: it is no schedule.
+        """
+        return self._read(FeedbackScheduleSettings)
+
+    @cached_property
+    def feedback_limit(self) -> FeedbackLimitSettings:
+        """Ringing does not need it.
+
+        Raises:
+            ConfigurationError: it is no percentage.
+        """
+        return self._read(FeedbackLimitSettings)
 
     @property
     def renamed(self) -> Mapping[str, str]:

@@ -74,5 +74,18 @@ class DeviceRegistration:
         return self.platform, compared_form(self.platform, self.device_token)
 
 
+def registration_ids(handle: str) -> frozenset[str]:
+    """The ids under which a token may be stored, whichever platform it belongs to.
+
+    Args:
+        handle: as a hub reports it; of a browser, the endpoint alone.
+    """
+    return frozenset(
+        _id(platform, token)
+        for platform in Platform
+        for token in (compared_form(platform, handle), *former_spellings(platform, handle))
+    )
+
+
 def _id(platform: Platform, token: str) -> str:
     return hashlib.sha256(f"{platform.value}\n{token}".encode()).hexdigest()

@@ -26,6 +26,8 @@ class Right(StrEnum):
     """The same, by a role in the bearer token."""
     OWN_USER = "own_user"
     """For one user, without seeing device tokens."""
+    FEEDBACK = "feedback"
+    """No caller: the platform has called the device dead."""
 
 
 @dataclass(frozen=True, slots=True)

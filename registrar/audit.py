@@ -34,6 +34,8 @@ class Action(StrEnum):
     WIPED = "wiped"
     """All devices of the user were deleted."""
     TOKENS_READ = "tokens_read"
+    FORGOTTEN = "forgotten"
+    """The platform called the device dead."""
     RING_ENDED = "ring_ended"
     """A call was reported as answered or declined, which stops the user's other devices."""
 
@@ -79,6 +81,15 @@ class Audit:
     def wiped(self, registrations: int) -> None:
         """All devices of the user were deleted."""
         self._write(Action.WIPED, registrations=registrations)
+
+    def forgotten(self, device_uuid: str, registration_id: str, platform: str) -> None:
+        """A registration was deleted because its token is dead."""
+        self._write(
+            Action.FORGOTTEN,
+            device=telemetry.fingerprint(device_uuid),
+            registration=registration_id[:_ID_LENGTH],
+            platform=platform,
+        )
 
     def tokens_read(self, devices: int) -> None:
         """The user's device tokens were answered."""

@@ -24,7 +24,8 @@ from registrar.document import StoredRegistration, UnreadableDocument
 
 COLLECTION_NAME = "DeviceRegistrations"
 
-INDEXES = (NeededIndex("acsMri"), NeededIndex("expiresAt", expires=True))
+INDEXES = (NeededIndex("acsMri"), NeededIndex("expiresAt", expires=True), NeededIndex("hub"))
+"""By `hub` the registrations of a named hub are counted (`dead_registrations.py`)."""
 
 GONE_FOR = timedelta(hours=1)
 """How long after the hub first called a device gone its registration is deleted, if the hub says so again."""

@@ -11,7 +11,7 @@ from models.access import AccessSettings, read_access
 from models.errors import FieldError
 from models.hub import DEFAULT_HUB, NAMED_HUB_PREFIX, HubSettingNames
 from models.known_causes import cause_of_connection_string
-from settings import NEEDED_FOR_RINGING, NOT_NEEDED_FOR_RINGING, Settings
+from settings import NEEDED_FOR_RINGING, NOT_NEEDED_FOR_RINGING, READ_AT_INDEXING, Settings
 
 AREA = Area("settings")
 
@@ -31,7 +31,8 @@ def check_settings(
         unresolved: why a Key Vault reference among them could not be resolved.
     """
     settings = Settings.from_mapping(values)
-    mistakes = (*settings.mistakes(*NOT_NEEDED_FOR_RINGING), *settings.named_hub_mistakes)
+    lesser = settings.mistakes(*NOT_NEEDED_FOR_RINGING, *READ_AT_INDEXING)
+    mistakes = (*lesser, *settings.named_hub_mistakes)
     others = [_wrong(bad, unresolved) for bad in mistakes]
     if needed := settings.mistakes(*NEEDED_FOR_RINGING):
         return None, [*(_wrong(bad, unresolved) for bad in needed), *others]

@@ -61,6 +61,8 @@ var defaults = {
   MissedCallBody: '{caller}'
   IncomingCallTitle: 'Incoming call'
   IncomingCallBody: '{caller}'
+  FeedbackSchedule: '0 7 * * * *'
+  FeedbackMaximumPercent: '20'
   MongoDbServerSelectionTimeoutSeconds: '2'
   MongoDbOperationTimeoutSeconds: '3'
 }

@@ -84,6 +84,26 @@ class HubClient:
         names = f"{self.settings.connection_string} and {self.settings.secondary}"
         return f"both keys are wrong: compare {names} with the hub's policies"
 
+    @property
+    def address(self) -> str:
+        """Where the hub takes messages."""
+        return self._endpoint.messages_url
+
+    def feedback(self, time_left: float) -> Answer | NoAnswer:
+        """Ask which container has the feedback of the platforms; its URL is a secret.
+
+        Args:
+            time_left: seconds in which to be back.
+        """
+        reply = self._ask_for_feedback(self._tokens, time_left)
+        if isinstance(reply, Answer) and reply.status == 401 and self._secondary_tokens:
+            reply = self._ask_for_feedback(self._secondary_tokens[0], time_left)
+        return reply
+
+    def _ask_for_feedback(self, tokens: SasTokenSource, time_left: float) -> Answer | NoAnswer:
+        request = Request(self._endpoint.feedback_url, {"Authorization": tokens.token()})
+        return self._exchange(request, time_left, fresh=False)
+
     def problem(self, time_left: float) -> str | None:
         """Why pushes cannot get as far as the hub; None if they can.
 

@@ -86,6 +86,10 @@ class Hubs:
         except ConfigurationError as error:
             return self._refuse(name, error.detail)
 
+    def client(self, name: str) -> HubClient | None:
+        """The client of a hub; None where its settings are wrong, which is logged once."""
+        return None if isinstance(self.sender(name), Outcome) else self.named(name).client
+
     def close(self) -> None:
         """Close all connections."""
         for hub in self._built.values():

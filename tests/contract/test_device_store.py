@@ -332,7 +332,7 @@ class TestDocuments:
         """An index by user, a TTL index on the expiry with no delay, and no unique one."""
         DeviceStore(collection, WORK).register(registration(), NOW)
         indexes = {each["key"][0][0]: each for each in collection.index_information().values()}
-        assert indexes.keys() == {"_id", "acsMri", "expiresAt"}
+        assert indexes.keys() == {"_id", "acsMri", "hub", "expiresAt"}
         assert indexes["expiresAt"]["expireAfterSeconds"] == 0
         assert not any(each.get("unique") for name, each in indexes.items() if name != "_id")
 
@@ -399,7 +399,7 @@ class TestOverTheWire:
         at_once(lambda number: store.register(wanted[number], NOW), len(wanted))
         assert store.devices_of(owner(ALICE), NOW) == sorted(set(wanted), key=lambda each: each.device_uuid)
         assert wire.count_documents({}) == 8
-        assert set(wire.index_information()) == {"_id_", "acsMri_1", "expiresAt_1"}
+        assert set(wire.index_information()) == {"_id_", "acsMri_1", "hub_1", "expiresAt_1"}
 
     def test_tokens_race_for_a_device(self, wire: Collection[mongodb.Document]) -> None:
         """Of the tokens of one device that race, the one registered last stays."""
@@ -589,7 +589,7 @@ class TestRefusedTtlIndex:
         with app_log() as log:
             DeviceStore(wire, WORK).register(registration(), NOW)
         # A real server refuses the second index on `expiresAt` too.
-        assert set(wire.index_information()) - {"expiresAt_1"} == {"_id_", "mine", "also mine"}
+        assert set(wire.index_information()) - {"expiresAt_1"} == {"_id_", "mine", "also mine", "hub_1"}
         assert log.text == ""
 
     def test_an_index_of_another_kind(self, wire: Collection[mongodb.Document]) -> None:

@@ -555,7 +555,7 @@ class TestTimeToLive:
         host.add_device_token(registration(user))
         indexes = {name: index for name, index in registrations.index_information().items() if name != "_id_"}
         keys = {index["key"][0][0]: index.get("expireAfterSeconds") for index in indexes.values()}
-        assert keys == {"acsMri": None, "expiresAt": 0}
+        assert keys == {"acsMri": None, "hub": None, "expiresAt": 0}
 
 
 @pytest.fixture(scope="module")

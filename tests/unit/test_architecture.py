@@ -29,6 +29,7 @@ INSTALLED = {
     "bson": "pymongo",
     "requests": "requests",
     "certifi": "certifi",
+    "defusedxml": "defusedxml",
     "pycurl": "pycurl",
     "jwt": "PyJWT[crypto]",
 }
@@ -77,7 +78,7 @@ class TestImports:
 PROBE = """
 import os, sys
 sys.dont_write_bytecode = True
-import azure.functions, certifi, pycurl, pydantic, pymongo, requests
+import azure.functions, certifi, defusedxml.ElementTree, pycurl, pydantic, pymongo, requests
 modules, names = sys.argv[1].split(","), set(sys.argv[2].split(","))
 
 class Guarded(dict):
