@@ -172,7 +172,7 @@ class CallEnds:
             DatabaseUnavailableError, ConfigurationError: it may not have been written.
         """
         now = self._tools.clock.now()
-        rings = self._tools.states.rings_to(report.owner, report.call_id)
+        rings = self._tools.states.rings_to(report.owner, report.call_id, now)
         devices = self._tools.devices.devices_of(report.owner, now)
         own = [each for each in devices if each.device_uuid == report.device_uuid]
         if not rings or not own:

@@ -83,14 +83,16 @@ class CallStates:
             wanted["callee"] = end.joined.mri
         return [entry for entry in self._find(wanted) if entry.rings_from <= at + GRACE]
 
-    def rings_to(self, callee: Identity, call_id: str) -> list[LedgerEntry]:
-        """The rings of a call to a callee, the latest first; `call_id` is the correlation id in any letter
-        case.
+    def rings_to(self, callee: Identity, call_id: str, now: datetime) -> list[LedgerEntry]:
+        """The rings of a call to a callee within the last day, the latest first; `call_id` is the correlation
+        id in any letter case.
 
         Raises:
             DatabaseUnavailableError, ConfigurationError: they are not known.
         """
-        found = self._find({"calls": correlation_key(call_id), "callee": callee.mri})
+        # Older documents are there until the next sweep, and for ever where there is no TTL index.
+        unexpired = {"$gt": mongodb.milliseconds(now)}
+        found = self._find({"calls": correlation_key(call_id), "callee": callee.mri, "expiresAt": unexpired})
         return sorted(found, key=lambda entry: entry.rings_from, reverse=True)
 
     def look(self, entry_id: str, facts: RingFacts) -> tuple[LedgerEntry | None, Marks]:

@@ -10,8 +10,9 @@ from typing import Any
 
 from common.telemetry import fingerprint
 from doctor.checks.findings import Status
-from models.device import DeviceRegistration, rfc3339
+from models.device import DeviceRegistration, Purpose, rfc3339
 from models.device_token import is_device_token
+from push.devices import showing
 from push.ledger_entry import LedgerEntry
 from registrar.document import StoredRegistration, UnreadableDocument, newest_of_each_device, read
 
@@ -29,6 +30,10 @@ class DeviceState(StrEnum):
     """A call is sent to it, but the hub has answered that the device is gone."""
     INVALID_TOKEN = "token cannot ring"  # noqa: S105 - no password
     """Its token, registered with an earlier release, is none that its platform issues."""
+    SHOWS_ALERTS = "shows alerts"
+    """An iPhone's token for visible notifications; no call rings by it."""
+    ALERTS_ONLY = "alerts without calls"
+    """Such a token, of a device that has none for calls: nothing is sent to it."""
     EXPIRED = "expired"
     SUPERSEDED = "superseded"
     """The same device has registered a newer token."""
@@ -41,6 +46,8 @@ _STATUSES = {
     DeviceState.REFUSED: Status.FAIL,
     DeviceState.GONE: Status.FAIL,
     DeviceState.INVALID_TOKEN: Status.FAIL,
+    DeviceState.SHOWS_ALERTS: Status.PASS,
+    DeviceState.ALERTS_ONLY: Status.CANNOT_TELL,
     DeviceState.EXPIRED: Status.CANNOT_TELL,
     DeviceState.SUPERSEDED: Status.CANNOT_TELL,
     DeviceState.UNREADABLE: Status.FAIL,
@@ -69,6 +76,8 @@ class DeviceSummary:
     device_uuid: str | None = None
     """This and the others are None where they cannot be read."""
     platform: str | None = None
+    hub: str | None = None
+    """Name of the hub that reaches it."""
     token: str | None = None
     """Fingerprint of the device token."""
     refreshed_at: datetime | None = None
@@ -115,9 +124,12 @@ def summarize_devices(
     stored = [each for each in found if isinstance(each, StoredRegistration)]
     stored.sort(key=lambda each: each.age_order, reverse=True)
     unexpired = [each for each in stored if each.registration.expires_at > now]
-    rung = {each.registration_id for each in newest_of_each_device(unexpired)}
+    newest = newest_of_each_device(unexpired)
+    used = {each.registration_id for each in newest}
+    shown = {each.registration_id for each in showing(newest)}
     summaries = [
-        _summary(each, _state(each.registration, rung, last_pushes, now), last_pushes) for each in stored
+        _summary(each, _state(each.registration, used, shown, last_pushes, now), last_pushes)
+        for each in stored
     ]
     unreadable = [each for each in found if isinstance(each, UnreadableDocument)]
     return [*summaries, *(_unreadable(each) for each in unreadable)]
@@ -125,18 +137,22 @@ def summarize_devices(
 
 def _state(
     registration: DeviceRegistration,
-    rung: AbstractSet[str],
+    used: AbstractSet[str],
+    shown: AbstractSet[str],
     last_pushes: Mapping[str, LastPush],
     now: datetime,
 ) -> DeviceState:
     if registration.expires_at <= now:
         return DeviceState.EXPIRED
-    if registration.registration_id not in rung:
+    if registration.registration_id not in used:
         return DeviceState.SUPERSEDED
     if not is_device_token(registration.platform, registration.device_token):
         return DeviceState.INVALID_TOKEN
     if registration.gone_at is not None:
         return DeviceState.GONE
+    if registration.purpose is Purpose.ALERTS:
+        is_shown = registration.registration_id in shown
+        return DeviceState.SHOWS_ALERTS if is_shown else DeviceState.ALERTS_ONLY
     last_push = last_pushes.get(registration.registration_id)
     return DeviceState.REFUSED if last_push and not last_push.accepted else DeviceState.RINGS
 
@@ -151,6 +167,7 @@ def _summary(
         state=state,
         device_uuid=registration.device_uuid,
         platform=registration.platform.value,
+        hub=registration.hub,
         token=fingerprint(registration.device_token),
         refreshed_at=stored.updated_at,
         expires_at=registration.expires_at,

@@ -20,6 +20,7 @@ from doctor.report import Report, run
 from doctor.terminal import Terminal
 from doctor.usable import device_owner, usable_settings
 from models.device import rfc3339
+from models.hub import DEFAULT_HUB
 from models.identity import Identity
 
 
@@ -105,6 +106,7 @@ def _device_as_json(device: DeviceSummary) -> dict[str, Any]:
         "device": device.device,
         "deviceUUID": device.device_uuid,
         "platform": device.platform,
+        "hub": device.hub,
         "tokenFingerprint": device.token,
         "refreshedAt": None if device.refreshed_at is None else rfc3339(device.refreshed_at),
         "expiresAt": None if device.expires_at is None else rfc3339(device.expires_at),
@@ -120,7 +122,8 @@ def _show_device(terminal: Terminal, device: DeviceSummary) -> None:
     terminal.heading(
         device.status, f"{device.platform or '?'} {device.device_uuid or '?'}: {device.state.value}"
     )
-    terminal.exact(f"registration {device.device}   token, sha256 {device.token or '?'}", 2)
+    hub = "" if device.hub in {None, DEFAULT_HUB} else f"   hub {device.hub}"
+    terminal.exact(f"registration {device.device}   token, sha256 {device.token or '?'}{hub}", 2)
     if device.refreshed_at is not None and device.expires_at is not None:
         terminal.exact(f"refreshed {rfc3339(device.refreshed_at)}   expires {rfc3339(device.expires_at)}", 2)
     if device.problem is not None:

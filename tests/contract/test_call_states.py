@@ -119,11 +119,12 @@ class TestRings:
         assert len(states.rings_of(end(), NOW - 2 * SECOND)) == 2
 
     def test_to_a_callee(self, states: CallStates, collection: Collection[mongodb.Document]) -> None:
-        """By the call id in any case."""
+        """By the call id in any case, for a day."""
         entry_id = ring(collection, facts())
         ring(collection, facts(BOB), "event-2")
-        assert [each.id for each in states.rings_to(Identity.parse(ALICE), "CALL-1")] == [entry_id]
-        assert states.rings_to(Identity.parse(ALICE), "call-2") == []
+        assert [each.id for each in states.rings_to(Identity.parse(ALICE), "CALL-1", NOW)] == [entry_id]
+        assert states.rings_to(Identity.parse(ALICE), "call-2", NOW) == []
+        assert states.rings_to(Identity.parse(ALICE), "call-1", NOW + timedelta(days=1)) == []
 
 
 class TestOnce:

@@ -1,6 +1,7 @@
 """Phones ring no more once a call is over: by events of the call, and by reports of the phones."""
 
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -558,6 +559,27 @@ class TestReports:
         )
         assert not app.app.call_ends.reported(unknown)
         assert stops(app, android) == []
+
+    def test_of_another_day(self, app: Instance, clock: TurnedClock) -> None:
+        """A call is known for a day, whether or not the database has swept it."""
+        _, (_, android, windows), call = three_ring(app)
+        clock.turn(86_500)
+        assert not report(app, android, call, DeviceState.ANSWERED)
+        assert stops(app, windows) == []
+
+    def test_a_silent_hub(self, hub: RunningHub, database: EmbeddedDatabase) -> None:
+        """A report waits for its stops for two seconds, however long a send may take."""
+        slow = {"StopRinging": "fcmv1,windows", "HubReadTimeoutSeconds": 15, "CallRingSeconds": 60}
+        with Instance(hub, database.uri, slow) as app:
+            _, (_, android, windows), call = three_ring(app)
+            app.hub.simulator.add_fault(Fault(kind="black_hole"))
+            began = time.monotonic()
+            assert report(app, android, call, DeviceState.ANSWERED)
+            assert time.monotonic() - began < 10
+            ledger = app.ledger(call)
+        assert ledger is not None
+        assert ledger["answer"]["kind"] == "answered"
+        assert stops(app, windows) == []
 
     def test_before_the_result_is_written(self, app: Instance) -> None:
         """A phone that answers faster than the hub stops the devices that are rung after it."""

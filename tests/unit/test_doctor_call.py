@@ -119,6 +119,23 @@ class TestUser:
             ("tablet", DeviceState.EXPIRED),
         ]
 
+    def test_alerts(self) -> None:
+        """A token for alerts rings by no call; without one for calls of the same device nothing is sent to
+        it."""
+        alerts = {
+            **registration("ab" * 32, "iphone", refreshed=-1, expires=9),
+            "platform": "apple", "purpose": "alerts", "hub": "visible",
+        }  # fmt: skip
+        calls = {**registration("cd" * 32, "iphone", refreshed=-2, expires=9), "platform": "apple"}
+        alone, beside = summarize_devices([alerts], {}, NOW), summarize_devices([alerts, calls], {}, NOW)
+        assert [(view.state, view.hub, view.is_rung) for view in alone] == [
+            (DeviceState.ALERTS_ONLY, "visible", False)
+        ]
+        assert [(view.state, view.hub, view.is_rung) for view in beside] == [
+            (DeviceState.SHOWS_ALERTS, "visible", False),
+            (DeviceState.RINGS, "default", True),
+        ]
+
     @pytest.mark.parametrize(
         ("outcome", "state"), [(ACCEPTED, DeviceState.RINGS), (REFUSED, DeviceState.REFUSED)]
     )
