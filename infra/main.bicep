@@ -109,6 +109,9 @@ param fcmV1Credential string = ''
 @description('Base64 of the JSON of BrowserCredentialProperties; used when the hub is made.')
 param browserCredential string = ''
 
+@description('Further hubs, each { name, hubName, namespace?, resourceGroup?, create?, tier? }: docs/hubs.md.')
+param moreHubs array = []
+
 @allowed(['', 'Free', 'Basic', 'Standard'])
 @description('Tier of a new hub. Standard reports what became of pushes and which device tokens are dead.')
 param hubTier string = ''
@@ -159,6 +162,19 @@ var trial = profile == 'trial'
 var vaultName = 'kv-${token}'
 var hubNamespace = empty(notificationHubNamespace) ? 'ntfns-${token}' : notificationHubNamespace
 var hubGroupName = empty(notificationHubResourceGroup) ? group.name : notificationHubResourceGroup
+
+// The further hubs, with what was left open. A secret's name knows no underscore, a hub's name no hyphen.
+var furtherHubs = [for each in moreHubs: {
+  name: toLower(each.name)
+  hubName: each.hubName
+  namespace: each.?namespace ?? hubNamespace
+  group: each.?resourceGroup ?? hubGroupName
+  create: each.?create ?? false
+  tier: each.?tier ?? chosenHubTier
+  entryName: 'hub-${replace(toLower(each.name), '_', '-')}-connection-string'
+}]
+var hubsToMake = filter(furtherHubs, each => each.create)
+
 var byIdentity = createDatabase && databaseSignIn == 'identity'
 var newHost = createDatabase && !keepDatabaseAdministrator ? newDatabase!.outputs.host : ''
 var keptHost = createDatabase && keepDatabaseAdministrator ? keptDatabase!.outputs.host : ''
@@ -397,6 +413,7 @@ module hubAccess 'modules/notification-hub-access.bicep' = {
   params: {
     namespaceName: hubNamespace
     hubName: notificationHubName
+    entryName: 'hub-connection-string'
     vaultName: vault.outputs.name
     vaultGroup: group.name
     appPrincipalId: identity.outputs.principalId
@@ -404,6 +421,39 @@ module hubAccess 'modules/notification-hub-access.bicep' = {
   }
   dependsOn: [hub]
 }
+
+// One after the other: hubs of one namespace would change it at the same time.
+@batchSize(1)
+module madeHubs 'modules/notification-hub.bicep' = [for each in hubsToMake: {
+  name: 'notification-hub-${each.name}'
+  scope: group
+  params: {
+    namespaceName: each.namespace
+    hubName: each.hubName
+    location: location
+    tags: tags
+    tier: each.tier
+    apnsCredential: ''
+    fcmV1Credential: ''
+    browserCredential: ''
+  }
+  dependsOn: [hub]
+}]
+
+module furtherAccess 'modules/notification-hub-access.bicep' = [for each in furtherHubs: {
+  name: 'notification-hub-access-${each.name}'
+  scope: resourceGroup(each.create ? group.name : each.group)
+  params: {
+    namespaceName: each.namespace
+    hubName: each.hubName
+    entryName: each.entryName
+    vaultName: vault.outputs.name
+    vaultGroup: group.name
+    appPrincipalId: identity.outputs.principalId
+    workspaceId: monitoring.outputs.workspaceId
+  }
+  dependsOn: [hub, madeHubs]
+}]
 
 module app 'modules/function-app.bicep' = {
   name: 'function-app'
@@ -421,6 +471,7 @@ module app 'modules/function-app.bicep' = {
     applicationInsightsConnectionString: monitoring.outputs.connectionString
     databaseHost: byIdentity ? '${newHost}${keptHost}' : ''
     hubName: notificationHubName
+    moreHubs: furtherHubs
     subnetId: vnetEnabled ? network!.outputs.appSubnetId : ''
     alwaysReadyInstances: chosenAlwaysReady
     alwaysReadyHttpInstances: alwaysReadyHttpInstances
@@ -435,6 +486,7 @@ module app 'modules/function-app.bicep' = {
     databaseSecret
     databaseSecretReader
     hubAccess
+    furtherAccess
     blobEndpoint
     tableEndpoint
   ]

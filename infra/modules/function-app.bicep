@@ -11,6 +11,9 @@ param vaultUri string
 param applicationInsightsConnectionString string
 param hubName string
 
+@description('Further hubs: the name in the settings, the name of the hub, and of its secret in the vault.')
+param moreHubs array
+
 @description('Of the cluster that the app signs in to with its identity; empty for a connection string in the vault.')
 param databaseHost string
 
@@ -103,6 +106,15 @@ var fixed = {
   MongoDbConnectionString: empty(databaseHost) ? databaseByPassword : databaseByIdentity
 }
 
+// Three settings for each further hub. As the text of JSON: the parser of the policies knows neither toObject() nor
+// reduce(). Names of hubs hold no quote.
+var vaultReference = '@Microsoft.KeyVault(SecretUri=${vaultUri}secrets/'
+var hubNames = [for each in moreHubs: '"ANHHub__${each.name}__HubName":"${each.hubName}"']
+var hubKeys = [for each in moreHubs: '"ANHHub__${each.name}__ConnectionString":"${vaultReference}${each.entryName})"']
+var secondHubKeys = [for each in moreHubs: '"ANHHub__${each.name}__ConnectionStringSecondary":"${vaultReference}${each.entryName}-secondary)"']
+var settingsOfHubs = join(concat(hubNames, hubKeys, secondHubKeys), ',')
+var namedHubs = json('{${settingsOfHubs}}')
+
 var calls = {
   name: 'function:IncomingCallEventHandler'
   instanceCount: alwaysReadyInstances
@@ -191,7 +203,7 @@ resource appSettings 'Microsoft.Web/sites/config@2025-03-01' = {
   // checkov:skip=CKV_AZURE_222: not a property of app settings; the site above says why it is public
   parent: app
   name: 'appsettings'
-  properties: union(defaults, telemetry, overrides, fixed)
+  properties: union(defaults, telemetry, overrides, fixed, namedHubs)
 }
 
 // Deployments sign in with Entra ID; user names and passwords for publishing are off. The children of a site are

@@ -1,6 +1,9 @@
 // The right to send through a hub, and no other, as a policy of the app's own; both its keys into the vault.
 param namespaceName string
 param hubName string
+
+@description('Of the connection string in the vault; the one with the other key ends in -secondary.')
+param entryName string
 param vaultName string
 param vaultGroup string
 param appPrincipalId string
@@ -24,22 +27,22 @@ resource sendOnly 'Microsoft.NotificationHubs/namespaces/notificationHubs/author
 }
 
 module primary 'secret.bicep' = {
-  name: 'hub-connection-string'
+  name: entryName
   scope: resourceGroup(vaultGroup)
   params: {
     vaultName: vaultName
-    name: 'hub-connection-string'
+    name: entryName
     value: sendOnly.listKeys().primaryConnectionString
     readerPrincipalId: appPrincipalId
   }
 }
 
 module secondary 'secret.bicep' = {
-  name: 'hub-connection-string-secondary'
+  name: '${entryName}-secondary'
   scope: resourceGroup(vaultGroup)
   params: {
     vaultName: vaultName
-    name: 'hub-connection-string-secondary'
+    name: '${entryName}-secondary'
     value: sendOnly.listKeys().secondaryConnectionString
     readerPrincipalId: appPrincipalId
   }

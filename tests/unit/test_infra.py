@@ -12,6 +12,7 @@ from azure.monitor.opentelemetry._constants import _ALL_SUPPORTED_INSTRUMENTED_L
 
 from common.telemetry import LOGGER_NAME
 from local.stack import FUNCTIONS
+from models.hub import HubSettingNames
 from settings import Settings, setting_names
 from tools.bicep_file import BicepFile
 
@@ -81,7 +82,7 @@ class TestSettings:
         deployed, local = dict(variable("telemetry")), sample()
         assert deployed == {name: local[name] for name in deployed} | {ENABLE_TELEMETRY: "true"}
         assert local[ENABLE_TELEMETRY] == "false"
-        assert "union(defaults, telemetry, overrides, fixed)" in app().source
+        assert "union(defaults, telemetry, overrides, fixed, namedHubs)" in app().source
 
     def test_nothing_is_instrumented(self) -> None:
         """Every library that the distribution would instrument is left out: a URL can hold a SAS."""
@@ -130,11 +131,34 @@ class TestSettings:
             for module in BicepFile.read(path).modules:
                 if "readerPrincipalId" in module.config.get("params", {}):
                     readers.add(module.config["params"]["name"])
-        assert readers == {
-            "hub-connection-string",
-            "hub-connection-string-secondary",
-            "mongodb-connection-string",
-        }
+        assert readers == {"entryName", "${entryName}-secondary", "mongodb-connection-string"}
+
+    def test_keys_of_hubs(self) -> None:
+        """Each hub's keys have entries of their own in the vault; the default hub's keep their names."""
+        access = [
+            module for module in main().modules if module.type.endswith("notification-hub-access.bicep")
+        ]
+        names = {module.symbol: module.config["params"]["entryName"] for module in access}
+        assert names["hubAccess"] == "hub-connection-string"
+        assert "entryName: 'hub-${replace(toLower(each.name), '_', '-')}-connection-string'" in main().source
+        assert names.keys() == {"hubAccess", "furtherAccess"}
+
+    def test_settings_of_named_hubs(self) -> None:
+        """They are those that the app reads, and their values are references."""
+        names = HubSettingNames.of("${each.name}")
+        wanted = (names.hub_name, names.connection_string, names.secondary)
+        source = app().source
+        assert all(f'"{name}":' in source for name in wanted)
+        assert source.count("${vaultReference}${each.entryName}") == 2
+        assert "ANHHub__${each.name}__Url" not in source
+
+    def test_push_credentials_of_further_hubs(self) -> None:
+        """A further hub is made only where it is asked for, since deploying one again removes its
+        credentials."""
+        assert "create: each.?create ?? false" in main().source
+        assert "var hubsToMake = filter(furtherHubs, each => each.create)" in main().source
+        assert "[for each in hubsToMake: {" in main().source
+        assert azd_parameters()["moreHubs"] == []
 
     def test_the_identity_is_a_user(self) -> None:
         """The app's principal is a user of the cluster with the least role, or root where that is refused."""
@@ -156,7 +180,9 @@ class TestSettings:
             for module in BicepFile.read(path).modules:
                 if module.type.endswith("secret.bicep"):
                     written.add(module.config["params"]["name"])
-        assert read <= written
+        # The access to a hub writes what its caller names.
+        entries = {"hub-connection-string", "hub-connection-string-secondary"}
+        assert read <= written | entries
 
     def test_always_ready(self) -> None:
         """Instances are kept ready for the function that calls come to, by its exact name, and for HTTP."""
