@@ -1,14 +1,16 @@
 """How often phones rang and were stopped, and how often they should have been (pure)."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from local.hub.records import Summary
-from local.soak.phones import Call
+from local.soak.phones import Call, Ending, Phone
 from local.soak.plan import STOPPED
+from models.platform import Platform
 
-RING, STOP = "107", "110"
+RING, STOP, MISSED = "107", "110", "missedCall"
 """Events of pushes."""
 
 
@@ -72,38 +74,67 @@ def count_phones(
 
 
 @dataclass(frozen=True, slots=True)
-class StopCount:
-    """Stop pushes that the hub accepted."""
+class NoticeCount:
+    """Pushes of one kind beside rings that the hub accepted."""
 
     wanted: int
-    """Phones that were to be told to ring no more."""
+    """Phones that were to get one."""
     told: int
-    """Those of them that were."""
+    """Those of them that did."""
     twice: int
-    """Phones that were told more than once."""
-    to_answering: int
-    """Phones that had reported that they answered or declined, and were told to ring no more."""
+    """Phones that got more than one."""
+    though_answered: int
+    """Phones that got one although the call was answered or declined: on this phone, if it is a stop."""
     unexpected: int
-    """Phones of a call that went on ringing, or of a platform that is not stopped, that were told so."""
+    """Phones that got one although their call went on ringing, or is of a platform that gets none."""
 
     @property
     def is_right(self) -> bool:
-        """None too many. Some are missing: a stop that may have arrived is not sent again."""
-        return not (self.twice or self.to_answering or self.unexpected) and self.told >= 0.9 * self.wanted
+        """None too many. Some are missing: one that may have arrived is not sent again."""
+        return not (self.twice or self.though_answered or self.unexpected) and self.told >= 0.9 * self.wanted
 
 
-def count_stops(calls: Sequence[Call], stops: Mapping[str, int]) -> StopCount:
+def count_stops(calls: Sequence[Call], stops: Mapping[str, int]) -> NoticeCount:
     """Compare the stops with the ends of the calls; `stops`: accepted ones by device handle."""
-    wanted = told = twice = to_answering = unexpected = 0
+
+    def place(call: Call, phone: Phone) -> _Place:
+        if phone == call.answering:
+            return _Place.ANSWERED
+        return _Place.WANTED if call.ending and phone.platform in STOPPED else _Place.UNEXPECTED
+
+    return _count(calls, stops, place)
+
+
+def count_missed(calls: Sequence[Call], shown: Mapping[str, int]) -> NoticeCount:
+    """The same of notifications of a missed call: for calls that the caller ended, to every phone but an
+    iPhone, whose token for calls shows none."""
+
+    def place(call: Call, phone: Phone) -> _Place:
+        if call.answering:
+            return _Place.ANSWERED
+        is_missed = call.ending is Ending.ENDED and phone.platform is not Platform.APPLE
+        return _Place.WANTED if is_missed else _Place.UNEXPECTED
+
+    return _count(calls, shown, place)
+
+
+class _Place(Enum):
+    """What a notice to a phone is."""
+
+    WANTED = auto()
+    ANSWERED = auto()
+    UNEXPECTED = auto()
+
+
+def _count(
+    calls: Sequence[Call], accepted: Mapping[str, int], place: Callable[[Call, Phone], _Place]
+) -> NoticeCount:
+    told: Counter[_Place] = Counter()
+    wanted = twice = 0
     for call in calls:
         for phone in call.phones:
-            count = stops.get(phone.handle, 0)
+            count, where = accepted.get(phone.handle, 0), place(call, phone)
+            wanted += where is _Place.WANTED
             twice += count > 1
-            if phone == call.answering:
-                to_answering += count > 0
-            elif call.ending is None or phone.platform not in STOPPED:
-                unexpected += count > 0
-            else:
-                wanted += 1
-                told += count > 0
-    return StopCount(wanted, told, twice, to_answering, unexpected)
+            told[where] += count > 0
+    return NoticeCount(wanted, told[_Place.WANTED], twice, told[_Place.ANSWERED], told[_Place.UNEXPECTED])

@@ -11,6 +11,7 @@ SETTINGS = {
     "HubConnectTimeoutSeconds": "1",
     "InvocationTimeoutSeconds": "10",
     "StopRinging": "fcmv1,windows,browser",
+    "VisibleNotifications": "missed",
 }
 """Time-outs are shorter than in production, so that a run has more faults in less time."""
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from local.hub.records import Summary
-from local.soak.counts import PhoneCount, StopCount
+from local.soak.counts import NoticeCount, PhoneCount
 from local.soak.phones import Call, Ending
 from local.soak.plan import Plan
 
@@ -34,7 +34,9 @@ class Report:
     plan: Plan
     deliveries: Deliveries
     phones: PhoneCount
-    stops: StopCount
+    stops: NoticeCount
+    missed: NoticeCount
+    """Notifications of missed calls."""
     endings: Mapping[Ending | None, int] = field(default_factory=dict)
     """Calls by how they ended; None for those that went on ringing."""
     hub_results: Mapping[str, int] = field(default_factory=dict)
@@ -45,11 +47,11 @@ class Report:
     @property
     def passed(self) -> bool:
         """Every event was acknowledged, every phone rang, no phone rang more often than explained, and none
-        was stopped that must not be."""
+        was told to stop or of a missed call that must not be."""
         made = self.deliveries
         complete = made.calls == self.plan.events and made.unacknowledged == 0
         rang = self.phones.silent == 0 and self.phones.unexplained == 0
-        return complete and rang and self.stops.is_right
+        return complete and rang and self.stops.is_right and self.missed.is_right
 
     def lines(self) -> list[str]:
         """As text."""
@@ -74,12 +76,19 @@ class Report:
             f"    rings after an answer that no worker has read   {self.phones.by_unseen_answers}",
             f"    rings after a result that was not recorded      {self.phones.by_unrecorded_results}",
             f"    phones without such an explanation              {self.phones.unexplained}",
-            f"  phones told to stop       {self.stops.told} of {self.stops.wanted} that were to be told",
-            f"    told twice                                      {self.stops.twice}",
-            f"    told although they had answered or declined     {self.stops.to_answering}",
-            f"    told although their call went on ringing        {self.stops.unexpected}",
+            *_notice_lines("phones told to stop", self.stops),
+            *_notice_lines("phones told they missed", self.missed),
             f"  first answer              {made.answer_ms[0]:.0f} ms median, {made.answer_ms[1]:.0f} ms p99",
         ]
+
+
+def _notice_lines(title: str, notices: NoticeCount) -> list[str]:
+    return [
+        f"  {title:<26}{notices.told} of {notices.wanted} that were to be told",
+        f"    told twice                                      {notices.twice}",
+        f"    told although the call was answered or declined {notices.though_answered}",
+        f"    told although nothing had ended for them        {notices.unexpected}",
+    ]
 
 
 def hub_results(calls: Sequence[Call], summary: Summary) -> Counter[str]:

@@ -11,7 +11,15 @@ from pymongo import MongoClient
 from pymongo.uri_parser import parse_uri
 
 from common import mongodb
-from local.soak.counts import RING, STOP, count_phones, count_stops, pushes_of
+from local.soak.counts import (
+    MISSED,
+    RING,
+    STOP,
+    count_missed,
+    count_phones,
+    count_stops,
+    pushes_of,
+)
 from local.soak.event_grid import EventGrid
 from local.soak.hub_proxy import HubProxy
 from local.soak.network_faults import Network, NetworkFaults
@@ -58,6 +66,7 @@ def soak(plan: Plan, tell: Callable[[str], None]) -> Report:
             grid.summary(),
             count_phones(grid.calls, pushes_of(summary, RING), hub.seen_201, log.unrecorded),
             count_stops(grid.calls, pushes_of(summary, STOP)),
+            count_missed(grid.calls, pushes_of(summary, MISSED)),
             Counter(call.ending for call in grid.calls),
             hub_results(grid.calls, summary),
             faults.applied,

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from local.server_thread import ServerThread
-from local.soak.counts import PhoneCount, StopCount, count_phones, count_stops
+from local.soak.counts import NoticeCount, PhoneCount, count_missed, count_phones, count_stops
 from local.soak.hub_proxy import HubProxy
 from local.soak.phones import Call, Ending, Phone, ending_of
 from local.soak.plan import HUB_FAULTS, Plan
@@ -25,7 +25,7 @@ CALL = Call("callee", {"id": "event"}, (Phone("token", "phone", Platform.FCM_V1)
 DELIVERIES = Deliveries(
     calls=1, duplicates=0, deliveries=1, reports=0, raised=0, unacknowledged=0, answer_ms=(1.0, 2.0)
 )
-STOPS = StopCount(wanted=10, told=9, twice=0, to_answering=0, unexpected=0)
+NOTICES = NoticeCount(wanted=10, told=9, twice=0, though_answered=0, unexpected=0)
 BODY_BYTES = 24
 PHONES = PhoneCount(Counter({1: 2}), by_unseen_answers=0, by_unrecorded_results=0, unexplained=0)
 
@@ -41,6 +41,7 @@ def test_every_phone_rings_once() -> None:
     assert report.deliveries.deliveries >= report.plan.events + report.deliveries.duplicates, shown
     assert report.endings == {Ending.ANSWERED: 80, Ending.DECLINED: 80, Ending.ENDED: 40, None: 200}, shown
     assert report.stops.told > 100, shown
+    assert report.missed.told > 20, shown
 
 
 def test_every_phone_rings_once_over_a_failing_network() -> None:
@@ -101,19 +102,20 @@ def test_passed() -> None:
     """A silent phone, an unexplained ring, an unacknowledged event, a missing call or a wrong stop fails the
     run."""
     plan = Plan(events=1)
-    assert Report(plan, DELIVERIES, PHONES, STOPS).passed
-    assert not Report(plan, DELIVERIES, replace(PHONES, rang=Counter({0: 1, 1: 1})), STOPS).passed
-    assert not Report(plan, DELIVERIES, replace(PHONES, unexplained=1), STOPS).passed
-    assert not Report(plan, replace(DELIVERIES, unacknowledged=1), PHONES, STOPS).passed
-    assert not Report(plan, replace(DELIVERIES, calls=0), PHONES, STOPS).passed
-    assert not Report(plan, DELIVERIES, PHONES, replace(STOPS, twice=1)).passed
+    assert Report(plan, DELIVERIES, PHONES, NOTICES, NOTICES).passed
+    assert not Report(plan, DELIVERIES, replace(PHONES, rang=Counter({0: 1, 1: 1})), NOTICES, NOTICES).passed
+    assert not Report(plan, DELIVERIES, replace(PHONES, unexplained=1), NOTICES, NOTICES).passed
+    assert not Report(plan, replace(DELIVERIES, unacknowledged=1), PHONES, NOTICES, NOTICES).passed
+    assert not Report(plan, replace(DELIVERIES, calls=0), PHONES, NOTICES, NOTICES).passed
+    assert not Report(plan, DELIVERIES, PHONES, replace(NOTICES, twice=1), NOTICES).passed
+    assert not Report(plan, DELIVERIES, PHONES, NOTICES, replace(NOTICES, twice=1)).passed
 
 
-@pytest.mark.parametrize("change", [{"twice": 1}, {"to_answering": 1}, {"unexpected": 1}, {"told": 8}])
-def test_wrong_stops(change: dict[str, int]) -> None:
+@pytest.mark.parametrize("change", [{"twice": 1}, {"though_answered": 1}, {"unexpected": 1}, {"told": 8}])
+def test_wrong_notices(change: dict[str, int]) -> None:
     """One too many is wrong; so is a run in which many are missing."""
-    assert STOPS.is_right
-    assert not replace(STOPS, **change).is_right
+    assert NOTICES.is_right
+    assert not replace(NOTICES, **change).is_right
 
 
 def call_with(ending: Ending | None) -> Call:
@@ -143,7 +145,26 @@ ONE_EACH = {"fcmv1": 1, "windows": 1, "apple": 0}
 def test_counted_stops(ending: Ending | None, stops: dict[str, int], expected: tuple[int, ...]) -> None:
     """Wanted, told, told twice, told although answered there, told although nothing has ended."""
     found = count_stops([call_with(ending)], stops)
-    assert (found.wanted, found.told, found.twice, found.to_answering, found.unexpected) == expected
+    assert (found.wanted, found.told, found.twice, found.though_answered, found.unexpected) == expected
+
+
+@pytest.mark.parametrize(
+    ("ending", "shown", "expected"),
+    [
+        (Ending.ENDED, ONE_EACH, (2, 2, 0, 0, 0)),
+        (Ending.ENDED, {}, (2, 0, 0, 0, 0)),
+        (Ending.ENDED, ONE_EACH | {"fcmv1": 2, "apple": 1}, (2, 2, 1, 0, 1)),
+        (Ending.ANSWERED, ONE_EACH, (0, 0, 0, 2, 0)),
+        (Ending.DECLINED, {"windows": 1}, (0, 0, 0, 1, 0)),
+        (None, ONE_EACH, (0, 0, 0, 0, 2)),
+    ],
+)
+def test_counted_missed_calls(
+    ending: Ending | None, shown: dict[str, int], expected: tuple[int, ...]
+) -> None:
+    """A missed call is one that the caller ended; the same counts as of stops."""
+    found = count_missed([call_with(ending)], shown)
+    assert (found.wanted, found.told, found.twice, found.though_answered, found.unexpected) == expected
 
 
 def test_endings() -> None:
