@@ -6,6 +6,7 @@ DeleteDeviceRegistration  DELETE    /api/delete_device_registration     registra
 DeleteUserRegistrations   DELETE    /api/delete_user_registrations      registrar/routes.py
 ReportCall                POST      /api/report_call                    registrar/reports.py
 IncomingCallEventHandler  Event Grid                                    push/trigger.py
+ForgetDeadDevices         timer (FeedbackSchedule)                      push/dead_devices_timer.py
 HealthLive, HealthReady   GET, HEAD /api/health/live, /api/health/ready health/routes.py
 """
 
