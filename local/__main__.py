@@ -13,14 +13,10 @@ from local.page.host_lines import HostLines
 from local.page.running_page import PageError, RunningPage
 from local.process import ChildError
 from local.run_text import run_text
-from local.stack import ALL_NOTIFICATIONS, Stack, StackOptions
+from local.stack import ALERTS_HUB, ALL_NOTIFICATIONS, Stack, StackOptions
 
 DEFAULT_PORT = 7071
 """The default of `func start`."""
-
-
-MORE_HUBS = ("alerts",)
-"""Visible notifications usually need a hub of their own."""
 
 
 class PortInUseError(Exception):
@@ -76,7 +72,7 @@ def _run(arguments: argparse.Namespace, stop: threading.Event) -> None:
         settings=ALL_NOTIFICATIONS,
         spans=True,
         storage=arguments.storage,
-        more_hubs=MORE_HUBS,
+        more_hubs=(ALERTS_HUB,),
         log_level=arguments.log_level,
         on_line=take_line,
         tell=lambda text: print(text, flush=True),

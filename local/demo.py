@@ -16,7 +16,7 @@ from local.demo_pushes import pushes_of, shown_body, shown_headers
 from local.page.pushes import PushKind
 from local.process import ChildError
 from local.samples import CALLEE, Phone
-from local.stack import ALL_NOTIFICATIONS, Stack, StackOptions
+from local.stack import ALERTS_HUB, ALL_NOTIFICATIONS, Stack, StackOptions
 
 _NAMES = {
     PushKind.RING: "rings",
@@ -45,7 +45,7 @@ class Demo:
         """Register the devices, the iPhone with its two tokens."""
         self._heading("Three devices register")
         for phone in self._devices:
-            bodies = (phone.registration(CALLEE), phone.alerts_registration(CALLEE))
+            bodies = (phone.registration(CALLEE), phone.alerts_registration(CALLEE, self._stack.alerts_hub))
             for body in filter(None, bodies):
                 answer = self._expect(
                     self._stack.host.add_device_token(body), 201, f"Registering the {phone.name}"
@@ -53,7 +53,8 @@ class Demo:
                 token = body["deviceInfos"][0]["deviceToken"]
                 self._console.print(
                     f"  [green]201[/] {phone.name} registered as {answer['platform']} "
-                    f"for {answer['purpose']} until {answer['expiresAt']} (token sha256:{fingerprint(token)})"
+                    f"for {answer['purpose']} at the hub {answer['hub']} until {answer['expiresAt']} "
+                    f"(token sha256:{fingerprint(token)})"
                 )
 
     def subscribe(self) -> None:
@@ -142,7 +143,8 @@ def main() -> int:
     """Run the demo; 0 only if every device got exactly the pushes that it should get."""
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     try:
-        with Stack(StackOptions(settings=ALL_NOTIFICATIONS, tell=console.print)) as stack:
+        options = StackOptions(settings=ALL_NOTIFICATIONS, more_hubs=(ALERTS_HUB,), tell=console.print)
+        with Stack(options) as stack:
             demo = Demo(console, stack)
             demo.register()
             demo.subscribe()

@@ -37,11 +37,11 @@ class Phone:
         info = {"deviceUUID": self.device_uuid, "deviceToken": self.device_token, "platform": self.platform}
         return {"acsMri": acs_mri, "deviceInfos": [info], **more}
 
-    def alerts_registration(self, acs_mri: str, **more: object) -> dict[str, Any] | None:
-        """The body for the second token, if the device has one."""
+    def alerts_registration(self, acs_mri: str, hub: str, **more: object) -> dict[str, Any] | None:
+        """The body for the second token, if the device has one; `hub` reaches it."""
         if self.alerts_token is None:
             return None
-        token = {"deviceToken": self.alerts_token, "purpose": "alerts"}
+        token = {"deviceToken": self.alerts_token, "purpose": "alerts", "hub": hub}
         info = {"deviceUUID": self.device_uuid, "platform": self.platform, **token}
         return {"acsMri": acs_mri, "deviceInfos": [info], **more}
 

@@ -15,7 +15,7 @@ from local.host.keys import EVENT_GRID_SYSTEM_KEY, KEYS_VARIABLE, KeyRing
 from local.hub.config import DEVELOPMENT_HUB, development_hub
 from local.hub.control_client import ControlClient
 from local.process import Child, OnLine, python_module
-from models.hub import HubSettingNames
+from models.hub import DEFAULT_HUB, HubSettingNames
 from settings import is_setting
 
 FUNCTIONS = (
@@ -28,6 +28,8 @@ FUNCTIONS = (
 )
 ALL_NOTIFICATIONS = {"StopRinging": "fcmv1,windows,browser", "VisibleNotifications": "missed,fallback"}
 """Settings that switch on all that a phone gets beside rings."""
+ALERTS_HUB = "alerts"
+"""Visible notifications usually need a hub of their own."""
 APP_DIRECTORY = Path(__file__).resolve().parent.parent
 DATABASE_NAME = "calling"
 THREADS = 64
@@ -166,6 +168,11 @@ class Stack:
         self.keys = self.options.keys or KeyRing.generate(FUNCTIONS, [EVENT_GRID_SYSTEM_KEY])
         self.hosts: list[Host] = []
         self._exit = ExitStack()
+
+    @property
+    def alerts_hub(self) -> str:
+        """The hub that reaches an iPhone's second token."""
+        return ALERTS_HUB if ALERTS_HUB in self.options.more_hubs else DEFAULT_HUB
 
     @property
     def host(self) -> Host:

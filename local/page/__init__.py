@@ -7,6 +7,6 @@
 - `trace` finds what belongs to a call; `sends`, `steps` and `story` tell it; `snapshot` makes the `views`
 that the
   page shows; `watcher` streams them.
-- `commands` are the browser's requests, `controller` carries them out.
+- `commands` are the browser's requests; `page_calls` carries out those about calls, `controller` the others.
 - `routes` is the HTTP interface, `running_page` the server.
 """

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import aiohttp
 
+from local.host.admin import invoke_path
 from local.stack import REQUEST_TIMEOUT_SECONDS, Host
 
 
@@ -61,6 +62,12 @@ class AppClient:
     async def report(self, report: Mapping[str, Any], trace: str) -> AppAnswer:
         """`POST /api/report_call`."""
         return await self._api("POST", "report_call", "ReportCall", trace, json=report)
+
+    async def forget_dead_devices(self) -> AppAnswer:
+        """Run the timer function of that name now, over the host's admin route."""
+        url = f"{self._host.url}{invoke_path('ForgetDeadDevices')}"
+        headers = {"x-functions-key": self._host.keys.master}
+        return await self._request("POST", url, headers=headers, json={})
 
     async def deliver(self, event: Mapping[str, Any], trace: str) -> AppAnswer:
         """A batch of one event, as Event Grid delivers it."""

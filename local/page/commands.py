@@ -57,6 +57,10 @@ class UninstallApp(Command):
     phone_id: _Text
 
 
+class ForgetDeadDevices(Command):
+    """Run the app's timer function now."""
+
+
 class PlaceCall(Command):
     """Make and deliver an IncomingCall event. `age_seconds`: time since the call began."""
 

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from local.page.chromium import HOW_TO_INSTALL, find_browser, launch
 from local.page.host_lines import HostLines
 from local.page.running_page import RunningPage
-from local.stack import ALL_NOTIFICATIONS, Stack, StackOptions
+from local.stack import ALERTS_HUB, ALL_NOTIFICATIONS, Stack, StackOptions
 
 WIDTH, HEIGHT = 1440, 900
 
@@ -61,7 +61,7 @@ def main() -> int:
         if executable is None:
             print(f"A picture needs a browser: {HOW_TO_INSTALL}.", file=sys.stderr)
             return 1
-        options = StackOptions(on_line=lines, settings=ALL_NOTIFICATIONS, spans=True)
+        options = StackOptions(on_line=lines, settings=ALL_NOTIFICATIONS, more_hubs=(ALERTS_HUB,), spans=True)
         with Stack(options) as stack, RunningPage(stack, lines) as served:
             browser = launch(playwright, executable)
             take_pictures(browser, served.url, files, arguments.width, arguments.height)

@@ -11,6 +11,7 @@ from local.page.commands import (
     BadCommandError,
     ClearCalls,
     Command,
+    ForgetDeadDevices,
     HangUp,
     PlaceCall,
     Redeliver,
@@ -52,11 +53,12 @@ def create_app(controller: PageController, watcher: Watcher) -> web.Application:
             web.post("/phones/browser", _command(RegisterBrowser, _answered(controller.register_browser))),
             web.post("/phones/removal", _command(RemovePhone, _answered(controller.remove))),
             web.post("/phones/uninstallation", _command(UninstallApp, _uninstalled(controller))),
+            web.post("/feedback", _command(ForgetDeadDevices, _answered(controller.forget_dead_devices))),
             web.post("/calls", _command(PlaceCall, _placed(controller))),
-            web.post("/calls/end", _command(HangUp, _done(controller.hang_up))),
-            web.post("/calls/clear", _command(ClearCalls, _done(controller.clear))),
-            web.post("/redeliveries", _command(Redeliver, _done(controller.redeliver))),
-            web.post("/actions", _command(ActOnCall, _done(controller.act))),
+            web.post("/calls/end", _command(HangUp, _done(controller.calls.hang_up))),
+            web.post("/calls/clear", _command(ClearCalls, _done(controller.calls.clear))),
+            web.post("/redeliveries", _command(Redeliver, _done(controller.calls.redeliver))),
+            web.post("/actions", _command(ActOnCall, _done(controller.calls.act))),
             web.post("/options", _command(SetOptions, _done(controller.set_options))),
             web.post("/hub", _command(SetHubMode, _hub_mode_set(controller))),
         ]
@@ -135,7 +137,7 @@ def _answered[Kind: Command](
 
 def _placed(controller: PageController) -> Callable[[PlaceCall], Awaitable[dict[str, object]]]:
     async def carry_out(command: PlaceCall) -> dict[str, object]:
-        call = controller.place(command)
+        call = controller.calls.place(command)
         return {"eventId": call.incoming_call.id, "callId": call.call_id}
 
     return carry_out

@@ -67,7 +67,7 @@ class RunningPage:
             sources = Sources(self._stack.database.uri, DATABASE_NAME, for_sources)
             watcher = Watcher(sources, self._lines)
             async with AppClient(self._stack.host) as client:
-                controller = PageController(client, for_commands, watcher.wake)
+                controller = PageController(client, for_commands, watcher.wake, self._stack.alerts_hub)
                 self._lines.listen(lambda: _call_in(loop, watcher.wake))
                 watching = asyncio.create_task(watcher.run(controller), name="watch")
                 try:

@@ -72,10 +72,10 @@ def _phone(phone: Phone, names: Nicknames) -> PhoneView:
         user=phone.user,
         nickname=names.of(phone.user),
         device_uuid=phone.device_uuid,
-        hub=phone.registrations[0].hub,
         tokens=tuple(
             TokenView(
                 purpose=one.purpose.value,
+                hub=one.hub,
                 token=masks.masked_token(one.device_token),
                 expires_at=one.expires_at.timestamp(),
                 gone=one.gone_at is not None,

@@ -50,6 +50,7 @@ class TokenView(View):
     """A registered token, masked. `gone`: the hub has called the device gone."""
 
     purpose: str
+    hub: str
     token: str
     expires_at: float
     gone: bool
@@ -67,7 +68,6 @@ class PhoneView(View):
     user: str
     nickname: str
     device_uuid: str
-    hub: str
     tokens: tuple[TokenView, ...]
     is_uninstalled: bool
     received: tuple[int, ...]

@@ -79,25 +79,26 @@ class Watcher:
 
     def _take(self, controller: PageController, problem: str | None) -> str:
         """The snapshot of now, in JSON."""
-        phones = phones_of(self._reading, controller.actions, controller.over, time.time())
-        controller.look(phones)
+        calls = controller.calls
+        phones = phones_of(self._reading, calls.actions, calls.over, time.time())
+        calls.look(phones)
         evidence = Evidence(
-            placed=tuple(controller.calls),
+            placed=tuple(calls.placed),
             lines=self._lines.lines(),
             spans=self._lines.spans(),
             attempts=self._reading.attempts,
             phones=phones,
-            reports=tuple(controller.reporter.reports),
+            reports=tuple(calls.reporter.reports),
         )
         surroundings = Surroundings(
             nicknames=controller.nicknames,
-            actions=controller.actions,
+            actions=calls.actions,
             options=OptionsView(
-                redelivery=controller.event_grid.redelivers,
-                call_events=controller.call_events,
-                reports=controller.reporter.is_on,
+                redelivery=calls.event_grid.redelivers,
+                call_events=calls.publish_events,
+                reports=calls.reporter.is_on,
             ),
-            cleared_at=controller.cleared_at,
+            cleared_at=calls.cleared_at,
             problem=problem,
         )
         return take_snapshot(self._reading, evidence, surroundings).model_dump_json(by_alias=True)

@@ -27,7 +27,15 @@ from tests.page_evidence import CALLEE, push, registration
 SECONDS = 10.0
 COMMANDS = (
     *("/phones", "/phones/removal", "/calls", "/calls/end", "/calls/clear"),
-    *("/phones/browser", "/phones/uninstallation", "/redeliveries", "/actions", "/options", "/hub"),
+    *(
+        "/feedback",
+        "/phones/browser",
+        "/phones/uninstallation",
+        "/redeliveries",
+        "/actions",
+        "/options",
+        "/hub",
+    ),
 )
 CALL = {"callee": CALLEE, "callerName": "Ada"}
 
@@ -52,6 +60,10 @@ class FakeApp(AppClient):
         """Record it."""
         self.removed.append((acs_mri, device_uuid))
         return self.answer
+
+    async def forget_dead_devices(self) -> AppAnswer:
+        """As the host."""
+        return AppAnswer(202, "", 1)
 
     async def report(self, report: Mapping[str, Any], trace: str) -> AppAnswer:
         """Record it."""
@@ -121,8 +133,8 @@ class Backend:
 
     async def settled(self) -> None:
         """Every delivery and every report has its answer."""
-        await self.controller.event_grid.settled()
-        await self.controller.reporter.settled()
+        await self.controller.calls.event_grid.settled()
+        await self.controller.calls.reporter.settled()
 
     async def answer_to(self, path: str, body: object) -> Any:
         """The JSON answer to a command."""
@@ -304,6 +316,15 @@ class TestCommands:
 
         asyncio.run(scenario())
 
+    def test_forgets_dead_devices(self) -> None:
+        """The host's answer is returned as data."""
+
+        async def scenario() -> None:
+            async with backend() as running:
+                assert (await running.answer_to("/feedback", {}))["status"] == 202
+
+        asyncio.run(scenario())
+
     def test_both_tokens_of_an_iphone(self) -> None:
         """An iPhone registers a token for calls and one for alerts."""
 
@@ -352,7 +373,7 @@ class TestCommands:
                 (event,) = running.app.delivered
                 assert key in event
                 assert (event["id"], event["data"]["correlationId"]) == (answer["eventId"], answer["callId"])
-                assert running.controller.calls[0].incoming_call.deliveries[0].status == 202
+                assert running.controller.calls.placed[0].incoming_call.deliveries[0].status == 202
 
         asyncio.run(scenario())
 
@@ -526,8 +547,9 @@ class TestCommands:
             async with backend() as running:
                 event_id = (await running.answer_to("/calls", CALL))["eventId"]
                 await running.settled()
+                await running.ring("placed outside the page")
                 stream = await running.client.get("/live")
-                while not (await next_snapshot(stream))["calls"]:
+                while len((await next_snapshot(stream))["calls"]) < 2:
                     pass
                 await running.answer_to("/calls/clear", {})
                 while (await next_snapshot(stream))["calls"]:

@@ -37,8 +37,10 @@ def test_output() -> None:
     assert demo.returncode == 0, shown + demo.stderr
     assert "Traceback" not in demo.stderr
     for phone, platform in (("iPhone", "apple"), ("Android phone", "fcmv1"), ("Windows PC", "windows")):
-        assert re.search(rf"201 {phone} registered as {platform} for calls until \S+Z", shown)
-    assert re.search(r"201 iPhone registered as apple for alerts until", shown)
+        assert re.search(
+            rf"201 {phone} registered as {platform} for calls at the hub default until \S+Z", shown
+        )
+    assert re.search(r"201 iPhone registered as apple for alerts at the hub alerts until", shown)
     assert shown.count("rings once") == 6
     assert shown.count("shows a missed call once") == 3
     # Two devices of each call: the iPhone gets no stop push.
@@ -76,6 +78,7 @@ class SharedStack:
         self._stack = stack
         self.host = host
         self.hub = stack.hub
+        self.alerts_hub = stack.alerts_hub
 
     def __call__(self, _options: StackOptions) -> "SharedStack":
         return self

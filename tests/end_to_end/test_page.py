@@ -12,11 +12,12 @@ import requests
 from playwright.sync_api import Browser, Playwright, expect, sync_playwright
 
 from local.hub.faults import Fault
+from local.hub.records import PlatformOutcome
 from local.page.chromium import HOW_TO_INSTALL, find_browser, launch
 from local.page.host_lines import HostLines
 from local.page.running_page import PageError, RunningPage
 from local.samples import Phone, phones
-from local.stack import ALL_NOTIFICATIONS, Stack, StackOptions
+from local.stack import ALERTS_HUB, ALL_NOTIFICATIONS, Stack, StackOptions
 from tests.end_to_end.page_tab import OPEN_ALL, Site, Tab, answer, open_tab, tab_to
 
 expect.set_options(timeout=15_000)
@@ -50,7 +51,7 @@ def running_site(browser: Browser) -> Iterator[Site]:
     """One stack for all tests of the page; it needs the browser, so that no stack starts without one."""
     assert browser.is_connected()
     lines = HostLines()
-    options = StackOptions(on_line=lines, settings=ALL_NOTIFICATIONS, spans=True)
+    options = StackOptions(on_line=lines, settings=ALL_NOTIFICATIONS, more_hubs=(ALERTS_HUB,), spans=True)
     with Stack(options) as stack, RunningPage(stack, lines) as served:
         yield Site(stack, served.url)
 
@@ -152,9 +153,20 @@ class TestPhones:
         row = tab.open_call("Silent Call")
         expect(tab.step(row, "Ring → .* Android phone")).to_contain_text("the platform: ExpiredChannel")
         card.get_by_role("button", name="Install again").click()
-        expect(card).to_contain_text("Waiting for a call")
+        expect(card).not_to_contain_text("not on this phone")
         tab.place_call(user, "Heard Call")
         expect(answer(card)).to_be_visible()
+
+    def test_dead_devices_are_forgotten(self, site: Site, tab: Tab, user: str, android: Phone) -> None:
+        """After a push that the platform refused, the app's sweep of the feedback forgets the phone."""
+        site.register(user, android)
+        site.stack.hub.set_outcome(android.device_token, PlatformOutcome.EXPIRED_CHANNEL)
+        expect(tab.phone(android)).to_contain_text("not on this phone")
+        site.call(user, "Feedback Caller")
+        tab.page.get_by_role("button", name="Forget dead devices").click()
+        expect(tab.page.get_by_text("ForgetDeadDevices runs.")).to_be_visible()
+        expect(tab.phone(android)).to_have_count(0)
+        assert site.host.get_device_registrations(user).status_code == 404
 
     def test_refusals_look_like_errors(self, tab: Tab) -> None:
         """The API's refusal of a registration is shown below the form, field by field, as an error."""

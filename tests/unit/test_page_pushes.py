@@ -109,9 +109,10 @@ class TestMasks:
             "displayName": "Ada",
         }
 
-    def test_context_in_a_list(self) -> None:
-        """A nested context is shortened too."""
-        assert CONTEXT not in masks.masked_body(json.dumps([{"a": [{"cp": CONTEXT}]}]))
+    @pytest.mark.parametrize("name", ["cp", "incomingCallContext"])
+    def test_context_in_a_list(self, name: str) -> None:
+        """A nested context is shortened too, and so is a browser's."""
+        assert CONTEXT not in masks.masked_body(json.dumps([{"a": [{name: CONTEXT}]}]))
 
     def test_body_that_cannot_be_read(self) -> None:
         """A body that cannot be parsed cannot be masked: only its length is shown."""

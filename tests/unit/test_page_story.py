@@ -230,6 +230,21 @@ class TestSteps:
         assert (step.text, step.tone, step.detail) == ("hub key refused", "bad", "Put the new key in.")
 
 
+class TestPhones:
+    def test_what_a_page_may_still_relay(self) -> None:
+        """The pushes that have arrived last at a phone, the newest last."""
+        pushes = [push({"callId": str(number)}, sequence=number) for number in range(1, 13)]
+        refused = push(sequence=13, outcome="ExpiredChannel")
+        phone = snapshot(*pushes, refused).phones[0]
+        assert phone.received == tuple(range(3, 13))
+
+    def test_tokens(self) -> None:
+        """A phone's tokens are shown as fingerprints, with what they are for."""
+        (token,) = snapshot().phones[0].tokens
+        assert (token.purpose, token.hub, token.gone) == ("calls", "default", False)
+        assert token.token.startswith("sha256:")
+
+
 class TestNicknames:
     def test_one_name_a_user(self) -> None:
         """A user has one name in either letter case, and each has another."""

@@ -2,6 +2,7 @@
 import { announceRinging } from "./announcer.js";
 import { relay, setUpBrowser } from "./browser.js";
 import { setUpCalls, showCalls } from "./calls.js";
+import { setUpFeedback } from "./feedback.js";
 import { setUpForms, showForms } from "./forms.js";
 import { setUpHub, showHub } from "./hub.js";
 import { showLines } from "./lines.js";
@@ -38,6 +39,7 @@ setUpForms();
 setUpBrowser();
 setUpHub();
 setUpOptions();
+setUpFeedback();
 setUpCalls();
 setUpPause();
 setInterval(tick, 200);

@@ -68,9 +68,9 @@ function updatePhone(card, phone) {
   card.querySelector(".uninstall").hidden = phone.isUninstalled;
   card.querySelector(".install").hidden = !phone.isUninstalled || phone.platform === "browser";
   updateScreen(card.querySelector(".screen"), phone, phoneName(phone));
-  const facts = [["User", phone.user], ["Device", phone.deviceUuid], ["Hub", phone.hub]];
+  const facts = [["User", phone.user], ["Device", phone.deviceUuid]];
   for (const token of phone.tokens) {
-    facts.push([`For ${token.purpose}`, `${token.token}, until ${moment(token.expiresAt)}${token.gone ? ", gone" : ""}`]);
+    facts.push([`For ${token.purpose}`, `${token.token}, hub ${token.hub}, until ${moment(token.expiresAt)}${token.gone ? ", gone" : ""}`]);
   }
   rebuild(card.querySelector(".facts"), facts, (all) => all.map(([name, value]) =>
     element("div", {}, element("dt", {}, name), element("dd", {}, value))));
