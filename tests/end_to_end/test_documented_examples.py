@@ -82,7 +82,7 @@ def test_every_curl_is_run() -> None:
 
 
 def test_json(host: Host) -> None:
-    """Each block that is called JSON is JSON, and a registration is accepted. The stack has one hub."""
+    """Each registration and each report in JSON is accepted. The stack has one hub."""
     registrations = 0
     for page in documents():
         for block in page.blocks:

@@ -4,6 +4,7 @@
 `tests/end_to_end/test_documented_examples.py` runs the examples.
 """
 
+import json
 import re
 import subprocess
 import sys
@@ -64,6 +65,14 @@ class TestLinks:
             if path.suffix == ".md" and anchor not in document(path.relative_to(ROOT).as_posix()).anchors:
                 missing.append(link)
         assert missing == []
+
+
+def test_json() -> None:
+    """Each block that is called JSON is JSON; a fragment is not called so."""
+    for page in documents():
+        for block in page.blocks:
+            if block.language == "json":
+                json.loads(block.code)
 
 
 def test_sequence_diagrams() -> None:
