@@ -12,7 +12,7 @@ from common.metrics import HISTOGRAMS, Metric
 from doctor.checks.call_summaries import CallState
 from doctor.checks.device_summaries import DeviceState
 from models.errors import ServiceError
-from models.push import UNUSABLE_TOKEN
+from models.push import HUB_NOT_USABLE, UNUSABLE_TOKEN
 from push.event_log import EndLine, EventLine, EventResult
 from registrar.audit import Action
 from settings import SECTIONS, setting_names
@@ -220,7 +220,7 @@ class TestLogging:
         """Every error code, with its HTTP status."""
         documented = {coded(row[0])[0]: row[1] for row in rows(self.PAGE.section("Error codes"))}
         ours = {error.code: error.http_status for error in errors()}
-        assert documented.keys() == ours.keys() | {UNUSABLE_TOKEN}
+        assert documented.keys() == ours.keys() | {UNUSABLE_TOKEN, HUB_NOT_USABLE}
         for code, status in documented.items():
             assert not status.isdigit() or int(status) == ours[code], code
 
