@@ -241,5 +241,5 @@ def test_field_case(stack: Stack, log: HostLog, name: str, request: pytest.Fixtu
 
 def test_cases_are_found() -> None:
     """The folder is read, and every case names its source."""
-    assert len(CASES) >= 74
+    assert len(CASES) >= 76
     assert all(case.source and case.outcome and case.steps for case in CASES.values())
