@@ -83,12 +83,19 @@ def parse_device_token(platform: Platform, text: str) -> str:
             return _browser(token)
 
 
-def is_device_token(platform: Platform, text: str) -> bool:
-    """Whether the text can be sent as it is. A registration from before these rules may hold another one."""
+def problem_of(platform: Platform, text: str) -> str | None:
+    """Why the text cannot be sent as it is, None if it can. A registration from before these rules may hold
+    such a one."""
     try:
-        return parse_device_token(platform, text) == text
-    except DeviceTokenError:
-        return False
+        token = parse_device_token(platform, text)
+    except DeviceTokenError as error:
+        return str(error)
+    return None if token == text else "is written in a spelling that is not sent"
+
+
+def is_device_token(platform: Platform, text: str) -> bool:
+    """Whether the text can be sent as it is."""
+    return problem_of(platform, text) is None
 
 
 def compared_form(platform: Platform, token: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from common.telemetry import fingerprint
 from doctor.checks.findings import Status
 from models.device import DeviceRegistration, Purpose, rfc3339
-from models.device_token import is_device_token
+from models.device_token import is_device_token, problem_of
 from push.devices import showing
 from push.ledger_entry import LedgerEntry
 from registrar.document import StoredRegistration, UnreadableDocument, newest_of_each_device, read
@@ -85,7 +85,7 @@ class DeviceSummary:
     last_push: LastPush | None = None
     """None if the ledger, which keeps a day, has none."""
     problem: str | None = None
-    """Why it cannot be read, or since when the device is gone."""
+    """Why it cannot be read or cannot ring, or since when the device is gone."""
 
     @property
     def status(self) -> Status:
@@ -161,7 +161,6 @@ def _summary(
     stored: StoredRegistration, state: DeviceState, last_pushes: Mapping[str, LastPush]
 ) -> DeviceSummary:
     registration = stored.registration
-    gone_at = registration.gone_at
     return DeviceSummary(
         device=registration.registration_id[:ID_LENGTH],
         state=state,
@@ -172,8 +171,15 @@ def _summary(
         refreshed_at=stored.updated_at,
         expires_at=registration.expires_at,
         last_push=last_pushes.get(registration.registration_id),
-        problem=None if gone_at is None else f"the hub calls the device gone since {rfc3339(gone_at)}",
+        problem=_problem(registration),
     )
+
+
+def _problem(registration: DeviceRegistration) -> str | None:
+    if problem := problem_of(registration.platform, registration.device_token):
+        return f"the device token {problem}"
+    gone_at = registration.gone_at
+    return None if gone_at is None else f"the hub calls the device gone since {rfc3339(gone_at)}"
 
 
 def _unreadable(document: UnreadableDocument) -> DeviceSummary:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from common.clock_watch import ClockWatch
-from models.device_token import is_device_token
+from models.device_token import problem_of
 from models.hub import HubEndpoint, HubSettingNames
 from models.platform import Platform
 from models.push import UNUSABLE_TOKEN, Outcome, OutcomeKind, Push
@@ -65,10 +65,9 @@ class HubClient:
             time_left: seconds in which to be back, whatever the time-outs.
             fresh_connection: use a new connection, because an earlier try has failed.
         """
-        if not is_device_token(Platform(push.format), device_token):
+        if problem := problem_of(Platform(push.format), device_token):
             # It was registered before tokens were checked; the hub would refuse it.
-            reason = "the device token is not one that the platform issues"
-            return Outcome(OutcomeKind.REJECTED, reason, code=UNUSABLE_TOKEN)
+            return Outcome(OutcomeKind.REJECTED, f"the device token {problem}", code=UNUSABLE_TOKEN)
         started = self._clock()
         outcome = self._send(push, device_token, self._tokens.token(), time_left, fresh=fresh_connection)
         if outcome.status != 401 or not self._secondary_tokens:

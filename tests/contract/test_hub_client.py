@@ -328,6 +328,8 @@ class TestDeviceTokens:
         """A token that was registered before its shape was checked, and can never ring, is not sent."""
         outcome = client.send(replace(PUSH, format=platform.value), device_token, AMPLE)
         assert (outcome.kind, outcome.code) == (REJECTED, UNUSABLE_TOKEN)
+        assert outcome.reason.startswith("the device token ")
+        assert device_token not in outcome.reason
         assert hub.script.connections == 0
 
     @pytest.mark.parametrize(

@@ -258,6 +258,22 @@ def left(app: Instance, devices: Sequence[DeviceRegistration]) -> int:
     return len(app.registrations(devices[0].acs_mri))
 
 
+@pytest.mark.parametrize(
+    "error", ["UnknownError", "WrongToken", "Throttled", "PnsUnavailable", "Dropped", ""]
+)
+def test_other_errors(open_app: Open, storage: Storage, error: str) -> None:
+    """Nothing is deleted for a word that does not say that the device is dead.
+
+    With FCM v1 a dead phone has been seen to be reported with `UnknownError`, as a living one can be:
+    Azure/azure-notificationhubs-dotnet#321.
+    """
+    app = open_app()
+    devices = app.register(new_user(), 2)
+    storage.report(*devices, error=error)
+    sweep(app)
+    assert left(app, devices) == 2
+
+
 class TestLimit:
     @pytest.mark.parametrize(
         ("dead", "percent", "stay"),

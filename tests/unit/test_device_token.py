@@ -18,6 +18,7 @@ from models.device_token import (
     former_spellings,
     is_device_token,
     parse_device_token,
+    problem_of,
 )
 from models.platform import Platform
 from tests.subscriptions import AUTH, ENDPOINT, P256DH, subscription, subscription_text
@@ -32,6 +33,7 @@ def refusal(platform: Platform, text: str) -> str:
     with pytest.raises(DeviceTokenError) as caught:
         parse_device_token(platform, text)
     assert not is_device_token(platform, text)
+    assert problem_of(platform, text) == str(caught.value)
     return str(caught.value)
 
 

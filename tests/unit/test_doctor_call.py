@@ -161,7 +161,7 @@ class TestUser:
 
     @pytest.mark.parametrize("token", ["{length = 32, bytes = 0x96d6}", "null", "abc", "<96d6bb5d 412881d3>"])
     def test_token_that_cannot_ring(self, token: str) -> None:
-        """A token of an earlier release that its platform never issued is shown as such."""
+        """A token of an earlier release that its platform never issued is shown as such, and why."""
         phone = {
             **registration("x", "phone", refreshed=-1, expires=9),
             "platform": "apple",
@@ -169,6 +169,7 @@ class TestUser:
         }
         (device,) = summarize_devices([phone], {}, NOW)
         assert device.state is DeviceState.INVALID_TOKEN
+        assert str(device.problem).startswith(("the device token is ", "the device token must "))
         assert not device.is_rung
         assert token not in str(device)
 
