@@ -283,7 +283,7 @@ class App:
     def call_ends(self) -> CallEnds:
         """Draws the conclusions from ends, answers and reports of calls."""
         states = CallStates(self.collection(ledger.COLLECTION_NAME), self.work)
-        notices = Notices(states, self.sending, self.service_watch)
+        notices = Notices(states, self.sending, self.service_watch, self.metrics)
         tools = EndTools(states, self.device_store, notices, self.clock, self.metrics)
         ring_time = self.time_limits.ring_time
         return CallEnds(tools, self._notification_options(), ring_time, self._threads() // 4)

@@ -19,6 +19,8 @@ from models.identity import Identity
 CALL_ENDED_EVENT_TYPE = "Microsoft.Communication.CallEnded"
 PARTICIPANT_ADDED_EVENT_TYPE = "Microsoft.Communication.CallParticipantAdded"
 
+_TEAMS_APP_PREFIX_BY_CLOUD = {"public": "28:orgid:", "dod": "28:dod:", "gcch": "28:gcch:"}
+
 
 @dataclass(frozen=True, slots=True)
 class CallEnd:
@@ -44,8 +46,26 @@ def _identity(value: object) -> object:
     return value
 
 
+class _TeamsApp(Part):
+    app_id: Text = Field(alias="appId", default=None)
+    cloud: Text = None
+
+    def mri(self) -> str | None:
+        prefix = _TEAMS_APP_PREFIX_BY_CLOUD.get((self.cloud or "public").lower())
+        return f"{prefix}{self.app_id}" if prefix and self.app_id else None
+
+
+class _Participant(Party):
+    """Bots join calls, too. Each of their events would be delivered for a day if it were refused."""
+
+    teams_app: Annotated[_TeamsApp | None, OrAbsent()] = Field(alias="microsoftTeamsApp", default=None)
+
+    def mri(self) -> str | None:
+        return super().mri() or (self.teams_app.mri() if self.teams_app else None)
+
+
 class _Data(Part):
-    user: Annotated[Party | None, BeforeValidator(_identity), OrAbsent()] = None
+    user: Annotated[_Participant | None, BeforeValidator(_identity), OrAbsent()] = None
     correlation_id: Text = Field(alias="correlationId", default=None)
     server_call_id: Text = Field(alias="serverCallId", default=None)
 

@@ -42,6 +42,6 @@ class NotificationOptions:
 
     @property
     def needs_display_name(self) -> bool:
-        """A notification that is sent later may show the caller's name."""
-        texts = (self.missed_call, self.incoming_call)
-        return (self.missed or self.fallback) and any(CALLER in each.title + each.body for each in texts)
+        """A notification shows the caller's name."""
+        shown = ((self.missed, self.missed_call), (self.fallback, self.incoming_call))
+        return any(is_on and CALLER in texts.title + texts.body for is_on, texts in shown)

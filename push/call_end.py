@@ -101,7 +101,7 @@ class CallEnds:
         self.options = options
         self._tools = tools
         self._ring_time = ring_time
-        self._waiting = threading.BoundedSemaphore(max(1, waiting_threads))
+        self._waiting = threading.BoundedSemaphore(waiting_threads)
 
     def facts_of(self, call: IncomingCall) -> RingFacts:
         """What the ledger keeps of a call."""
@@ -177,15 +177,17 @@ class CallEnds:
         own = [each for each in devices if each.device_uuid == report.device_uuid]
         if not rings or not own:
             return False
-        entry, device = rings[0], (calling(own) or own)[0]
-        if self._tools.states.report(entry.id, device.device_key, report.state, now):
-            self._tell_of_report(entry, device, report.state, now)
+        device = (calling(own) or own)[0]
+        if self._tools.states.report(rings[0].id, device.device_key, report.state, now):
+            self._tell_of_report(rings[0], device, report.state, now)
         if report.state in {DeviceState.ANSWERED, DeviceState.DECLINED}:
+            # Earlier invitations to the call are over as well.
             answer = Answer(AnswerKind(report.state.value), now, device.device_key)
-            self._tools.states.answer(entry.id, answer)
+            for ring in rings:
+                self._tools.states.answer(ring.id, answer)
         try:
             with within(REPORT_SECONDS + REPORT_WRITE_SECONDS):
-                self._conclude(entry, device, devices, report.state)
+                self._conclude(rings, device, devices, report.state)
         except (DatabaseUnavailableError, ConfigurationError) as error:
             # The report is written down; what follows from it must not fail it.
             telemetry.log(logging.WARNING, "report_without_consequence", code=error.code)
@@ -193,27 +195,33 @@ class CallEnds:
 
     def _conclude(
         self,
-        entry: LedgerEntry,
+        rings: Sequence[LedgerEntry],
         device: DeviceRegistration,
         devices: Sequence[DeviceRegistration],
         state: DeviceState,
     ) -> None:
-        if entry.facts is None or not self._has_consequence(state):
+        if not self._has_consequence(state):
             return
         deadline = self._tools.clock.monotonic() + REPORT_SECONDS
         # Read again: a ring that ended, or another device's report, may have been written since.
-        current, marks = self._tools.states.look(entry.id, entry.facts)
-        if current is None:
-            return
-        if state is not DeviceState.MISSED:
-            first = current.answer
-            if first and first.device_key == device.device_key and first.kind.value == state.value:
-                others = [each for each in devices if each.device_key != device.device_key]
-                self._stop([_Ring(current, entry.facts, others)], state.value, deadline)
-        elif _is_unanswered(current, marks):
+        known = [
+            (entry.facts, *self._tools.states.look(entry.id, entry.facts)) for entry in rings if entry.facts
+        ]
+        if state is DeviceState.MISSED:
+            facts, entry, marks = known[0]
             now = self._tools.clock.now()
-            if self._ring_end(current) <= now or not _another_rings(current, device, devices):
-                self._tell_missed([_Ring(current, entry.facts, devices)], deadline, now)
+            if entry is None or not _is_unanswered(entry, marks):
+                return
+            if self._ring_end(entry) <= now or not _another_rings(entry, device, devices):
+                self._tell_missed([_Ring(entry, facts, devices)], deadline, now)
+            return
+        others = [each for each in devices if each.device_key != device.device_key]
+        decided = [
+            _Ring(entry, facts, others)
+            for facts, entry, _ in known
+            if entry is not None and entry.answer is not None and entry.answer.is_of(device.device_key, state)
+        ]
+        self._stop(decided, state.value, deadline)
 
     def _has_consequence(self, state: DeviceState) -> bool:
         if state is DeviceState.RINGING:
@@ -313,8 +321,8 @@ class CallEnds:
             return frozenset()
         info = _visible("incomingCall", self.options.incoming_call, facts, time_sensitive=True)
         try:
-            entry, _ = self._tools.states.look(entry_id, facts)
-            if entry is None:
+            entry, marks = self._tools.states.look(entry_id, facts)
+            if entry is None or _reason(entry, marks) is not None:
                 return frozenset()
             ends_at = self._ring_end(entry)
             notices = [Notice(entry, device, partial(self._show, info, ends_at)) for device in wanted]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from pymongo import UpdateOne
+from pymongo import UpdateOne, errors
 from pymongo.collection import Collection
 
 from common import mongodb
@@ -143,8 +143,8 @@ class CallStates:
         """Take the right to send a notice to devices; of all instances one has it.
 
         Returns:
-            Keys of the devices to send to. Those of the others have been claimed before, or the device has
-            reported that it answered or declined, and is not stopped.
+            Keys of the devices to send to. Those of the others have been claimed before. A device that has
+            reported that it answered or declined is not stopped, and an answered call is not missed.
 
         Raises:
             DatabaseUnavailableError, ConfigurationError: it may have been taken, and the notice is not sent.
@@ -156,7 +156,7 @@ class CallStates:
                 {"$set": {_notice(kind, key): claimed}},
             )
             for key in device_keys
-            for unless in (_ends(key) if kind is NoticeKind.STOP else (),)
+            for unless in (_unless(kind, key),)
         ]
         self._work.run(self._collection, lambda: self._collection.bulk_write(claims, ordered=False))
         # The answer to the writes does not say which of them found their field unset.
@@ -198,7 +198,11 @@ class CallStates:
         return updated.matched_count > 0
 
     def _upsert(self, wanted: mongodb.Document, change: mongodb.Document) -> None:
-        self._work.run(self._collection, lambda: self._collection.update_one(wanted, change, upsert=True))
+        try:
+            self._work.run(self._collection, lambda: self._collection.update_one(wanted, change, upsert=True))
+        except errors.DuplicateKeyError:
+            # Another instance has inserted it at the same moment.
+            self._update(wanted, change)
 
 
 def _notice(kind: NoticeKind, *device_key: str) -> str:
@@ -209,9 +213,15 @@ def _report(device_key: str, state: DeviceState) -> str:
     return f"reports.{device_key}.{state.value}"
 
 
-def _ends(device_key: str) -> Sequence[str]:
-    """The fields of reports after which a device does not ring any more."""
-    return [_report(device_key, state) for state in (DeviceState.ANSWERED, DeviceState.DECLINED)]
+def _unless(kind: NoticeKind, device_key: str) -> Sequence[str]:
+    """The fields that keep a notice from being sent, which may be written while it is considered."""
+    match kind:
+        case NoticeKind.STOP:
+            return [_report(device_key, state) for state in (DeviceState.ANSWERED, DeviceState.DECLINED)]
+        case NoticeKind.MISSED:
+            return ["answer"]
+        case NoticeKind.FALLBACK:
+            return []
 
 
 def _mark_ids(kind: str, source: str, keys: Iterable[str], callee: str) -> Sequence[str]:

@@ -223,12 +223,6 @@ class EndLine:
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         telemetry.log(_LEVELS[self.result], "call_end", **values)
 
-    def measure(self, metrics: Metrics) -> None:
-        """Record the metrics of the event."""
-        for metric, count in ((Metric.STOPS, self.stopped), (Metric.MISSED_CALLS_TOLD, self.missed_told)):
-            if count:
-                metrics.record(metric, count)
-
     def describe(self, span: Span) -> None:
         """Put what became of the event into its span."""
         named = ("event_id", "call_id", "kind", "code", "rings", "stopped", "missed_told", "left_over")

@@ -220,6 +220,10 @@ class Answer:
     device_key: str | None = None
     """The device that said so; None where an event did, which does not say which device it was."""
 
+    def is_of(self, device_key: str, state: DeviceState) -> bool:
+        """The device's report of that state was the first word."""
+        return self.device_key == device_key and self.kind.value == state.value
+
     @classmethod
     def read(cls, value: Mapping[str, Any]) -> "Answer | None":
         """From the ledger; None for a kind that this version does not know."""

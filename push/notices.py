@@ -11,15 +11,19 @@ from datetime import datetime
 from functools import partial
 
 from common import telemetry
+from common.metrics import Metric, Metrics
 from models.device import DeviceRegistration
 from models.errors import ConfigurationError, DatabaseUnavailableError, PushTooLargeError
 from models.push import DeviceResult, Outcome, OutcomeKind, Push
 from push.call_states import CallStates
 from push.fan_out import DeviceSend, FanOut, FanOutTools, Unwatched
+from push.lease_keeper import SHORTEST_SEND_SECONDS
 from push.ledger_entry import LedgerEntry, NoticeKind, NoticeState
 from push.misconfigured_hubs import tell_of_misconfigured_hubs
 from push.retry import worth_redelivery
 from push.service_watch import ServiceWatch
+
+_COUNTED = {NoticeKind.STOP: Metric.STOPS, NoticeKind.MISSED: Metric.MISSED_CALLS_TOLD}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +60,12 @@ class NoticeReport:
 class Notices:
     """Sends notices. Safe to share between threads and instances."""
 
-    def __init__(self, states: CallStates, tools: FanOutTools, watch: ServiceWatch) -> None:
+    def __init__(self, states: CallStates, tools: FanOutTools, watch: ServiceWatch, metrics: Metrics) -> None:
         """Take ready collaborators."""
         self._states = states
         self._tools = tools
         self._watch = watch
+        self._metrics = metrics
 
     def send(
         self, kind: NoticeKind, notices: Sequence[Notice], deadline: float, worth_until: datetime
@@ -81,7 +86,7 @@ class Notices:
             for notice in notices
             if notice.device.device_key not in notice.entry.notices.get(kind, {}) and notice.fits()
         ]
-        claims = _Claims(self._states, kind)
+        claims = _Claims(self._states, kind, lambda: deadline - self._tools.clock.monotonic())
         # One push serves a device that two rings of a call are about.
         sends: dict[str, DeviceSend] = {}
         try:
@@ -95,7 +100,10 @@ class Notices:
         finally:
             # Those that are claimed are sent even where a later claim fails: a redelivery cannot claim them.
             self._fan_out(list(sends.values()), claims, deadline)
-        return self._report(list(sends.values()), worth_until)
+        report = self._report(list(sends.values()), worth_until)
+        if report.sent and kind in _COUNTED:
+            self._metrics.record(_COUNTED[kind], report.sent)
+        return report
 
     def _fan_out(self, sends: Sequence[DeviceSend], claims: "_Claims", deadline: float) -> None:
         if not sends:
@@ -146,9 +154,10 @@ class _Claims:
 
     send_until = float("inf")
 
-    def __init__(self, states: CallStates, kind: NoticeKind) -> None:
+    def __init__(self, states: CallStates, kind: NoticeKind, seconds_left: Callable[[], float]) -> None:
         self._states = states
         self._kind = kind
+        self._seconds_left = seconds_left
         self._claimed: dict[str, list[Notice]] = {}
         self._unsaved: dict[str, NoticeState | None] = {}
 
@@ -157,7 +166,8 @@ class _Claims:
         self._claimed.setdefault(notice.device.registration_id, []).append(notice)
 
     def prepare_send(self) -> bool:
-        return True
+        # In less time the answer may not come, and a notice that may have arrived is not sent again.
+        return self._seconds_left() >= SHORTEST_SEND_SECONDS
 
     def note(self, registration_id: str, result: DeviceResult) -> None:
         self._unsaved[registration_id] = _state(result.outcome)

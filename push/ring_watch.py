@@ -23,6 +23,9 @@ LOOK_SECONDS = 1.0
 SHOW_SECONDS = 2.0
 """How long showing the call may take while other devices are still tried."""
 
+SHOW_WRITE_SECONDS = 1.0
+"""How much longer the database may take then."""
+
 _NOT_KNOWN = (DatabaseUnavailableError, ConfigurationError)
 
 _REFUSED = frozenset({OutcomeKind.REJECTED.value, OutcomeKind.GONE.value, OutcomeKind.MISCONFIGURED.value})
@@ -80,7 +83,8 @@ class RingWatch:
     def wrote(self, results: Mapping[str, DeviceResult]) -> None:
         """Show the call where its push was refused, while other devices are still tried."""
         deadline = min(self._ring.deadline, self._clock.monotonic() + SHOW_SECONDS)
-        self._show(_records({**self._ring.planned, **results}), deadline)
+        with within(SHOW_SECONDS + SHOW_WRITE_SECONDS):
+            self._show(_records({**self._ring.planned, **results}), deadline)
 
     def finish(self, results: Mapping[str, DeviceResult]) -> None:
         """Look once more, and show the call where its push was refused.

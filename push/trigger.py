@@ -64,7 +64,8 @@ class EventHandler:
             handled = self._handle(event, span)
             line = handled.line.timed(round((clock.monotonic() - started) * 1_000, 1))
             line.write()
-            line.measure(self._tools.metrics)
+            if isinstance(line, EventLine):
+                line.measure(self._tools.metrics)
             if span.is_recorded:
                 line.describe(span)
         if handled.line.result is EventResult.MISSED:

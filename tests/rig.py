@@ -15,6 +15,7 @@ from pymongo import MongoClient, monitoring
 
 from app import App, mongo_client
 from common.clock import Clock
+from common.metrics import Metrics
 from common.tracing import Tracer
 from local.hub.running_hub import RunningHub
 from local.samples import event_grid_event, incoming_call_data
@@ -113,6 +114,7 @@ class Instance:
         clock: Clock | None = None,
         observer_uri: str | None = None,
         tracer: Tracer | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         """Take what the instance runs over.
 
@@ -126,6 +128,7 @@ class Instance:
             clock: the app's.
             observer_uri: how the test reaches the database, where `uri` leads through a fault.
             tracer: the app's.
+            metrics: the app's.
         """
         self.hub = hub
         self.sends_of: dict[str, Watched] = {}
@@ -137,6 +140,7 @@ class Instance:
             jitter=jitter,
             sender=self._watched,
             tracer=tracer,
+            metrics=metrics,
             database=None if listener is None else lambda of, *_: mongo_client(of, [listener]),
         )
         self.uri = observer_uri or uri

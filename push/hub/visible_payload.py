@@ -21,7 +21,8 @@ XML_CONTENT_TYPE = "application/xml"
 LONGEST_TEXT = 200
 """Characters of a title, a body or a name: a phone shows fewer."""
 
-_COLLAPSE_ID = re.compile(r"[\x20-\x7e]{1,64}")
+_COLLAPSE_ID = re.compile(r"(?! )[\x20-\x7e]{1,64}(?<! )")
+"""A header's value cannot begin or end with a space."""
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 

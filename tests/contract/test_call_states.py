@@ -7,7 +7,7 @@ from typing import cast
 
 import mongomock
 import pytest
-from pymongo import MongoClient
+from pymongo import MongoClient, errors
 from pymongo.collection import Collection
 
 from common import mongodb
@@ -88,6 +88,26 @@ class TestMarks:
         assert marks.ended_at == NOW + SECOND
         assert marks.joined_at is None
 
+    def test_two_at_once(self, wire: Collection[mongodb.Document]) -> None:
+        """Where two instances insert a mark at the same moment, the second one updates it."""
+
+        class LosesTheRace:
+            """Another instance inserts first, once."""
+
+            def __init__(self) -> None:
+                self.database = wire.database
+                self.lost = False
+
+            def update_one(self, wanted: object, change: object, *, upsert: bool = False) -> object:
+                if upsert and not self.lost:
+                    self.lost = True
+                    states_of(wire).mark(end(), NOW)
+                    raise errors.DuplicateKeyError("E11000", 11000)
+                return wire.update_one(wanted, change, upsert=upsert)  # type: ignore[arg-type]
+
+        states_of(cast("Collection[mongodb.Document]", LosesTheRace())).mark(end(), NOW + SECOND)
+        assert states_of(wire).look("none", facts())[1].ended_at == NOW + SECOND
+
     def test_of_others(self, states: CallStates) -> None:
         """Another source's end and another callee's join are not of this ring; sources have no case."""
         states.mark(end(source="/subscriptions/2"), NOW)
@@ -164,6 +184,19 @@ class TestClaims:
         entry, _ = states.look(entry_id, facts())
         assert entry is not None
         assert entry.notices[NoticeKind.STOP]["phone"] is NoticeState.SENT
+
+    def test_unless_it_is_answered(self, wire: Collection[mongodb.Document]) -> None:
+        """No device that answered is stopped, and no answered call is told as missed."""
+        states = states_of(wire)
+        entry_id = ring(wire, facts())
+        states.report(entry_id, "phone", DeviceState.ANSWERED, NOW)
+        states.report(entry_id, "watch", DeviceState.DECLINED, NOW)
+        states.report(entry_id, "tablet", DeviceState.MISSED, NOW)
+        devices = ["phone", "tablet", "watch"]
+        assert states.claim(entry_id, NoticeKind.STOP, devices) == {"tablet"}
+        assert states.claim(entry_id, NoticeKind.MISSED, ["phone"]) == {"phone"}
+        states.answer(entry_id, Answer(AnswerKind.ANSWERED, NOW, "phone"))
+        assert states.claim(entry_id, NoticeKind.MISSED, devices) == frozenset()
 
     def test_of_a_ring_that_is_gone(self, wire: Collection[mongodb.Document]) -> None:
         """Nothing is taken and nothing is written."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from common.metrics import Metric
 from local.database import EmbeddedDatabase
 from local.hub.faults import Fault
 from local.hub.running_hub import RunningHub
@@ -35,6 +36,7 @@ from tests.call_events import Meanwhile, TurnedClock, ended, joined, pushes, rep
 from tests.fakes import AppLog
 from tests.integration.conftest import SHORT
 from tests.log_queries import Log
+from tests.recording import RecordedMetrics
 from tests.rig import TIMEOUT, FailPoint, Instance, at_once, call_to, eventually, new_user
 
 TIME_TO_RING = Path(__file__).parents[2] / "infra" / "workbook" / "time-to-ring.kql"
@@ -417,6 +419,30 @@ class TestTries:
         assert app.deliver(end).status == app.deliver(end).status == 202
         assert tries.count(android.device_token) == 1
 
+    def test_no_time_for_an_answer(
+        self, hub: RunningHub, database: EmbeddedDatabase, clock: TurnedClock
+    ) -> None:
+        """A try without the time for its answer would be the last one, so it is left to the redelivery."""
+        with Instance(hub, database.uri, STOPS, clock=clock, jitter=lambda: 0.0) as app:
+            user = new_user()
+            (android,) = app.register(user, first=1)
+            call = call_to(user)
+            assert app.deliver(call).status == 202
+            sent: list[float] = []
+
+            def refuse(_push: Push, _device_token: str, time_left: float) -> Outcome:
+                sent.append(time_left)
+                clock.turn(time_left - 0.15)
+                return Outcome(OutcomeKind.TRANSIENT, "refused", status=503)
+
+            app.sends.instead = refuse
+            end = ended(call)
+            assert app.deliver(end).status == 500
+            assert min(sent) >= 0.2
+            app.sends.instead = None
+            assert app.deliver(end).status == 202
+            assert len(stops(app, android)) == 1
+
     def test_the_ring_was_refused(self, app: Instance) -> None:
         """A device that was never rung is not stopped."""
         user = new_user()
@@ -623,6 +649,21 @@ class TestReports:
                 assert report(other, iphone, call, DeviceState.ANSWERED)
         assert meanwhile.acted
         assert [stop["reason"] for stop in stops(app, android)] == ["answered"]
+
+    def test_counted(self, hub: RunningHub, database: EmbeddedDatabase) -> None:
+        """Stops count wherever they come from: a report, an event or the ring itself."""
+        recorded = RecordedMetrics()
+        with Instance(hub, database.uri, STOPS, clock=TurnedClock(), metrics=recorded.metrics) as app:
+            _, (iphone, *_), call = three_ring(app)
+            assert report(app, iphone, call, DeviceState.ANSWERED)
+            assert recorded.sum_of(Metric.STOPS) == 2
+            _, _, call = three_ring(app)
+            assert app.deliver(ended(call)).status == 202
+            assert recorded.sum_of(Metric.STOPS) == 4
+            app.register(user := new_user(), 2)
+            call = call_to(user)
+            assert app.deliver(ended(call)).status == app.deliver(call).status == 202
+            assert recorded.sum_of(Metric.STOPS) == 5
 
     def test_a_report_before_the_claim(
         self, app: Instance, hub: RunningHub, database: EmbeddedDatabase

@@ -202,6 +202,48 @@ class TestMissed:
             told = sum(len(shown(app, device)) for user in users for device in app.devices_of(user))
             assert told == 8
 
+    def test_none_waits(self, hub: RunningHub, database: EmbeddedDatabase, clock: TurnedClock) -> None:
+        """With fewer than four threads a wait would hold up more than a quarter of them."""
+        settings = {**MISSED, "PYTHON_THREADPOOL_THREAD_COUNT": "3"}
+        with Instance(hub, database.uri, settings, clock=clock) as app:
+            user = new_user()
+            _, android = app.register(user, 2)
+            call = call_to(user)
+            assert app.deliver(call).status == app.deliver(ended(call)).status == 202
+            assert OVERTAKEN_SECONDS not in clock.slept
+            assert len(shown(app, android)) == 1
+
+    def test_an_answer_before_the_claim(
+        self, app: Instance, hub: RunningHub, database: EmbeddedDatabase
+    ) -> None:
+        """A phone that reports its answer while the missed call is about to be told."""
+        user = new_user()
+        _, android = app.register(user, 2)
+        call = call_to(user)
+        assert app.deliver(call).status == 202
+        answer = Meanwhile(
+            "update", "notices.missed", lambda: report(app, android, call, DeviceState.ANSWERED)
+        )
+        with Instance(
+            hub, database.uri, MISSED, database_name=app.database_name, clock=TurnedClock(), listener=answer
+        ) as other:
+            assert other.deliver(ended(call)).status == 202
+        assert answer.acted
+        assert shown(app, android) == []
+
+    def test_invited_again(self, app: Instance, clock: TurnedClock) -> None:
+        """A call that was answered at the second invitation is not missed at the first."""
+        user = new_user()
+        _, android = app.register(user, 2)
+        first = call_to(user)
+        assert app.deliver(first).status == 202
+        clock.turn(20)
+        again = {**first, "id": str(uuid.uuid4()), "eventTime": call_to(user, time=clock.now())["eventTime"]}
+        assert app.deliver(again).status == 202
+        assert report(app, android, first, DeviceState.ANSWERED)
+        assert app.deliver(ended(first, at=clock.now())).status == 202
+        assert shown(app, android) == []
+
     def test_too_late_to_ring(self, app: Instance) -> None:
         """An event that comes after the ring is a missed call at once, and once."""
         user, iphone, alerts = iphone_with_alerts(app)
@@ -337,7 +379,6 @@ class TestMissed:
         texts = {
             "MissedCallTitle": "Anruf verpasst",
             "MissedCallBody": "Bitte zurückrufen",
-            "IncomingCallBody": "x",
         }
         with Instance(hub, database.uri, {**MISSED, **texts}, clock=TurnedClock()) as app:
             user, _, alerts = iphone_with_alerts(app)

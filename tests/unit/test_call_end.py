@@ -92,6 +92,14 @@ class TestShapes:
         assert end.joined.mri == CALLEE.lower()
         assert set(end.keys) & set(ring_keys())
 
+    def test_a_bot_joins(self) -> None:
+        """It owns no device; its event is understood, though it has no raw id."""
+        bot = {"kind": "microsoftTeamsApp", "microsoftTeamsApp": {"appId": "BOT", "cloud": "dod"}}
+        data = {"correlationId": CORRELATION_ID, "user": {"communicationIdentifier": bot}}
+        end = end_of(event_grid_event(data, kind=PARTICIPANT_ADDED))
+        assert end.joined is not None
+        assert (end.joined.mri, end.joined.can_own_devices) == ("28:dod:bot", False)
+
     @pytest.mark.parametrize(
         "data", [None, 7, "text", [], {}, {"correlationId": ""}, {"correlationId": None}]
     )
