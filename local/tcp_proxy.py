@@ -315,7 +315,13 @@ class TcpProxy:
         self.opened += 1
         task = asyncio.create_task(self._carry(reader, writer))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+
+        def done(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            # A task that is cancelled before the server is connected has closed nothing.
+            writer.transport.abort()
+
+        task.add_done_callback(done)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One link, until both directions have ended."""

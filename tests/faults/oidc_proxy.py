@@ -2,8 +2,8 @@
 the rest on to a database that knows no sign-in.
 
 Sources: MongoDB specifications, "Authentication" (MONGODB-OIDC, speculative authentication), "Command
-Reauthentication". Codes: 13 Unauthorized, 18 AuthenticationFailed, 334 MechanismUnavailable,
-391 ReauthenticationRequired.
+Reauthentication"; the gateway of Azure DocumentDB (github.com/documentdb/documentdb, pg_documentdb_gw).
+Codes: 13 Unauthorized, 18 AuthenticationFailed, 334 MechanismUnavailable, 391 ReauthenticationRequired.
 """
 
 import time
@@ -36,7 +36,8 @@ class OidcProxy(MongoProxy):
     """Takes the tokens of an IdentityEndpoint; the faults of MongoProxy work as well.
 
     A token is good if the endpoint has made it for this resource, it has not ended, it has not been revoked,
-    and its identity is a user. A command on a connection whose token is not good any more gets 391.
+    and its identity is a user. A command on a connection whose token is not good any more gets 391, also
+    after a new sign-in that was refused.
     """
 
     def __init__(
@@ -130,7 +131,6 @@ class OidcProxy(MongoProxy):
     def _sign_in(self, link: Link, token: str | None) -> _Document:
         self.sign_ins.append(token)
         if token is None or not self._is_good(token):
-            self._tokens.pop(link, None)
             return self._refusal(18, "Authentication failed.")
         self._tokens[link] = token
         return {"ok": 1.0, "conversationId": 1, "done": True, "payload": b""}

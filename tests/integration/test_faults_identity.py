@@ -212,6 +212,19 @@ def repair(database: OidcProxy) -> None:
     database.add_user(CLIENT_ID)
 
 
+def test_user_for_a_while_not(signed_in: SignedIn) -> None:
+    """Connections that were open meanwhile sign in again, once the identity is a user of the database
+    again."""
+    with signed_in.app({"MongoDbClientId": CLIENT_ID}) as app:
+        assert {each.code for each in at_once(signed_in.look_up, [app] * 8)} == {""}
+        no_user(signed_in.database)
+        assert {each.code for each in at_once(signed_in.look_up, [app] * 8)} == {"misconfigured"}
+        repair(signed_in.database)
+        assert {each.code for each in at_once(signed_in.look_up, [app] * 8)} == {""}
+        call = signed_in.new_call(app)
+        assert call.deliver().status == 202
+
+
 @pytest.mark.parametrize("refuse", [no_user, no_mechanism])
 class TestRefusedIdentity:
     @pytest.mark.parametrize("was_signed_in", [False, True])

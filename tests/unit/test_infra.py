@@ -171,6 +171,7 @@ class TestSettings:
         modes = database.choices_at(cluster.properties, "authConfig.allowedModes")
         assert modes == [["NativeAuth", "MicrosoftEntraID"]]
         assert "param databaseRole string = 'readWrite'" in main().source
+        assert "param databaseSignIn string = 'identity'" in main().source
 
     def test_every_reference_is_written(self) -> None:
         """Each secret that the app reads is one that a module writes."""
