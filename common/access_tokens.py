@@ -257,7 +257,7 @@ class AccessTokens(OIDCCallback):
             token = self._ask()
         except NoTokenError as error:
             self._end(request, error)
-        except Exception as error:  # noqa: BLE001 - every error ends the waits: no thread may wait in vain
+        except Exception as error:  # noqa: BLE001 - any error ends the waits
             self._end(request, NoTokenError(type(error).__name__))  # its text may quote a token
         else:
             self._end(request, token)
@@ -286,7 +286,7 @@ class AccessTokens(OIDCCallback):
         pause = min(result.retry_after_seconds or _PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
         self._failed = _Failed(result.answer, self._clock.monotonic() + pause)
         if self._held is not None:
-            # Nothing is lost yet.
+            # It still serves: the next request may wait.
             later = self._clock.monotonic() + max(pause, _RENEWAL_RETRY_SECONDS)
             self._held = _Held(self._held.token, self._held.mark, later)
         return result
