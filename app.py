@@ -21,6 +21,7 @@ from common.metrics import Metrics
 from common.mongodb_spans import WorkSpans
 from common.tracing import Tracer
 from health.readiness import Part, Readiness
+from models import telemetry_settings
 from models.access import AccessSettings, read_access
 from models.database_sign_in import SignInWay, sign_in_way
 from models.errors import ConfigurationError, TooManyChangesError, TooManyReportsError
@@ -248,10 +249,7 @@ class App:
 
     def _lacks_telemetry(self) -> bool:
         """The Functions worker was told to set up telemetry, and has not: it only logs why, and goes on."""
-        wanted = self._environment.get("PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY", "").strip().lower()
-        traces = self._environment.get("OTEL_TRACES_EXPORTER", "").strip().lower()
-        is_wanted = wanted in {"1", "true", "t", "yes", "y"} and traces != "none"
-        return is_wanted and not self.tracer.is_recording
+        return not self.tracer.is_recording and telemetry_settings.is_wanted(self._environment)
 
     @_Part
     def time_limits(self) -> TimeLimits:

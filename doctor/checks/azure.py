@@ -105,5 +105,7 @@ class Deployment:
     credentials: PlatformCredentials | Unanswered
     topics: Sequence[Topic] | Unanswered
     """Of the Communication Services resources of the Azure subscription."""
+    credentials_of_named_hubs: Mapping[str, PlatformCredentials | Unanswered] = field(default_factory=dict)
+    """By the hubs' names in the settings."""
     recent_dead_letters: Mapping[str, int | Unanswered] = field(default_factory=dict)
     """Of the last day, by event subscription."""

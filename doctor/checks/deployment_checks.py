@@ -32,7 +32,12 @@ def check_deployment(found: Deployment) -> list[Check]:
         *_site(found),
         *_functions(found),
         *_references(found),
-        *_credentials(found.credentials),
+        *_credentials(found.credentials, AREA),
+        *(
+            check
+            for hub, credentials in found.credentials_of_named_hubs.items()
+            for check in _credentials(credentials, Area(f"{AREA.name}, hub {hub}"))
+        ),
         *_subscriptions(found),
         *_dead_letters(found),
     ]
@@ -57,8 +62,8 @@ def _az(*arguments: str) -> str:
     return shlex.join(["az", *arguments])
 
 
-def _unanswered(name: str, answer: Unanswered, *, counts: bool = True) -> Check:
-    return AREA.unknown(name, answer.detail, answer.remedy, *answer.commands, counts=counts)
+def _unanswered(name: str, answer: Unanswered, area: Area = AREA, *, counts: bool = True) -> Check:
+    return area.unknown(name, answer.detail, answer.remedy, *answer.commands, counts=counts)
 
 
 def _site(found: Deployment) -> Iterator[Check]:
@@ -132,58 +137,60 @@ def _unresolved(found: Deployment, name: str, reference: Reference) -> Check:
     )
 
 
-def _credentials(found: PlatformCredentials | Unanswered) -> Iterator[Check]:
+def _credentials(found: PlatformCredentials | Unanswered, area: Area) -> Iterator[Check]:
     question = "platform credentials"
     if isinstance(found, Unanswered):
-        yield _unanswered(question, found)
+        yield _unanswered(question, found, area)
         return
     if found.apns is None:
-        yield _no_credentials("APNs (iPhones)")
+        yield _no_credentials("APNs (iPhones)", area)
     else:
-        yield from _apns(found.apns)
+        yield from _apns(found.apns, area)
     if found.fcm_v1:
-        yield AREA.passed("FCM v1 credentials", "they are there")
+        yield area.passed("FCM v1 credentials", "they are there")
     elif found.gcm:
-        yield AREA.failed(
+        yield area.failed(
             "FCM v1 credentials",
             "the hub has a key of the legacy protocol only, which Google switched off in 2024",
             "Portal, the notification hub, Google (FCM v1): enter the service account's key.",
         )
     else:
-        yield _no_credentials("FCM v1 (Android)")
+        yield _no_credentials("FCM v1 (Android)", area)
     if found.wns:
-        yield AREA.passed("WNS credentials", "they are there")
+        yield area.passed("WNS credentials", "they are there")
     else:
-        yield _no_credentials("WNS (Windows)")
+        yield _no_credentials("WNS (Windows)", area)
+    if found.browser:
+        yield area.passed("browser credentials", "they are there")
     if not (found.apns or found.fcm_v1 or found.wns or found.browser):
-        yield AREA.failed(
+        yield area.failed(
             question, "the hub has none for any platform, so it drops every push", _CREDENTIALS_PAGE
         )
 
 
-def _no_credentials(platform: str) -> Check:
-    return AREA.note(
+def _no_credentials(platform: str, area: Area) -> Check:
+    return area.note(
         f"{platform} credentials",
         "the hub has none: it accepts pushes for that platform and drops them",
         f"{_CREDENTIALS_PAGE} Not needed where no such device registers.",
     )
 
 
-def _apns(found: ApnsCredentials) -> Iterator[Check]:
+def _apns(found: ApnsCredentials, area: Area) -> Iterator[Check]:
     if found.by_token:
-        yield AREA.passed("APNs authentication", "by token")
+        yield area.passed("APNs authentication", "by token")
     else:
-        yield AREA.failed(
+        yield area.failed(
             "APNs authentication",
             "by certificate, with which calls do not work",
             "Portal, the notification hub, Apple (APNS): authentication mode 'Token', with a .p8 key.",
         )
     environment = "sandbox" if found.is_sandbox else "production"
     fits = "builds run from Xcode" if found.is_sandbox else "TestFlight and the App Store"
-    yield AREA.note("APNs environment", f"{environment}: it fits tokens of {fits}, and no others")
+    yield area.note("APNs environment", f"{environment}: it fits tokens of {fits}, and no others")
     bundle_id = found.bundle_id or "not set"
     hint = "" if found.bundle_id is None else "; a hub for VoIP alone may need the suffix .voip [?]"
-    yield AREA.note("APNs bundle id", f"{bundle_id}: it has to be that of the app{hint}")
+    yield area.note("APNs bundle id", f"{bundle_id}: it has to be that of the app{hint}")
 
 
 def _subscriptions(found: Deployment) -> Iterator[Check]:

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from doctor.checks.azure import Unanswered
 from doctor.checks.findings import Area, Check
-from models import known_causes
+from models import known_causes, telemetry_settings
 from models.access import AccessSettings, read_access
 from models.errors import FieldError
 from models.hub import DEFAULT_HUB, NAMED_HUB_PREFIX, HubSettingNames
@@ -43,6 +43,7 @@ def check_settings(
         *(_same_hub(settings, hub) for hub in settings.hub_names if not settings.hub_mistakes(hub)),
         _api_version(settings),
         *_sign_in(read_access(values)),
+        *_telemetry(values),
     ]
 
 
@@ -86,6 +87,21 @@ def _api_version(settings: Settings) -> Check:
         "no public page names this version; the hub may refuse every push with 400",
         "Leave ANHHubApiVersion out: 2020-06 is what Microsoft's SDKs send.",
     )
+
+
+def _telemetry(values: Mapping[str, str]) -> list[Check]:
+    """Nothing where telemetry is off."""
+    if not telemetry_settings.is_wanted(values):
+        return []
+    name = telemetry_settings.CONNECTION_STRING
+    given = next((value for each, value in values.items() if each.upper() == name), "")
+    mistake = telemetry_settings.mistake_in(given)
+    if mistake is None:
+        return [AREA.passed(name, "well formed")]
+    remedy = (
+        "Copy it again: portal, Application Insights, Overview. Until then no traces and metrics are sent."
+    )
+    return [AREA.failed(name, f"{mistake}; the worker is told to send telemetry", remedy)]
 
 
 def _sign_in(access: AccessSettings) -> list[Check]:

@@ -23,6 +23,7 @@ from doctor.options import AppOption, GroupOption, JsonOption, SettingsOption
 from doctor.probes.app_settings import AppSettings, SettingsSource, load_settings
 from doctor.probes.database_connection import DatabaseTroubleError, connected
 from doctor.probes.database_probe import DatabaseProbe
+from doctor.probes.deployment_probe import AzureHub
 from doctor.probes.hub_probe import HubProbe
 from doctor.probes.oidc_probe import OidcProbe
 from doctor.report import Report, run
@@ -104,9 +105,18 @@ def run_checks(loaded: AppSettings, *, create_indexes: bool = False) -> Checks:
 def _deployment(loaded: AppSettings, settings: Settings | None) -> Deployment | None:
     if loaded.deployment is None:
         return None
-    namespace = None if settings is None else settings.hub.connection_string.host.partition(".")[0]
-    name = None if settings is None else settings.hub.name
-    return loaded.deployment.ask(namespace, name, datetime.now(UTC))
+    named = {} if settings is None else {name: _azure_hub(settings, name) for name in settings.named_hubs}
+    usable = {name: hub for name, hub in named.items() if hub is not None}
+    default = None if settings is None else _azure_hub(settings, DEFAULT_HUB)
+    return loaded.deployment.ask(default, datetime.now(UTC), usable)
+
+
+def _azure_hub(settings: Settings, name: str) -> AzureHub | None:
+    """Where a hub is; None where its settings are wrong."""
+    if settings.hub_mistakes(name):
+        return None
+    hub = settings.hub_named(name)
+    return AzureHub(hub.connection_string.host.partition(".")[0], hub.name)
 
 
 def _hub(settings: Settings, hub: str) -> list[Check]:

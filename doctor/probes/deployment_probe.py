@@ -7,8 +7,10 @@ prints the properties of a resource beside its name where it knows the type, and
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -34,6 +36,15 @@ _TOPIC_TYPE = "microsoft.communication.communicationservices"
 Json = Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class AzureHub:
+    """Where a hub is."""
+
+    namespace: str
+    """The first label of its host name."""
+    name: str
+
+
 class DeploymentProbe:
     """Asks about one function app."""
 
@@ -51,13 +62,15 @@ class DeploymentProbe:
         """
         return self._azure.ask("functionapp", "config", "appsettings", "list", *self._named())
 
-    def ask(self, hub_namespace: str | None, hub_name: str | None, now: datetime) -> Deployment:
+    def ask(
+        self, hub: AzureHub | None, now: datetime, named_hubs: Mapping[str, AzureHub] = MappingProxyType({})
+    ) -> Deployment:
         """Everything else; a question that is not answered does not hinder the others.
 
         Args:
-            hub_namespace: the first label of the hub's host name; None if it is not known.
-            hub_name: the hub.
+            hub: the default one; None if it is not known.
             now: the current time, UTC.
+            named_hubs: the others, by their names in the settings.
         """
         site = _answer(self._site)
         site_id = None if isinstance(site, Unanswered) else site.resource_id
@@ -68,7 +81,10 @@ class DeploymentProbe:
             site=site,
             functions=_answer(self._functions),
             references=_answer(lambda: self._references(site_id)),
-            credentials=_answer(lambda: self._credentials(hub_namespace, hub_name)),
+            credentials=_answer(lambda: self._credentials(hub)),
+            credentials_of_named_hubs={
+                name: _answer(partial(self._credentials, each)) for name, each in named_hubs.items()
+            },
             topics=topics,
             recent_dead_letters={} if isinstance(topics, Unanswered) else self._dead_letters(topics, now),
         )
@@ -108,22 +124,22 @@ class DeploymentProbe:
             for each in _objects(found.get("value"))
         }
 
-    def _credentials(self, namespace: str | None, hub: str | None) -> PlatformCredentials:
-        if not namespace or not hub:
+    def _credentials(self, hub: AzureHub | None) -> PlatformCredentials:
+        if hub is None:
             raise AzureCliError(Unanswered("the settings do not say which hub", ""))
         kind = "Microsoft.NotificationHubs/namespaces"
         listed = _objects(self._azure.ask("resource", "list", "--resource-type", kind))
-        ids = [_text(each, "id") for each in listed if _text(each, "name").lower() == namespace.lower()]
+        ids = [_text(each, "id") for each in listed if _text(each, "name").lower() == hub.namespace.lower()]
         if not ids:
             raise AzureCliError(
                 Unanswered(
-                    f"the Azure subscription has no Notification Hubs namespace {namespace}",
+                    f"the Azure subscription has no Notification Hubs namespace {hub.namespace}",
                     "If it is in another one, select that, then run the doctor again:",
                     ("az account list --output table", "az account set --subscription SUBSCRIPTION"),
                     is_absent=True,
                 )
             )
-        found = _object(self._azure.post(f"{ids[0]}/notificationHubs/{hub}/pnsCredentials", _HUBS))
+        found = _object(self._azure.post(f"{ids[0]}/notificationHubs/{hub.name}/pnsCredentials", _HUBS))
         return _platform_credentials(_properties(found))
 
     def _topics(self, site: Site | Unanswered) -> Sequence[Topic]:

@@ -17,7 +17,7 @@ from doctor.cli import app
 from doctor.commands.check import CheckReport, run_checks
 from doctor.probes import database_connection
 from doctor.probes.app_settings import AppSettings, SettingsSource, load_settings
-from doctor.probes.deployment_probe import DeploymentProbe
+from doctor.probes.deployment_probe import AzureHub, DeploymentProbe
 from doctor.probes.settings_source import UsageError
 from tests.fake_azure import (
     ACS,
@@ -62,7 +62,8 @@ def load(**changes: Any) -> AppSettings:
 
 def deployment_checks(azure: FakeAzure) -> Mapping[str, Check]:
     """What the doctor says of the deployment, by name."""
-    found = DeploymentProbe(azure.cli(), "func-calls", "rg-calls").ask("contoso", "calls", datetime.now(UTC))
+    hub = AzureHub("contoso", "calls")
+    found = DeploymentProbe(azure.cli(), "func-calls", "rg-calls").ask(hub, datetime.now(UTC))
     made = check_deployment(found)
     assert SECRET not in str(made) + str(found)
     assert all(check.remedy for check in made if check.status is Status.FAIL)
@@ -232,6 +233,25 @@ class TestDeployment:
         }
         azure.change("pnsCredentials", {"properties": {"apnsCredential": apns}})
         assert deployment_checks(azure)["APNs environment"].detail.startswith("sandbox")
+
+    def test_named_hubs(self, azure: FakeAzure) -> None:
+        """The credentials of each hub are looked at, and told apart."""
+        apns = {
+            "properties": {"endpoint": "https://api.development.push.apple.com:443/3/device", "keyId": "k"}
+        }
+        azure.change("notificationHubs/debug/pnsCredentials", {"properties": {"apnsCredential": apns}})
+        azure.change("notificationHubs/alerts/pnsCredentials", {"properties": {}})
+        named = {name: AzureHub("contoso", name) for name in ("debug", "alerts")}
+        named["elsewhere"] = AzureHub("unknown", "x")
+        probe = DeploymentProbe(azure.cli(), "func-calls", "rg-calls")
+        found = check_deployment(probe.ask(AzureHub("contoso", "calls"), datetime.now(UTC), named))
+        environments = {check.area: check.detail for check in found if check.name == "APNs environment"}
+        assert {area: detail.partition(":")[0] for area, detail in environments.items()} == {
+            "azure": "production",
+            "azure, hub debug": "sandbox",
+        }
+        failed = [check.area for check in found if check.name == "platform credentials"]
+        assert failed == ["azure, hub alerts", "azure, hub elsewhere"]
 
     def test_filter(self, azure: FakeAzure) -> None:
         """Whether a filter leaves users out is not known."""

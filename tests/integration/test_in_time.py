@@ -16,6 +16,7 @@ from local.hub.faults import Fault
 from local.hub.records import ReceivedPush
 from local.hub.running_hub import RunningHub
 from settings import SECTIONS
+from tests.call_events import TurnedClock
 from tests.end_to_end.hosts import new_user
 from tests.fakes import AppLog
 from tests.integration.conftest import SHORT
@@ -153,14 +154,22 @@ class TestRetries:
         assert (answer.status, app.attempts(device)) == (500, 1)
         assert answer.seconds < 2
 
-    def test_a_retry_after_that_fits(self, app: Instance) -> None:
+    @pytest.mark.parametrize("as_a_date", [False, True])
+    def test_a_retry_after_that_fits(
+        self, hub: RunningHub, database: EmbeddedDatabase, *, as_a_date: bool
+    ) -> None:
         """It is waited for, in seconds and as a date, and nothing is sent before."""
-        for header in ("1", (datetime.now(UTC) + timedelta(seconds=4)).strftime("%a, %d %b %Y %H:%M:%S GMT")):
-            device = app.register(user := new_user())[0]
-            app.hub.simulator.add_fault(Fault(kind="status", status=503, retry_after=header, times=1))
+        clock = TurnedClock()
+        with Instance(hub, database.uri, SHORT, clock=clock) as app:
+            app.register(user := new_user())
+            sent: list[datetime] = []
+            app.sends.before.append(lambda: sent.append(clock.now()))
+            date = (clock.now() + timedelta(seconds=3)).replace(microsecond=0)
+            header = date.strftime("%a, %d %b %Y %H:%M:%S GMT") if as_a_date else "2"
+            hub.simulator.add_fault(Fault(kind="status", status=503, retry_after=header, times=1))
             assert app.deliver(call_to(user)).status == 202
-            first, second = app.hub.simulator.attempts(device.device_token)
-            assert second.monotonic - first.monotonic >= 1
+        first, second = sent
+        assert second >= (date if as_a_date else first + timedelta(seconds=2))
 
     def test_tries_without_an_answer_are_spread(self, hub: RunningHub, database: EmbeddedDatabase) -> None:
         """The first repetition follows at once, because the hub may never have had the push; then 2 s

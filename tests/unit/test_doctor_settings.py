@@ -3,6 +3,7 @@
 import io
 import json
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -171,3 +172,80 @@ class TestChecks:
     def test_half_a_sign_in(self, more: dict[str, str], named: set[str]) -> None:
         """Half of a sign-in configuration is found, the missing half named."""
         assert named <= set(failures({**GOOD, **more}))
+
+
+class TestTelemetry:
+    NAME = "APPLICATIONINSIGHTS_CONNECTION_STRING"
+    ON = MappingProxyType({"PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY": "true"})
+    KEY = "InstrumentationKey=00000000-0000-0000-0000-000000000001"
+
+    def check(self, **values: str) -> Check:
+        (found,) = (check for check in check_settings({**GOOD, **values})[1] if check.name == self.NAME)
+        return found
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            KEY,
+            f"{KEY};IngestionEndpoint=https://westeurope-5.in.applicationinsights.azure.com/;ApplicationId=x",
+            f" instrumentationkey = {KEY.partition('=')[2].upper()} ; ",
+            f"{KEY};IngestionEndpoint=http://127.0.0.1:9/",
+        ],
+    )
+    def test_good(self, value: str) -> None:
+        """A connection string as the portal shows it."""
+        assert self.check(**self.ON, **{self.NAME: value}).status is Status.PASS
+
+    @pytest.mark.parametrize(
+        ("value", "says"),
+        [
+            ("", "missing"),
+            ("rubbish-secret", "InstrumentationKey"),
+            ("InstrumentationKey=rubbish-secret", "InstrumentationKey"),
+            ("@Microsoft.KeyVault(SecretUri=https://kv/secrets/rubbish-secret)", "Key Vault reference"),
+            (f"{KEY};IngestionEndpoint=http://evil.test/rubbish-secret", "ingestionendpoint"),
+            (f"{KEY};LiveEndpoint=https://[::rubbish-secret", "liveendpoint"),
+        ],
+    )
+    def test_wrong(self, value: str, says: str) -> None:
+        """One that the worker cannot use, which only its own log would say; nothing is quoted."""
+        found = self.check(**self.ON, **{self.NAME: value})
+        assert (found.status, says in found.detail) == (Status.FAIL, True)
+        assert "rubbish-secret" not in f"{found.detail} {found.remedy}"
+
+    @pytest.mark.parametrize(
+        "values",
+        [{}, {"PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY": "false"}, {"OTEL_TRACES_EXPORTER": "none"}],
+    )
+    def test_off(self, values: dict[str, str]) -> None:
+        """Where telemetry is off nothing is asked of its connection string."""
+        more = {**self.ON, **values} if "OTEL_TRACES_EXPORTER" in values else values
+        names = [check.name for check in check_settings({**GOOD, **more, self.NAME: "rubbish"})[1]]
+        assert self.NAME not in names
+
+
+class TestNamedHubs:
+    def test_mistake(self) -> None:
+        """A mistake in a named hub's settings fails, and the others are looked at."""
+        wrong = {
+            "ANHHub__sandbox__HubName": "x",
+            "ANHHub__sandbox__Rubbish": "y",
+            "ANHHub__a-b__HubName": "z",
+        }
+        settings, checks = check_settings({**GOOD, **wrong})
+        assert settings is not None
+        failed = {check.name: check.remedy for check in checks if check.status is Status.FAIL}
+        assert failed.keys() == {
+            "ANHHub__sandbox__ConnectionString", "ANHHub__sandbox__Rubbish", "ANHHub__a-b__HubName",
+        }  # fmt: skip
+        assert all("docs/hubs.md" in remedy for remedy in failed.values())
+
+    def test_url_of_another_hub(self) -> None:
+        """Its URL has to name the same hub as its name."""
+        connection = GOOD["ANHHubConnectionString"]
+        named = {
+            "ANHHub__sandbox__ConnectionString": connection,
+            "ANHHub__sandbox__HubName": "debug",
+            "ANHHub__sandbox__Url": "https://contoso.servicebus.windows.net/calls/messages/",
+        }
+        assert "ANHHub__sandbox__Url" in failures({**GOOD, **named})["one hub sandbox"].detail
