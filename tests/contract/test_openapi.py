@@ -120,11 +120,12 @@ def reports() -> Reports:
 
 
 def readiness(*parts: Part, is_right: bool = True) -> Readiness:
-    """The readiness of these parts, with a clock that is right or an hour off."""
+    """The readiness of these parts: with a right clock and hub, or a clock an hour off and a failing hub."""
     clock_watch = ClockWatch()
     if not is_right:
         clock_watch.compare(formatdate(0, usegmt=True), 3_600, 3_600)
-    return Readiness(parts, FakeClock().monotonic, clock_watch, lambda: "identity")
+    hub = Part("sandbox", lambda: None if is_right else "away")
+    return Readiness(parts, FakeClock().monotonic, clock_watch, lambda: "identity", [hub])
 
 
 def answered(response: func.HttpResponse) -> dict[str, Any]:
