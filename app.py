@@ -48,6 +48,7 @@ from push.ledger import Ledger
 from push.notices import Notices
 from push.service_watch import ServiceWatch
 from push.trigger import EventHandler, EventTools
+from push.waits import BoundedWaits
 from registrar import rate, store
 from registrar.access import Access, KeyAccess
 from registrar.dead_registrations import DeadRegistrations
@@ -281,10 +282,10 @@ class App:
     def call_ends(self) -> CallEnds:
         """Draws the conclusions from ends, answers and reports of calls."""
         states = CallStates(self.collection(ledger.COLLECTION_NAME), self.work)
-        notices = Notices(states, self.sending, self.service_watch, self.metrics)
-        tools = EndTools(states, self.device_store, notices, self.clock, self.metrics)
-        ring_time = self.time_limits.ring_time
-        return CallEnds(tools, self._notification_options(), ring_time, self._threads() // 4)
+        waits = BoundedWaits(self.clock, self._threads() // 4)
+        notices = Notices(states, self.sending, self.service_watch, self.metrics, waits)
+        tools = EndTools(states, self.device_store, notices, waits, self.clock, self.metrics)
+        return CallEnds(tools, self._notification_options(), self.time_limits.ring_time)
 
     def _notification_options(self) -> NotificationOptions:
         try:

@@ -8,7 +8,6 @@ instance.
 """
 
 import logging
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -40,6 +39,7 @@ from push.ledger_entry import (
     RingFacts,
 )
 from push.notices import Notice, NoticeReport, Notices
+from push.waits import BoundedWaits
 
 OVERTAKEN_SECONDS = 2.0
 """How long an end waits for a CallParticipantAdded that it has overtaken, before a call counts as missed."""
@@ -65,6 +65,7 @@ class EndTools:
     states: CallStates
     devices: DeviceDirectory
     notices: Notices
+    waits: BoundedWaits
     clock: Clock
     metrics: Metrics
 
@@ -87,21 +88,17 @@ class EndReport:
 class CallEnds:
     """Draws the conclusions from ends, answers and reports. Safe to share between threads and instances."""
 
-    def __init__(
-        self, tools: EndTools, options: NotificationOptions, ring_time: timedelta, waiting_threads: int
-    ) -> None:
+    def __init__(self, tools: EndTools, options: NotificationOptions, ring_time: timedelta) -> None:
         """Take ready collaborators.
 
         Args:
             tools: shared by all ends.
             options: what the deployment has switched on.
             ring_time: how long a call rings.
-            waiting_threads: how many threads may wait at once for an event that was overtaken.
         """
         self.options = options
         self._tools = tools
         self._ring_time = ring_time
-        self._waiting = threading.BoundedSemaphore(waiting_threads)
 
     def facts_of(self, call: IncomingCall) -> RingFacts:
         """What the ledger keeps of a call."""
@@ -150,11 +147,7 @@ class CallEnds:
         overtaken."""
         candidates = [ring for ring in rings if self._looks_unanswered(ring.entry.id, ring.facts)]
         # A wait must not delay rings: a few threads wait, the others decide at once.
-        if candidates and self._waiting.acquire(blocking=False):
-            try:
-                self._tools.clock.sleep(OVERTAKEN_SECONDS)
-            finally:
-                self._waiting.release()
+        if candidates and self._tools.waits.wait(OVERTAKEN_SECONDS):
             candidates = [ring for ring in candidates if self._looks_unanswered(ring.entry.id, ring.facts)]
         return candidates
 

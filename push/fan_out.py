@@ -83,12 +83,15 @@ class Watcher(Protocol):
         """Whether to send again to a device; if not, the rest is given up."""
         ...
 
+    def pause(self, seconds: float, clock: Clock) -> bool:
+        """Wait until the next try; False if there is to be none."""
+        ...
 
-@dataclass(frozen=True, slots=True)
+
 class Unwatched:
     """Nothing happens between the sends."""
 
-    repeats_unanswered: bool = True
+    repeats_unanswered = True
 
     def wrote(self, results: Mapping[str, DeviceResult]) -> None:
         """Nothing to do."""
@@ -96,6 +99,14 @@ class Unwatched:
     def goes_on(self) -> bool:
         """Always."""
         return True
+
+    def pause(self, seconds: float, clock: Clock) -> bool:
+        """Always."""
+        clock.sleep(seconds)
+        return True
+
+
+UNWATCHED = Unwatched()
 
 
 @dataclass(slots=True)
@@ -132,7 +143,7 @@ class FanOut:
         keeper: Keeper,
         deadline: float,
         age_ms: Callable[[], int],
-        watcher: Watcher = Unwatched(),
+        watcher: Watcher = UNWATCHED,
     ) -> None:
         """Take what belongs to this call.
 
@@ -168,8 +179,12 @@ class FanOut:
             if self._running or self._waiting:
                 self._keeper.save()
                 self._watcher.wrote(self._settled)
-            if self._waiting and not self._running:
-                self._tools.clock.sleep(self._until_next_due())
+            if (
+                self._waiting
+                and not self._running
+                and not self._watcher.pause(self._until_next_due(), self._tools.clock)
+            ):
+                self._waiting.clear()
 
     def _submit(
         self, work: Callable[[DeviceSend], Outcome | None], send: DeviceSend

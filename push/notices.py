@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import partial
 
 from common import telemetry
+from common.clock import Clock
 from common.metrics import Metric, Metrics
 from models.device import DeviceRegistration
 from models.errors import ConfigurationError, DatabaseUnavailableError, PushTooLargeError
@@ -22,6 +23,10 @@ from push.ledger_entry import LedgerEntry, NoticeKind, NoticeState
 from push.misconfigured_hubs import tell_of_misconfigured_hubs
 from push.retry import worth_redelivery
 from push.service_watch import ServiceWatch
+from push.waits import BoundedWaits
+
+SHORT_SECONDS = 1.0
+"""A shorter pause between two tries is not counted as a wait that may delay rings."""
 
 _COUNTED = {NoticeKind.STOP: Metric.STOPS, NoticeKind.MISSED: Metric.MISSED_CALLS_TOLD}
 
@@ -60,12 +65,20 @@ class NoticeReport:
 class Notices:
     """Sends notices. Safe to share between threads and instances."""
 
-    def __init__(self, states: CallStates, tools: FanOutTools, watch: ServiceWatch, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        states: CallStates,
+        tools: FanOutTools,
+        watch: ServiceWatch,
+        metrics: Metrics,
+        waits: BoundedWaits,
+    ) -> None:
         """Take ready collaborators."""
         self._states = states
         self._tools = tools
         self._watch = watch
         self._metrics = metrics
+        self._waits = waits
 
     def send(
         self, kind: NoticeKind, notices: Sequence[Notice], deadline: float, worth_until: datetime
@@ -108,7 +121,7 @@ class Notices:
     def _fan_out(self, sends: Sequence[DeviceSend], claims: "_Claims", deadline: float) -> None:
         if not sends:
             return
-        fan_out = FanOut(self._tools, claims, deadline, lambda: 0, Unwatched(repeats_unanswered=False))
+        fan_out = FanOut(self._tools, claims, deadline, lambda: 0, _Repetitions(self._waits))
         fan_out.run(sends)
         claims.settle({send.device.registration_id: _state(send.outcome) for send in sends})
         results = [fan_out.result(send) for send in sends if send.outcome is not None]
@@ -146,6 +159,19 @@ def _by_ring(notices: Sequence[Notice]) -> Mapping[str, Sequence[Notice]]:
 
 def _is_refused(outcome: Outcome | None) -> bool:
     return outcome is not None and outcome.is_refused_as_misconfigured
+
+
+class _Repetitions(Unwatched):
+    """When a notice is sent again."""
+
+    repeats_unanswered = False
+
+    def __init__(self, waits: BoundedWaits) -> None:
+        self._waits = waits
+
+    def pause(self, seconds: float, clock: Clock) -> bool:
+        """Where too many threads wait for long already, the redelivery of the event sends the rest."""
+        return super().pause(seconds, clock) if seconds < SHORT_SECONDS else self._waits.wait(seconds)
 
 
 class _Claims:

@@ -82,9 +82,16 @@ class RingWatch:
 
     def wrote(self, results: Mapping[str, DeviceResult]) -> None:
         """Show the call where its push was refused, while other devices are still tried."""
+        if not self._ends.options.fallback:
+            return
         deadline = min(self._ring.deadline, self._clock.monotonic() + SHOW_SECONDS)
         with within(SHOW_SECONDS + SHOW_WRITE_SECONDS):
             self._show(_records({**self._ring.planned, **results}), deadline)
+
+    def pause(self, seconds: float, clock: Clock) -> bool:
+        """Wait: the ring itself is what other waits must not delay."""
+        clock.sleep(seconds)
+        return True
 
     def finish(self, results: Mapping[str, DeviceResult]) -> None:
         """Look once more, and show the call where its push was refused.
@@ -94,7 +101,7 @@ class RingWatch:
         """
         if self._ends.options.needs_call_ends:
             self.conclude(results)
-        if self.over is None:
+        if self.over is None and self._ends.options.fallback:
             self._offered.clear()
             self._show({**self._ring.earlier, **_records(results)}, self._ring.deadline)
 
@@ -115,8 +122,6 @@ class RingWatch:
         return self.is_unknown and ring_left > FIRST_REDELIVERY_SECONDS
 
     def _show(self, records: Mapping[str, DeviceRecord], deadline: float) -> None:
-        if not self._ends.options.fallback:
-            return
         ring = self._ring
         refused = [
             device

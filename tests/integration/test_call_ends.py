@@ -30,8 +30,10 @@ from models.identity import Identity
 from models.platform import Platform
 from models.push import Outcome, OutcomeKind, Push, Unanswered
 from models.report import CallReport, DeviceState
+from push.call_end import REPORT_SECONDS
 from push.call_states import CallStates
 from push.ledger import COLLECTION_NAME
+from push.notices import SHORT_SECONDS
 from tests.call_events import Meanwhile, TurnedClock, ended, joined, pushes, report, stops
 from tests.fakes import AppLog
 from tests.integration.conftest import SHORT
@@ -419,6 +421,40 @@ class TestTries:
         assert app.deliver(end).status == app.deliver(end).status == 202
         assert tries.count(android.device_token) == 1
 
+    def test_few_wait(self, hub: RunningHub, database: EmbeddedDatabase) -> None:
+        """Where the hub throttles, at most a quarter of the threads wait to stop devices, so that rings find
+        a thread; the redelivery does what is left."""
+        waiting, most = 0, 0
+        lock = threading.Lock()
+
+        class Waits(TurnedClock):
+            def sleep(self, seconds: float) -> None:
+                nonlocal waiting, most
+                if seconds < SHORT_SECONDS:
+                    return
+                with lock:
+                    waiting += 1
+                    most = max(most, waiting)
+                threading.Event().wait(0.5)
+                with lock:
+                    waiting -= 1
+                self.turn(seconds)
+
+        settings = {**STOPS, "PYTHON_THREADPOOL_THREAD_COUNT": "8"}
+        with Instance(hub, database.uri, settings, clock=Waits()) as app:
+            users = [new_user() for _ in range(6)]
+            devices = [app.register(user, first=1)[0] for user in users]
+            calls = [call_to(user) for user in users]
+            for call in calls:
+                assert app.deliver(call).status == 202
+            hub.simulator.add_fault(Fault(kind="status", status=429, retry_after="2"))
+            ends = [ended(call) for call in calls]
+            assert {answer.status for answer in at_once(app.deliver, ends)} == {500}
+            assert 1 <= most <= 2
+            hub.simulator.clear_faults()
+            assert {app.deliver(end).status for end in ends} == {202}
+            assert [len(stops(app, device)) for device in devices] == [1] * 6
+
     def test_no_time_for_an_answer(
         self, hub: RunningHub, database: EmbeddedDatabase, clock: TurnedClock
     ) -> None:
@@ -649,6 +685,17 @@ class TestReports:
                 assert report(other, iphone, call, DeviceState.ANSWERED)
         assert meanwhile.acted
         assert [stop["reason"] for stop in stops(app, android)] == ["answered"]
+
+    def test_two_seconds(self, app: Instance, clock: TurnedClock) -> None:
+        """Stops that the hub refuses are tried again for two seconds; the phone waits no longer."""
+        _, (iphone, android, _), call = three_ring(app)
+        app.hub.simulator.add_fault(Fault(kind="status", status=503))
+        began = clock.monotonic()
+        assert report(app, iphone, call, DeviceState.ANSWERED)
+        tried = app.attempts(android)
+        assert tried >= 3  # the ring, and two tries of the stop
+        assert sum(clock.slept) <= REPORT_SECONDS
+        assert clock.monotonic() - began < 10
 
     def test_counted(self, hub: RunningHub, database: EmbeddedDatabase) -> None:
         """Stops count wherever they come from: a report, an event or the ring itself."""
