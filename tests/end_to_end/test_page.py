@@ -1,6 +1,5 @@
 """The page of `python -m local` in a headless browser, over the whole stack."""
 
-import os
 import re
 import time
 import uuid
@@ -34,13 +33,9 @@ def playwright() -> Iterator[Playwright]:
 
 @pytest.fixture(scope="module")
 def browser(playwright: Playwright) -> Iterator[Browser]:
-    """One browser for all tests. Without one the tests fail in CI and are skipped elsewhere."""
+    """One browser for all tests."""
     path = find_browser(playwright)
-    if path is None:
-        reason = f"the page's tests need a browser: {HOW_TO_INSTALL}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+    assert path is not None, f"the page's tests need a browser: {HOW_TO_INSTALL}"
     running = launch(playwright, path)
     yield running
     running.close()
