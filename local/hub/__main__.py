@@ -78,8 +78,6 @@ def _hubs(options: argparse.Namespace, environment: Mapping[str, str]) -> list[H
     """The first hub has DEVELOPMENT_HUB's keys, each other one its own; policies that are given hold for
     all."""
     names = options.hub_name or [DEVELOPMENT_HUB.hub_name]
-    if len({name.lower() for name in names}) != len(names):
-        raise UsageError("--hub-name: two hubs have the same name")
     hubs = [replace(DEVELOPMENT_HUB, hub_name=names[0]), *(development_hub(name) for name in names[1:])]
     given = environment.get(RULES_VARIABLE)
     try:
@@ -133,7 +131,10 @@ async def _serve_until_signalled(
 def _run(options: argparse.Namespace, resources: ExitStack) -> None:
     hubs = _hubs(options, os.environ)
     tls, authority = _tls(options, resources)
-    simulator = Simulator(*hubs, delay_seconds=options.delay_seconds, seed=options.seed)
+    try:
+        simulator = Simulator(*hubs, delay_seconds=options.delay_seconds, seed=options.seed)
+    except ValueError as error:
+        raise UsageError(f"--hub-name: {error}") from None
     key_is_secret = bool(os.environ.get(RULES_VARIABLE))
 
     def announce(port: int) -> None:

@@ -1,17 +1,28 @@
 """The hubs of a simulator."""
 
+import re
 import threading
 from dataclasses import replace
 
 from local.hub.config import HubConfig, Tier
 from local.hub.service_request import HubRequest
 
+_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,259}")
+_RESERVED = frozenset({"simulator", "simulator-blobs"})
+"""Paths of the simulator's own."""
+
 
 class HubDirectory:
     """Hubs by name, which is compared without case. Thread-safe."""
 
     def __init__(self, *hubs: HubConfig) -> None:
-        """`hubs`: each of another name."""
+        """`hubs`: each of another name; ValueError for a name that no path can have."""
+        for hub in hubs:
+            if not _NAME.fullmatch(hub.hub_name) or hub.hub_name.lower() in _RESERVED:
+                raise ValueError(
+                    "a hub's name has letters, digits, dots, hyphens and underscores, and is not "
+                    + " or ".join(sorted(_RESERVED))
+                )
         self._lock = threading.Lock()
         self._hubs = {hub.hub_name.lower(): hub for hub in hubs}
         if len(self._hubs) != len(hubs):

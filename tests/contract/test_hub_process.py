@@ -351,7 +351,8 @@ class TestSeveralHubs:
             assert send.to(hub.url).status_code == 201
             assert replace(send, path="/alerts/messages/").to(hub.url).status_code == 401
 
-    def test_same_name(self) -> None:
-        """Two hubs of one name are an error."""
-        done = ended("--hub-name", "calls", "--hub-name", "Calls")
-        assert (done.returncode, "--hub-name" in done.stderr) == (2, True)
+    def test_wrong_names(self) -> None:
+        """Two hubs of one name are an error, and so is a name of the simulator's own paths."""
+        for names in (("calls", "Calls"), ("simulator",)):
+            done = ended(*(f"--hub-name={name}" for name in names))
+            assert (done.returncode, "--hub-name" in done.stderr) == (2, True)

@@ -85,6 +85,13 @@ def test_names_are_different() -> None:
         Simulator(HUB, replace(HUB, hub_name="RING"))
 
 
+@pytest.mark.parametrize("name", ["", "a/b", "simulator", "Simulator-Blobs", "a b"])
+def test_names_are_parts_of_a_path(name: str) -> None:
+    """A name that no request could reach is refused."""
+    with pytest.raises(ValueError, match="name"):
+        Simulator(replace(HUB, hub_name=name))
+
+
 def test_development_hubs_have_keys_of_their_own() -> None:
     """Another development hub is in the same namespace, with other keys."""
     alerts = development_hub("Alerts")
