@@ -7,8 +7,10 @@ from typing import Any, cast
 import pytest
 
 from app import App
+from common.metrics import Metric, Metrics
 from models.errors import ConfigurationError
-from models.push import HUB_NOT_USABLE, Outcome, OutcomeKind
+from models.push import HUB_NOT_USABLE, DeviceResult, Outcome, OutcomeKind
+from push.event_log import EventLine, EventResult
 from push.hub.hubs import Hub, Hubs
 from tests.fakes import app_log
 
@@ -103,3 +105,20 @@ def _senders_from_two_sides(app: App) -> list[object]:
     for thread in threads:
         thread.join(20)
     return found
+
+
+def test_metric() -> None:
+    """The metric of pushes says over which hub each went."""
+    recorded: list[tuple[Metric, dict[str, str]]] = []
+
+    class Recorder(Metrics):
+        def record(self, metric: Metric, value: float = 1, **attributes: str) -> None:  # noqa: ARG002
+            recorded.append((metric, attributes))
+
+    outcome = Outcome(OutcomeKind.ACCEPTED, "queued")
+    results = [DeviceResult(outcome, 1, 5, platform="apple", hub=hub) for hub in ("default", "sandbox")]
+    EventLine(result=EventResult.DELIVERED, results=results).measure(Recorder(None))
+    pushes = [attributes for metric, attributes in recorded if metric is Metric.PUSHES]
+    assert pushes == [
+        {"outcome": "accepted", "platform": "apple", "hub": hub} for hub in ("default", "sandbox")
+    ]
