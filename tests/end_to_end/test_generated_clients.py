@@ -73,8 +73,8 @@ def check(answers: dict[str, Any], user: str) -> None:
         "wiped": 200,
     }
     bodies = {name: answer["body"] for name, answer in answers.items()}
-    for name in ("live", "ready"):
-        assert bodies[name] == {"status": name, "version": VERSION}
+    assert bodies["live"] == {"status": "live", "version": VERSION}
+    assert bodies["ready"] == {"status": "ready", "version": VERSION, "databaseSignIn": "none"}
     # The host's 401 has no body: a client that parses one breaks.
     assert bodies["without a key"] is None
     assert [bad["field"] for bad in bodies["bad token"]["errors"]] == ["deviceInfos[0].deviceToken"]
