@@ -25,8 +25,10 @@ from tests.fakes import AppLog, registration
 from tests.integration.conftest import SHORT
 from tests.rig import Instance, at_once, call_to, new_user
 
-MISSED = {**SHORT, "VisibleNotifications": "missed"}
-FALLBACK = {**SHORT, "VisibleNotifications": "fallback,missed"}
+# Their clock is turned while they wait, so that a long invocation takes no longer.
+PATIENT = {**SHORT, "InvocationTimeoutSeconds": "20"}
+MISSED = {**PATIENT, "VisibleNotifications": "missed"}
+FALLBACK = {**PATIENT, "VisibleNotifications": "fallback,missed"}
 
 
 @pytest.fixture
