@@ -181,8 +181,11 @@ class AccessTokens(OIDCCallback):
             self._identity_refused_at = self._clock.monotonic()
 
     def _wait(self, seconds: float) -> _Held:
-        """The token of the request that is under way, or of a new one."""
+        """The token of the request that is under way, or of a new one; or the one that came meanwhile."""
         with self._lock:
+            held = self._held
+            if held is not None and not self._has_ended(held.token):
+                return held
             request = self._join()
             failed = self._failed
         if request is None:

@@ -14,6 +14,7 @@ import requests
 import yaml
 from pymongo import MongoClient
 
+from local.hub.config import DEVELOPMENT_HUB
 from local.stack import Host, Stack
 from models.platform import PLATFORM_NAMES, Platform
 from tests.end_to_end.callers import FUNCTIONS, bearer, call
@@ -29,7 +30,12 @@ LEAST_BAD = 50
 
 HEALTH_OPERATIONS = 4
 
-NO_LIMIT = {"RegistrationsPerMinute": "0", "DbName": "fuzz"}
+NO_LIMIT = {
+    "RegistrationsPerMinute": "0",
+    "DbName": "fuzz",
+    "ANHHub__alerts__ConnectionString": DEVELOPMENT_HUB.connection_string(),
+    "ANHHub__alerts__HubName": DEVELOPMENT_HUB.hub_name,
+}
 
 _AUDIT = (
     r'\S+ \S+ (INFO|WARNING) +acs_call_push: \{"event": "registrar_audit", "version": "[0-9.]+", '
@@ -89,7 +95,7 @@ def document_for(scheme: str, folder: Path, *, is_negative: bool) -> Path:
         for conditional in ("if", "then", "else"):
             del schemas["DeviceInfo"][conditional]
     # Which hubs there are, the document cannot know.
-    schemas["DeviceInfo"]["properties"]["hub"] = {"enum": ["default", None]}
+    schemas["DeviceInfo"]["properties"]["hub"] = {"enum": ["default", "alerts", "ALERTS", None]}
     # Whose browser may be registered, and what its subscription is, no schema of one field says.
     platforms = schemas["DeviceInfo"]["properties"]["platform"]
     platforms["enum"] = [name for name in platforms["enum"] if PLATFORM_NAMES[name] is not Platform.BROWSER]

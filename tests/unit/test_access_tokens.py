@@ -1,5 +1,6 @@
 """Which token a thread gets when, and how long it waits."""
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from common.access_tokens import (
 from common.time_limit import within
 from models.known_causes import NO_TOKEN
 from tests.fakes import NOW, FakeClock
+from tests.rig import at_once
 
 PATIENCE = 20.0
 """Seconds for what happens at once."""
@@ -116,6 +118,19 @@ class TestSharing:
         endpoint.gate.set()
         tokens.prepare(PATIENCE)
         assert endpoint.asked == 1
+
+    def test_a_token_that_comes_meanwhile(self, clock: FakeClock) -> None:
+        """A thread that has seen no token, and finds one when its turn comes, asks for no other one."""
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e-6)
+        try:
+            for _ in range(200):
+                endpoint = Endpoint(clock)
+                tokens = AccessTokens(endpoint.ask, NO_TOKEN, clock)
+                at_once(lambda _, shared=tokens: shared.prepare(PATIENCE), list(range(8)))
+                assert endpoint.asked == 1
+        finally:
+            sys.setswitchinterval(interval)
 
     def test_second_sign_in(self, tokens: AccessTokens, endpoint: Endpoint) -> None:
         """Two sign-ins that race each other get the same token: the second one has refused nothing."""
