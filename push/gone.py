@@ -4,13 +4,25 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from common import telemetry
 
 WINDOW_SECONDS = 300.0
+_SLICE_SECONDS = 5.0
+"""Answers are counted by slices of the window, so that a busy process keeps a few counts and not each
+answer."""
+
 FEWEST_ANSWERS = 10
 """Fewer answers than this in the window say nothing: a user may really have removed the app from all
 devices."""
+
+
+@dataclass(slots=True)
+class _Slice:
+    began: float
+    answers: int = 0
+    gone: int = 0
 
 
 class GoneWatch:
@@ -24,24 +36,27 @@ class GoneWatch:
         self._monotonic = monotonic
         self._hub = hub
         self._lock = threading.Lock()
-        self._answers: deque[tuple[float, bool]] = deque()
-        self._gone = 0
+        self._slices: deque[_Slice] = deque()
         self._told = False
 
     def note(self, *, gone: bool) -> None:
         """Count one answer of the hub."""
         now = self._monotonic()
         with self._lock:
-            self._answers.append((now, gone))
-            self._gone += gone
-            while self._answers[0][0] < now - WINDOW_SECONDS:
-                self._gone -= self._answers.popleft()[1]
+            slices = self._slices
+            if not slices or now - slices[-1].began >= _SLICE_SECONDS:
+                slices.append(_Slice(now))
+            slices[-1].answers += 1
+            slices[-1].gone += gone
+            while slices[0].began < now - WINDOW_SECONDS:
+                slices.popleft()
 
     def is_spell(self) -> bool:
         """Most of the hub's last answers were "gone": no registration may be deleted. Logged once a spell."""
         with self._lock:
-            answers = len(self._answers)
-            spell = answers >= FEWEST_ANSWERS and 2 * self._gone > answers
+            answers = sum(each.answers for each in self._slices)
+            gone = sum(each.gone for each in self._slices)
+            spell = answers >= FEWEST_ANSWERS and 2 * gone > answers
             tell, self._told = spell and not self._told, spell
         if tell:
             telemetry.log(
@@ -49,7 +64,7 @@ class GoneWatch:
                 "most_devices_gone",
                 hub=self._hub,
                 answers=answers,
-                gone=self._gone,
+                gone=gone,
                 remedy="The hub answered 410 to most pushes of the last minutes. No registration is deleted. "
                 "Leave ANHHubApiVersion out, and look at the hub's state in the portal.",
             )

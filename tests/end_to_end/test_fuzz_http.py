@@ -30,12 +30,17 @@ LEAST_BAD = 50
 
 HEALTH_OPERATIONS = 4
 
-NO_LIMIT = {
-    "RegistrationsPerMinute": "0",
-    "DbName": "fuzz",
-    "ANHHub__alerts__ConnectionString": DEVELOPMENT_HUB.connection_string(),
-    "ANHHub__alerts__HubName": DEVELOPMENT_HUB.hub_name,
-}
+
+def fuzz_settings(stack: Stack) -> dict[str, str]:
+    """No limit, a database of its own, and the hub under a second name."""
+    return {
+        "RegistrationsPerMinute": "0",
+        "DbName": "fuzz",
+        "ANHHub__alerts__ConnectionString": DEVELOPMENT_HUB.connection_string(),
+        "ANHHub__alerts__HubName": DEVELOPMENT_HUB.hub_name,
+        "ANHHub__alerts__Url": stack.settings["ANHHubUrl"],
+    }
+
 
 _AUDIT = (
     r'\S+ \S+ (INFO|WARNING) +acs_call_push: \{"event": "registrar_audit", "version": "[0-9.]+", '
@@ -63,7 +68,7 @@ def fuzz_log() -> HostLog:
 @pytest.fixture(scope="module")
 def host(stack: Stack, fuzz_log: HostLog) -> Iterator[Host]:
     """A host in the key mode, with a database of its own."""
-    with another_host(stack, fuzz_log, NO_LIMIT) as running:
+    with another_host(stack, fuzz_log, fuzz_settings(stack)) as running:
         yield running
 
 
@@ -185,7 +190,8 @@ class TestFuzz:
     def test_every_boundary_with_a_token(self, stack: Stack, tmp_path: Path) -> None:
         """The same with a bearer token: without it, and with a wrong one, the answer is 401."""
         log = HostLog()
-        with OidcIssuer() as issuer, another_host(stack, log, {**NO_LIMIT, **issuer.settings()}) as signed_in:
+        settings = fuzz_settings(stack)
+        with OidcIssuer() as issuer, another_host(stack, log, {**settings, **issuer.settings()}) as signed_in:
             token = issuer.token(roles=[ADMIN_ROLE])
             header = f"Authorization: Bearer {token}"
             cases = schemathesis(
