@@ -127,7 +127,7 @@ class TestSharing:
             for _ in range(200):
                 endpoint = Endpoint(clock)
                 tokens = AccessTokens(endpoint.ask, NO_TOKEN, clock)
-                at_once(lambda _, shared=tokens: shared.prepare(PATIENCE), list(range(8)))
+                at_once(tokens.prepare, [PATIENCE] * 8)
                 assert endpoint.asked == 1
         finally:
             sys.setswitchinterval(interval)
