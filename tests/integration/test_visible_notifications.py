@@ -450,6 +450,8 @@ class TestFallback:
         app.hub.simulator.add_fault(Fault(kind="status", status=503, device_handle=android.device_token))
         assert app.deliver(call_to(user)).status == 500
         assert events_shown(app, alerts) == ["incomingCall"]
+        handles = [attempt.device_handle for attempt in app.hub.simulator.attempts()]
+        assert android.device_token in handles[handles.index(alerts.device_token) :]
 
     def test_it_counts_in_later_deliveries(self, falling_back: Instance) -> None:
         """A call that an iPhone shows is not missed when the last other device is refused."""
