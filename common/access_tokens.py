@@ -151,7 +151,8 @@ class AccessTokens(OIDCCallback):
             self._wait(seconds)
         elif self._clock.monotonic() >= held.renewed_at:
             with self._lock:
-                self._join()
+                if self._held is held:  # else another thread has renewed it meanwhile
+                    self._join()
 
     def fetch(self, context: OIDCCallbackContext) -> OIDCCallbackResult:
         """Hand a token out to pymongo, which calls this when it has none and when the database has refused

@@ -67,6 +67,18 @@ class Endpoint:
         return AccessToken(f"token-{self._made}", (self.clock.now() + self.lifetime).timestamp())
 
 
+class InterruptedClock(FakeClock):
+    """Lets something happen while a thread looks at it, once."""
+
+    meanwhile: Callable[[], None] | None = None
+
+    def monotonic(self) -> float:
+        act, self.meanwhile = self.meanwhile, None
+        if act is not None:
+            act()
+        return super().monotonic()
+
+
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
@@ -207,6 +219,24 @@ class TestRenewal:
         endpoint.gate.set()
         until(lambda: Authenticator(tokens).fetch() == "token-2")
         assert client.fetch() == "token-2"
+        assert endpoint.asked == 2
+
+    def test_renewed_meanwhile(self) -> None:
+        """A thread that finds the token due, and renewed by another thread when its turn comes, asks for no
+        other one."""
+        clock = InterruptedClock()
+        endpoint = Endpoint(clock)
+        tokens = AccessTokens(endpoint.ask, NO_TOKEN, clock)
+        tokens.prepare(PATIENCE)
+        clock.sleep(endpoint.lifetime.total_seconds() - RENEWED_BEFORE_SECONDS)
+
+        def renew() -> None:
+            tokens.prepare(0)
+            until(lambda: Authenticator(tokens).fetch() == "token-2")
+
+        clock.meanwhile = renew
+        tokens.prepare(0)
+        until(lambda: "database-token" not in thread_names())
         assert endpoint.asked == 2
 
     def test_kept_by_azure(self, tokens: AccessTokens, endpoint: Endpoint, clock: FakeClock) -> None:
