@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from pydantic.fields import FieldInfo
+from pymongo.common import MIN_SUPPORTED_SERVER_VERSION
 
 from common.metrics import HISTOGRAMS, Metric
 from doctor.checks.call_summaries import CallState
@@ -17,6 +18,7 @@ from push.event_log import EndLine, EventLine, EventResult
 from registrar.audit import Action
 from settings import SECTIONS, setting_names
 from tests.documents import ROOT, coded, document, rows
+from tests.unit.test_requirements import FOLDER
 
 DEPLOYED_CODE = (
     "*.py",
@@ -265,6 +267,35 @@ class TestObjective:
         assert [float(rate) for rate in rates] == [float(rate) for rate in shown]
         assert "where slow >= 3 " in self.ALERT
         assert "at least three" in self.PAGE
+
+
+class TestSupport:
+    """The versions of docs/support.md are those that the project pins, demands or makes."""
+
+    PAGE = document("docs/support.md").text
+
+    @pytest.mark.parametrize("package", ["azure-functions-runtime", "azure-functions"])
+    def test_worker(self, package: str) -> None:
+        """The worker and its library."""
+        pinned = re.findall(rf"^{package}==(\S+)", (FOLDER / "app.txt").read_text(), re.MULTILINE)
+        assert [f"`{package}` {version}" in self.PAGE for version in pinned] == [True]
+
+    def test_host(self) -> None:
+        """The extension bundle."""
+        bundle = json.loads((ROOT / "host.json").read_text())["extensionBundle"]["version"]
+        assert f"extension bundle `{bundle}`" in self.PAGE
+
+    def test_azd(self) -> None:
+        """What azure.yaml demands."""
+        (version,) = re.findall(r'azd: ">= (\S+)"', (ROOT / "azure.yaml").read_text())
+        assert f"| azd | {version} and later" in self.PAGE
+
+    def test_databases(self) -> None:
+        """The oldest server that the driver speaks to, and the version of a new cluster."""
+        assert f"| MongoDB | {MIN_SUPPORTED_SERVER_VERSION} and later" in self.PAGE
+        template = (ROOT / "infra" / "modules" / "database.bicep").read_text()
+        (version,) = re.findall(r"serverVersion: '(\S+)'", template)
+        assert f"server version {version};" in self.PAGE
 
 
 class TestDoctor:
