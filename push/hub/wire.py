@@ -7,6 +7,7 @@ once its headers are complete (`_Reply`).
 """
 
 import os
+import re
 import select
 import threading
 from collections import deque
@@ -37,6 +38,9 @@ _LONGEST_BODY = 8_192
 
 _FINAL_STATUSES = range(200, 600)
 """Smaller ones are interim, larger ones none of HTTP's (RFC 9110, 15)."""
+
+_ENDS_OF_HEADERS = frozenset({b"\r\n", b"\n"})
+_INTERIM_STATUS_LINE = re.compile(rb"HTTP/\S+ 1\d\d")
 
 _CLOSING_STATUSES = frozenset({401, 403, 404, 408})
 """With 5xx, the answers after which a connection is not kept: one front end of the hub may be at fault."""
@@ -98,7 +102,7 @@ class HubWire:
         Raises:
             ValueError: a header's value cannot be sent.
         """
-        header_lines = [_header_line(name, value) for name, value in request.headers.items()]
+        header_lines = _header_lines(request.headers)
         if time_left <= 0:
             return NoAnswer.NO_TIME
         started = self._monotonic()
@@ -158,18 +162,22 @@ class HubWire:
             oldest.close()
 
 
+_HEADER_VALUE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
+
+
 def is_header_value(text: str) -> bool:
     """Whether `text` can be a header's value: printable ASCII without white space at its ends.
 
     libcurl sends a line break as it is, so that a value could add headers, and it drops an empty header.
     """
-    return text.isascii() and text.isprintable() and text == text.strip() != ""
+    return _HEADER_VALUE.fullmatch(text) is not None
 
 
-def _header_line(name: str, value: str) -> str:
-    if not is_header_value(value):
-        raise ValueError(f"The value of the header {name} cannot be sent.")
-    return f"{name}: {value}"
+def _header_lines(headers: Mapping[str, str]) -> list[str]:
+    for name, value in headers.items():
+        if not is_header_value(value):
+            raise ValueError(f"The value of the header {name} cannot be sent.")
+    return [f"{name}: {value}" for name, value in headers.items()]
 
 
 def _is_healthy(reply: Answer | NoAnswer) -> bool:
@@ -215,8 +223,9 @@ class _Connection:
         reply.expect(body)
         code = _perform(handle)
         status: int = handle.getinfo(pycurl.RESPONSE_CODE)
-        if reply.has_headers and status in _FINAL_STATUSES:
-            return Answer(status, reply.headers(), bytes(reply.body))
+        headers = reply.headers()
+        if headers is not None and status in _FINAL_STATUSES:
+            return Answer(status, headers, bytes(reply.body))
         return _no_answer(handle, code, len(body))
 
     def close(self) -> None:
@@ -228,44 +237,39 @@ class _Reply:
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
+        self.lines: list[bytes] = []
+        """As received: status lines, headers, the empty lines that end them, trailers. libcurl's callback adds
+        to this very list."""
         self.expect(b"")
 
     def expect(self, request_body: bytes) -> None:
         """Forget the last exchange."""
         self._request_body = request_body
         self._position = 0
-        self._lines: list[bytes] = []
-        self._headers_ended_at: float | None = None
+        self.lines.clear()
+        self._lines_seen = 0
+        self._last_line_at = 0.0
         self.body = bytearray()
 
-    @property
-    def has_headers(self) -> bool:
-        """The last header block is complete."""
-        return self._headers_ended_at is not None
+    def headers(self) -> dict[str, str] | None:
+        """Of the last header block, by name in lower case; the first value of each name.
 
-    def headers(self) -> dict[str, str]:
-        """Of the last header block, by name in lower case; the first value of each name."""
+        None if that block is not complete. Interim answers and a proxy's answer precede the final one, and
+        trailers follow it.
+        """
         headers: dict[str, str] = {}
-        for line in self._lines:
+        for line in self._last_block()[1:]:
+            if line in _ENDS_OF_HEADERS:
+                return headers
             name, _, value = line.decode("latin-1").partition(":")
             headers.setdefault(name.strip().lower(), value.strip())
-        return headers
+        return None
 
     def read(self, size: int) -> bytes:
         """The next piece of the request's body."""
         piece = self._request_body[self._position : self._position + size]
         self._position += len(piece)
         return piece
-
-    def take_header_line(self, line: bytes) -> None:
-        """A status line starts a new block: interim answers and a proxy's answer precede the final one."""
-        if line.startswith(b"HTTP/"):
-            self._lines.clear()
-            self._headers_ended_at = None
-        elif not line.strip():
-            self._headers_ended_at = self._monotonic()
-        elif self._headers_ended_at is None:  # else it is a trailer, after the body
-            self._lines.append(line)
 
     def take_body(self, piece: bytes) -> int | None:
         """Returns 0 to end an exchange whose body is too long, None to go on."""
@@ -274,8 +278,21 @@ class _Reply:
 
     def is_overdue(self, *_: object) -> bool:
         """Whether to end the exchange because the body does not come; the status is known by then."""
-        ended_at = self._headers_ended_at
-        return ended_at is not None and self._monotonic() - ended_at > _BODY_SECONDS
+        if not self.lines:
+            return False
+        now = self._monotonic()
+        if len(self.lines) != self._lines_seen:
+            self._lines_seen, self._last_line_at = len(self.lines), now
+            return False
+        if now - self._last_line_at <= _BODY_SECONDS:
+            return False
+        # After an interim answer, the final one is still to come.
+        return self.headers() is not None and not _INTERIM_STATUS_LINE.match(self._last_block()[0])
+
+    def _last_block(self) -> list[bytes]:
+        """The lines of the last answer, from its status line on."""
+        starts = [index for index, line in enumerate(self.lines) if line.startswith(b"HTTP/")]
+        return self.lines[starts[-1] :] if starts else []
 
 
 def _new_handle(reply: _Reply) -> pycurl.Curl:
@@ -292,7 +309,7 @@ def _new_handle(reply: _Reply) -> pycurl.Curl:
     # the phone rings twice. It cannot do that if the body comes from a read callback without a seek callback:
     # the exchange ends with error 65 (CURLE_SEND_FAIL_REWIND).
     handle.setopt(pycurl.READFUNCTION, reply.read)
-    handle.setopt(pycurl.HEADERFUNCTION, reply.take_header_line)
+    handle.setopt(pycurl.HEADERFUNCTION, reply.lines.append)
     handle.setopt(pycurl.WRITEFUNCTION, reply.take_body)
     handle.setopt(pycurl.XFERINFOFUNCTION, reply.is_overdue)
     handle.setopt(pycurl.NOPROGRESS, 0)  # else the callback above is not called

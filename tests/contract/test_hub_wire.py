@@ -278,6 +278,17 @@ class TestAnswers:
         hub.script.say(b"HTTP/1.1 103 Early Hints\r\n\r\n")
         assert post(make_wire(connect=0.1, read=0.2), hub) is NoAnswer.TIMED_OUT
 
+    def test_final_answer_long_after_an_interim_one(self, hub: ScriptedHub, make_wire: MakeWire) -> None:
+        """An interim answer starts no wait for a body: the final answer comes when the hub has it."""
+
+        def behave(handler: BaseHTTPRequestHandler) -> None:
+            handler.wfile.write(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+            hub.script.released.wait(1.6)  # libcurl looks once a second
+            handler.wfile.write(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
+
+        hub.script.behave = behave
+        assert status(post(make_wire(time.monotonic), hub)) == 201
+
     def test_switching_protocols(self, hub: ScriptedHub, make_wire: MakeWire) -> None:
         """A 101 that was not asked for is no HTTP answer."""
         hub.script.say(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n")
