@@ -90,7 +90,8 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventLine:
-    """The line `incoming_call`; its fields are those of the line, and None is left out."""
+    """The line `incoming_call`; its fields are those of the line, where `total_ms` is added and None left
+    out."""
 
     result: EventResult
     event_id: str | None = None
@@ -122,29 +123,24 @@ class EventLine:
     troubles: Sequence[Trouble] = ()
     results: Sequence[DeviceResult] = ()
     """Of the devices, for the metrics; they do not stand in the line."""
-    total_ms: float = 0.0
 
-    def timed(self, milliseconds: float) -> "EventLine":
-        """The line with how long the event's handling took."""
-        return replace(self, total_ms=milliseconds)
-
-    def write(self) -> None:
-        """Write the log line."""
+    def write(self, total_ms: float) -> None:
+        """Write the log line, with how long the event's handling took."""
         level = _LEVELS[self.result]
         if self.result is EventResult.DELIVERED and self.failed:
             level = logging.WARNING
         values = {name: getattr(self, name) for name in _FIELDS}
         if self.troubles:
             values["troubles"] = [asdict(trouble) for trouble in self.troubles[:MOST_TROUBLES]]
-        telemetry.log(level, "incoming_call", **values)
+        telemetry.log(level, "incoming_call", **values, total_ms=total_ms)
 
-    def measure(self, metrics: Metrics) -> None:
+    def measure(self, metrics: Metrics, total_ms: float) -> None:
         """Record the metrics of the event and of its devices' results."""
         if self.code:
             metrics.record(Metric.EVENTS, result=self.result.value, code=self.code)
         else:
             metrics.record(Metric.EVENTS, result=self.result.value)
-        metrics.record(Metric.DELIVERY_DURATION, self.total_ms)
+        metrics.record(Metric.DELIVERY_DURATION, total_ms)
         for result in self.results:
             metrics.record(
                 Metric.PUSHES,
@@ -194,7 +190,7 @@ _FIELDS = tuple(each.name for each in fields(EventLine) if each.name not in {"tr
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndLine:
-    """The line `call_end`; its fields are those of the line, and None is left out."""
+    """The line `call_end`; its fields are those of the line, where `total_ms` is added and None left out."""
 
     result: EventResult
     """`delivered` where a ring of the call is known, `skipped` where none is."""
@@ -212,16 +208,11 @@ class EndLine:
     """Notifications of a missed call that the hub has taken."""
     left_over: int | None = None
     """Notices that a redelivery may still send."""
-    total_ms: float = 0.0
 
-    def timed(self, milliseconds: float) -> "EndLine":
-        """The line with how long the event's handling took."""
-        return replace(self, total_ms=milliseconds)
-
-    def write(self) -> None:
-        """Write the log line."""
+    def write(self, total_ms: float) -> None:
+        """Write the log line, with how long the event's handling took."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
-        telemetry.log(_LEVELS[self.result], "call_end", **values)
+        telemetry.log(_LEVELS[self.result], "call_end", **values, total_ms=total_ms)
 
     def describe(self, span: Span) -> None:
         """Put what became of the event into its span."""

@@ -167,11 +167,11 @@ class FanOut:
     def run(self, sends: Sequence[DeviceSend]) -> None:
         """Send to every device until it is settled or the time is up; each send then has its last outcome."""
         # With one device this thread sends: handing the work to another thread costs time.
-        submit = self._submit if len(sends) > 1 else _run_here
+        start = self._submit if len(sends) > 1 else self._try_here
         self._waiting = list(sends)
         while self._waiting or self._running:
             # Start the tries that are due, or give up what is left when the time or the lease is over.
-            self._start_due(submit)
+            self._start_due(start)
             # Wait for the first running try to end, or until the next one is due.
             if self._running:
                 self._collect()
@@ -186,13 +186,14 @@ class FanOut:
             ):
                 self._waiting.clear()
 
-    def _submit(
-        self, work: Callable[[DeviceSend], Outcome | None], send: DeviceSend
-    ) -> "Future[Outcome | None]":
+    def _submit(self, send: DeviceSend) -> None:
         # In a copy of this thread's context: the send belongs to its trace.
-        return self._tools.pool.submit(copy_context().run, work, send)
+        self._running[self._tools.pool.submit(copy_context().run, self._try, send)] = send
 
-    def _start_due(self, submit: Callable[..., "Future[Outcome | None]"]) -> None:
+    def _try_here(self, send: DeviceSend) -> None:
+        self._take(send, self._try(send))
+
+    def _start_due(self, start: Callable[[DeviceSend], None]) -> None:
         now = self._tools.clock.monotonic()
         due = [send for send in self._waiting if send.due <= now]
         if now >= self._deadline or (due and not self._may_send(due)):
@@ -203,7 +204,7 @@ class FanOut:
             return
         for send in due:
             self._waiting.remove(send)
-            self._running[submit(self._try, send)] = send
+            start(send)
 
     def _may_send(self, due: Sequence[DeviceSend]) -> bool:
         # A first push waits for no look.
@@ -293,9 +294,3 @@ class FanOut:
     def _until_end(self) -> float:
         left = self._deadline - self._tools.clock.monotonic()
         return left if left > 0 else max(0.0, left + _OVERTIME_SECONDS)
-
-
-def _run_here(run: Callable[[DeviceSend], Outcome | None], send: DeviceSend) -> "Future[Outcome | None]":
-    future: Future[Outcome | None] = Future()
-    future.set_result(run(send))
-    return future

@@ -45,7 +45,12 @@ class IncomingCallHandler:
         line = EventLine(result=EventResult.SKIPPED, event_id=envelope.event_id)
         try:
             call = parse_incoming_call(envelope)
-            line = replace(line, call_id=call.correlation_id, callee=telemetry.fingerprint(call.callee.mri))
+            line = EventLine(
+                result=EventResult.SKIPPED,
+                event_id=envelope.event_id,
+                call_id=call.correlation_id,
+                callee=telemetry.fingerprint(call.callee.mri),
+            )
             context = call_context(call.incoming_call_context) if call.callee.can_own_devices else ""
         except InvalidEventError as error:
             handled = Handled(failed(line, error), error)

@@ -62,10 +62,11 @@ class EventHandler:
         started = clock.monotonic()
         with self._tools.tracer.span("incoming call") as span:
             handled = self._handle(event, span)
-            line = handled.line.timed(round((clock.monotonic() - started) * 1_000, 1))
-            line.write()
+            line = handled.line
+            total_ms = round((clock.monotonic() - started) * 1_000, 1)
+            line.write(total_ms)
             if isinstance(line, EventLine):
-                line.measure(self._tools.metrics)
+                line.measure(self._tools.metrics, total_ms)
             if span.is_recorded:
                 line.describe(span)
         if handled.line.result is EventResult.MISSED:

@@ -238,8 +238,8 @@ class _Reply:
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self.lines: list[bytes] = []
-        """As received: status lines, headers, the empty lines that end them, trailers. libcurl's callback adds
-        to this very list."""
+        """As received: status lines, headers, the empty lines that end them, trailers. libcurl's callback
+        adds to this very list."""
         self.expect(b"")
 
     def expect(self, request_body: bytes) -> None:

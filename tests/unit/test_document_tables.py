@@ -209,9 +209,9 @@ class TestLogging:
 
     def test_fields(self) -> None:
         """The fields of both lines."""
-        fields = {name for name in EventLine.__dataclass_fields__ if name != "results"}
+        fields = {name for name in EventLine.__dataclass_fields__ if name != "results"} | {"total_ms"}
         assert set(self._first_cells("`incoming_call`")) == fields
-        end = set(EndLine.__dataclass_fields__)
+        end = set(EndLine.__dataclass_fields__) | {"total_ms"}
         assert set(self._first_cells("`call_end`")) == end
 
     def test_results(self) -> None:

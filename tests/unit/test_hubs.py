@@ -117,7 +117,7 @@ def test_metric() -> None:
 
     outcome = Outcome(OutcomeKind.ACCEPTED, "queued")
     results = [DeviceResult(outcome, 1, 5, platform="apple", hub=hub) for hub in ("default", "sandbox")]
-    EventLine(result=EventResult.DELIVERED, results=results).measure(Recorder(None))
+    EventLine(result=EventResult.DELIVERED, results=results).measure(Recorder(None), 1.0)
     pushes = [attributes for metric, attributes in recorded if metric is Metric.PUSHES]
     assert pushes == [
         {"outcome": "accepted", "platform": "apple", "hub": hub} for hub in ("default", "sandbox")
