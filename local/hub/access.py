@@ -5,6 +5,7 @@ Sources: Service Bus, "Shared Access Signature authentication"; Notification Hub
 
 import hmac
 import re
+from functools import lru_cache
 from urllib.parse import unquote
 
 from local.hub.check import Check
@@ -20,12 +21,21 @@ def _bad_signature(request: ServiceRequest) -> bool:
 
 
 def _other_audience(request: ServiceRequest) -> bool:
-    resource = _RESOURCE.fullmatch(unquote(request.token.resource))
+    host, claimed = _claimed(request.token.resource)
     # The SDK for .NET drops the port.
-    if resource is None or resource[1] not in {request.hub.host, request.hub.host.partition(":")[0]}:
+    if host not in {request.hub.host, request.hub.host.partition(":")[0]}:
         return True
-    claimed = (resource[2] or "").strip("/").split("/") if (resource[2] or "").strip("/") else []
     return claimed != request.request.segments[: len(claimed)]
+
+
+@lru_cache(64)
+def _claimed(resource: str) -> tuple[str, list[str]]:
+    """Host and path of a token's resource, which repeats from push to push; no host if it is malformed."""
+    found = _RESOURCE.fullmatch(unquote(resource))
+    if found is None:
+        return "", []
+    path = (found[2] or "").strip("/")
+    return found[1], path.split("/") if path else []
 
 
 AUTHENTICATION: tuple[Check[ServiceRequest], ...] = (

@@ -54,7 +54,7 @@ class ParsedSend(ServiceRequest):
     def json(self) -> Any:  # noqa: ANN401 - any JSON
         """The body as JSON; `None` if it is not JSON."""
         try:
-            return json.loads(self.text or "", parse_constant=_refuse_constant)
+            return _JSON.decode(self.text or "")
         except (ValueError, RecursionError):
             return None
 
@@ -117,6 +117,9 @@ class ParsedSend(ServiceRequest):
 
 def _refuse_constant(_name: str) -> None:
     raise ValueError("NaN and Infinity are not JSON")
+
+
+_JSON = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def _is_recorded(name: str) -> bool:

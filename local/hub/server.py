@@ -55,7 +55,8 @@ class HubServer:
 
     def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator
-        self._stopping = asyncio.Event()
+        self._stopping: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when it stops: a future can be waited for by many requests without an exception a wait."""
         self._gone: dict[web.RequestHandler, asyncio.Event] = {}
         self._control = ControlApi(simulator)
         self._reads = ReadApi(simulator)
@@ -74,7 +75,7 @@ class HubServer:
 
     async def stop(self) -> None:
         """Abort every connection at once; requests without an answer stay unanswered."""
-        self._stopping.set()
+        self._stopping.set_result(None)
         await self._protocols.abort_all()
         await self._runner.cleanup()
         # Connections that arrived while the port was closing; aiohttp leaves a TLS connection half closed.
@@ -87,7 +88,7 @@ class HubServer:
             return self._blobs.answer(request, self._base_url)
         if request.path == "/":
             return web.Response()  # the namespace's root, which needs no key and belongs to no hub
-        read = self._reads.answer(_plain(request, b""), self._base_url)
+        read = self._reads.answer(_plain(request, b""), self._base_url) if request.method == "GET" else None
         return read or await self._direct_send(request)
 
     async def _direct_send(self, request: web.BaseRequest) -> web.Response:
@@ -97,7 +98,7 @@ class HubServer:
         except (ConnectionError, web.RequestPayloadError):
             return _drop(request)
         await self._pause(decision.delay_seconds)
-        if self._stopping.is_set():
+        if self._stopping.done():
             return _drop(request)
         if isinstance(decision.verdict, Refusal):
             return service_answers.error(decision.verdict, decision.tracking_id)
@@ -125,12 +126,8 @@ class HubServer:
 
     async def _pause(self, seconds: float) -> None:
         """Wait; a client that gives up meanwhile changes nothing, as with the service."""
-        if seconds <= 0:
-            return
-        try:
-            await asyncio.wait_for(self._stopping.wait(), seconds)
-        except TimeoutError:
-            return
+        if seconds > 0:
+            await asyncio.wait((self._stopping,), timeout=seconds)
 
     def _connection(self, request: web.BaseRequest) -> asyncio.Event:
         """Count the connection on its first send; the event is set when the connection is lost."""
@@ -158,10 +155,10 @@ def _plain(request: web.BaseRequest, body: bytes) -> HubRequest:
 def _plain_headers(request: web.BaseRequest) -> dict[str, str]:
     """Lower-case names; repeated headers joined (RFC 9110, 5.3); bytes that are not UTF-8 become `?`."""
     headers: dict[str, str] = {}
-    for name, value in request.headers.items():
-        clean = value.encode("utf-8", "replace").decode("utf-8")
-        known = headers.get(name.lower())
-        headers[name.lower()] = clean if known is None else f"{known}, {clean}"
+    for as_sent, value in request.headers.items():
+        name = as_sent.lower()
+        clean = value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
+        headers[name] = f"{headers[name]}, {clean}" if name in headers else clean
     return headers
 
 
