@@ -52,6 +52,10 @@ _QUICK_EXIT = 322
 """CURLOPT_QUICK_EXIT, for which pycurl has no name. Without it, closing a handle waits for a name look-up
 that hangs, for several seconds after the exchange has timed out."""
 
+_SUPPRESS_CONNECT_HEADERS = 265
+"""CURLOPT_SUPPRESS_CONNECT_HEADERS, for which pycurl has no name either. Without it, a proxy's answer to
+CONNECT comes as the first headers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -254,8 +258,7 @@ class _Reply:
     def headers(self) -> dict[str, str] | None:
         """Of the last header block, by name in lower case; the first value of each name.
 
-        None if that block is not complete. Interim answers and a proxy's answer precede the final one, and
-        trailers follow it.
+        None if that block is not complete. Interim answers precede the final one, and trailers follow it.
         """
         headers: dict[str, str] = {}
         for line in self._last_block()[1:]:
@@ -299,6 +302,7 @@ def _new_handle(reply: _Reply) -> pycurl.Curl:
     handle = pycurl.Curl()
     handle.setopt(pycurl.NOSIGNAL, 1)  # signals are for processes of one thread
     handle.setopt(_QUICK_EXIT, 1)
+    handle.setopt(_SUPPRESS_CONNECT_HEADERS, 1)
     handle.setopt(pycurl.MAXCONNECTS, 1)
     handle.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
     handle.setopt(pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_2)  # or later

@@ -1,7 +1,9 @@
 """The hub through the proxies that the environment names."""
 
 import threading
+import time
 from base64 import b64encode
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
@@ -65,6 +67,25 @@ def test_headers_of_the_proxy(
         wire.close()
     assert isinstance(reply, Answer)
     assert "trackingid" not in reply.headers
+
+
+def test_slow_hub_behind_a_proxy(
+    tls_hub: ScriptedHub, make_wire: MakeWire, environment: pytest.MonkeyPatch
+) -> None:
+    """The proxy's answer to CONNECT starts no wait for a body: the hub's answer comes when the hub has it."""
+
+    def behave(handler: BaseHTTPRequestHandler) -> None:
+        tls_hub.script.released.wait(1.6)  # libcurl looks once a second
+        handler.wfile.write(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
+
+    tls_hub.script.behave = behave
+    with TunnelProxy() as proxy:
+        environment.setenv("HTTPS_PROXY", f"http://{proxy.address}")
+        wire = make_wire(time.monotonic)
+        reply = post(wire, tls_hub)
+        wire.close()
+    assert is_created(reply)
+    assert len(tls_hub.script.requests) == 1
 
 
 def test_proxy_over_tls(
