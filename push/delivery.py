@@ -30,6 +30,8 @@ from push.service_watch import ServiceWatch
 RESERVED_SECONDS = 4.0
 """What is kept of the invocation for sending and writing after a lease or a database has been waited for."""
 
+RUNG_BEFORE = "an earlier delivery has rung a device, and the call has stopped ringing"
+
 LATE_MILLISECONDS = 2_000
 """Age from which an event that is new may have been overtaken by the end of its call."""
 
@@ -191,7 +193,7 @@ class Delivery:
         ends_at = ringing.call.ends_at(self._limits.ring_time, ringing.lease.first_seen)
         devices = calling(ringing.devices)
         if ends_at <= self._clock.now():
-            return DeliveryReport(EventResult.MISSED, devices=len(devices), is_missed=True)
+            return _too_late(ringing, len(devices))
         if not devices:
             return DeliveryReport(EventResult.SKIPPED, "the callee has no registered device")
         # An ordinary call pays no read before its first push: only a later delivery, or an event that came
@@ -341,6 +343,13 @@ class _Ringing:
             caller_id=self.call.caller_mri,
             display_name=self.call.caller_display_name,
         )
+
+
+def _too_late(ringing: _Ringing, devices: int) -> DeliveryReport:
+    """The call has stopped ringing while the ledger and the devices were waited for."""
+    if ringing.has_rung():
+        return DeliveryReport(EventResult.DELIVERED, RUNG_BEFORE, devices=devices)
+    return DeliveryReport(EventResult.MISSED, devices=devices, is_missed=True)
 
 
 _OVER = "the call was answered or has ended"

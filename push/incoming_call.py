@@ -1,5 +1,6 @@
 """One IncomingCall event → what is said of it, and what went wrong."""
 
+import logging
 from dataclasses import dataclass, replace
 
 from common import telemetry
@@ -7,6 +8,7 @@ from common.clock import Clock
 from common.time_limit import within
 from models.call import IncomingCall, parse_incoming_call
 from models.errors import (
+    ConfigurationError,
     DatabaseUnavailableError,
     DeliveryIncompleteError,
     InvalidEventError,
@@ -15,7 +17,7 @@ from models.event import Envelope
 from models.push import OutcomeKind
 from push.call_context import call_context
 from push.call_end import CallEnds
-from push.delivery import Delivery, DeliveryReport, TimeLimits
+from push.delivery import RUNG_BEFORE, Delivery, DeliveryReport, TimeLimits
 from push.event_log import EventLine, EventResult, Handled, Trouble, failed
 from push.ledger import Ledger
 from push.ledger_entry import EventKey, RingFacts
@@ -56,25 +58,45 @@ class IncomingCallHandler:
             handled = Handled(failed(line, error), error)
             self._note(envelope, None, handled.line)
             return handled
-        handled = self._take(call, context, line)
+        if not call.callee.can_own_devices:
+            reason = f"the callee owns no devices: {call.callee.kind.value}"
+            handled = Handled(replace(line, result=EventResult.SKIPPED, reason=reason))
+        elif (late := self._seconds_late(call)) >= 0:
+            return Handled(self._too_late(envelope, call, replace(line, late_seconds=round(late, 3))))
+        else:
+            handled = self._ring(call, context, line)
+        self._note(envelope, self._tools.ends.facts_of(call), handled.line)
+        return handled
+
+    def _seconds_late(self, call: IncomingCall) -> float:
+        """By how much the call is over; negative while it rings."""
+        now = self._tools.clock.now()
+        return (now - call.ends_at(self._limits.ring_time, now)).total_seconds()
+
+    def _too_late(self, envelope: Envelope, call: IncomingCall, line: EventLine) -> EventLine:
+        """Tell a missed call from a late delivery of an event that was handled in time."""
+        missed = replace(line, result=EventResult.MISSED)
+        key = EventKey(call.event_source, call.event_id, call.correlation_id)
+        try:
+            known = self._tools.ledger.known(key)
+        except (DatabaseUnavailableError, ConfigurationError) as error:
+            # The note would fail as well.
+            telemetry.log(logging.WARNING, "call_not_noted", code=error.code)
+            return missed
+        if known is not None and (known.finished or known.is_held(self._tools.clock.now())):
+            return replace(line, result=EventResult.DUPLICATE)
+        if known is not None and known.has_rung:
+            return replace(line, result=EventResult.DELIVERED, reason=RUNG_BEFORE)
+        is_noted = known is not None and known.note is not None and known.note.result == missed.result.value
         facts = self._tools.ends.facts_of(call)
-        is_noted = self._note(envelope, facts, handled.line)
-        if is_noted and handled.line.result is EventResult.MISSED and handled.line.devices is None:
-            key = EventKey(envelope.source, envelope.event_id, call.correlation_id)
+        if is_noted or self._note(envelope, facts, missed):
+            # Also where an earlier delivery has noted it: that one may have ended before it told.
             deadline = self._tools.clock.monotonic() + self._limits.patience_seconds
             with within(self._limits.invocation_seconds):
                 self._tools.ends.not_rung(key.document_id, facts, deadline)
-        return handled
+        return replace(line, result=EventResult.DUPLICATE) if is_noted else missed
 
-    def _take(self, call: IncomingCall, context: str, line: EventLine) -> Handled[EventLine]:
-        """Ring, unless there is no device or it is too late."""
-        if not call.callee.can_own_devices:
-            reason = f"the callee owns no devices: {call.callee.kind.value}"
-            return Handled(replace(line, result=EventResult.SKIPPED, reason=reason))
-        now = self._tools.clock.now()
-        late = (now - call.ends_at(self._limits.ring_time, now)).total_seconds()
-        if late >= 0:
-            return Handled(replace(line, result=EventResult.MISSED, late_seconds=round(late, 3)))
+    def _ring(self, call: IncomingCall, context: str, line: EventLine) -> Handled[EventLine]:
         try:
             report = self._tools.delivery.deliver(call, context)
         except Exception as error:  # noqa: BLE001 - a bug as well: the line names it without its text

@@ -38,7 +38,8 @@ INDEXES = (NeededIndex("calls"), NeededIndex("expiresAt", expires=True))
 """A call is looked up by its keys: by its later events, by reports and by operators."""
 
 NOTE_SECONDS = 1.0
-"""Short: while the database is down, late events by the hundred must not queue for it."""
+"""For an event that is not rung any more. Short: while the database is down, late events by the hundred must
+not queue for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +154,15 @@ class Ledger:
         if self._update_own(lease, values, now) is None:
             self._write(lease.key, values)
         self._ensure_indexes()
+
+    def known(self, key: EventKey) -> LedgerEntry | None:
+        """What earlier deliveries of an event have written down; None if there were none.
+
+        Raises:
+            DatabaseUnavailableError, ConfigurationError: it is not known.
+        """
+        with self.within(NOTE_SECONDS):
+            return self._find(key)
 
     def note(self, key: EventKey, note: Note, facts: RingFacts | None = None) -> bool:
         """Let an operator find why a call did not ring; if it cannot be written, the log line is all there

@@ -141,7 +141,10 @@ class Invocation:
 
 
 class NoLedger:
-    """Keeps no notes."""
+    """Keeps no notes, and knows no event."""
+
+    def known(self, *_: object) -> None:
+        """Of no delivery."""
 
     def note(self, *_: object) -> None:
         """Do nothing."""

@@ -15,6 +15,7 @@ from local.database import EmbeddedDatabase
 from local.hub.faults import Fault
 from local.hub.records import ReceivedPush
 from local.hub.running_hub import RunningHub
+from push.ledger import NOTE_SECONDS
 from settings import SECTIONS
 from tests.call_events import TurnedClock
 from tests.end_to_end.hosts import new_user
@@ -37,6 +38,24 @@ def app(hub: RunningHub, database: EmbeddedDatabase) -> Iterator[Instance]:
     """One instance with short time-outs and the longest back-offs."""
     with Instance(hub, database.uri, SHORT, jitter=lambda: 0.999) as running:
         yield running
+
+
+@pytest.fixture
+def clock() -> TurnedClock:
+    """A clock that tests turn."""
+    return TurnedClock()
+
+
+@pytest.fixture
+def turned(hub: RunningHub, database: EmbeddedDatabase, clock: TurnedClock) -> Iterator[Instance]:
+    """One instance whose clock is turned."""
+    with Instance(hub, database.uri, SHORT, clock=clock) as running:
+        yield running
+
+
+def results(log: AppLog) -> list[str]:
+    """What became of each event, in the order of the lines."""
+    return [line["result"] for line in log.events("incoming_call")]
 
 
 def ago(seconds: float) -> datetime:
@@ -86,6 +105,71 @@ class TestRingTime:
             assert app.deliver(event).status == 202
         assert app.attempts(device) == 0
         assert line_of(log, event)["result"] == "missed"
+
+    def test_a_late_duplicate(self, turned: Instance, clock: TurnedClock, log: AppLog) -> None:
+        """An event that was handled in time and comes again is a duplicate, not a missed call."""
+        device = turned.register(user := new_user())[0]
+        event = call_to(user)
+        assert turned.deliver(event).status == 202
+        clock.turn(RING_SECONDS + 1)
+        assert turned.deliver(event).status == 202
+        assert turned.rings(device) == 1
+        assert results(log) == ["delivered", "duplicate"]
+        assert "note" not in (turned.ledger(event) or {})
+
+    @pytest.mark.parametrize("age", [RING_SECONDS + 1, RING_SECONDS - 0.4], ids=["late", "becomes late"])
+    def test_late_after_a_part_has_rung(
+        self, turned: Instance, clock: TurnedClock, database: EmbeddedDatabase, log: AppLog, age: float
+    ) -> None:
+        """A call that has rung a device was not missed, although its redelivery came too late."""
+        devices = turned.register(user := new_user(), 2)
+        event = call_to(user, time=clock.now())
+        other = Fault(kind="status", status=429, retry_after="60", device_handle=devices[1].device_token)
+        turned.hub.simulator.add_fault(other)
+        assert turned.deliver(event).status == 500
+        turned.hub.simulator.clear_faults()
+        clock.turn(age - (clock.now() - datetime.fromisoformat(event["eventTime"])).total_seconds())
+        with FailPoint(database.uri, ["find"], blockConnection=True, blockTimeMS=600):
+            assert turned.deliver(event).status == 202
+        assert [turned.rings(device) for device in devices] == [1, 0]
+        assert results(log) == ["incomplete", "delivered"]
+
+    def test_late_twice(self, app: Instance, log: AppLog) -> None:
+        """A missed call counts once."""
+        app.register(user := new_user())
+        event = call_to(user, time=ago(RING_SECONDS + 1))
+        for _ in range(2):
+            assert app.deliver(event).status == 202
+        assert results(log) == ["missed", "duplicate"]
+
+    def test_late_while_another_delivery_rings(
+        self, turned: Instance, clock: TurnedClock, log: AppLog
+    ) -> None:
+        """What becomes of the call is told by the delivery that has the lease."""
+        turned.register(user := new_user())
+        event = call_to(user, time=ago(RING_SECONDS - 1))
+        late = []
+
+        def redeliver() -> None:
+            turned.sends.before.clear()
+            clock.turn(2)
+            late.append(turned.deliver(event).status)
+            clock.turn(-2)
+
+        turned.sends.before.append(redeliver)
+        assert turned.deliver(event).status == 202
+        assert late == [202]
+        assert results(log) == ["duplicate", "delivered"]
+
+    def test_late_without_a_database(self, app: Instance, database: EmbeddedDatabase, log: AppLog) -> None:
+        """Whether it is a duplicate is not known then. It takes one short time-out, not two."""
+        app.register(user := new_user())
+        event = call_to(user, time=ago(RING_SECONDS + 1))
+        with FailPoint(database.uri, ["find", "update"], blockConnection=True, blockTimeMS=2_000):
+            answer = app.deliver(event)
+        assert (answer.status, line_of(log, event)["result"]) == (202, "missed")
+        assert answer.seconds < 2 * NOTE_SECONDS
+        assert len(log.events("call_not_noted")) == 1
 
     def test_an_event_without_a_time(self, app: Instance) -> None:
         """It counts from when it first reached the ledger, and a redelivery does not start it anew."""
