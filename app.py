@@ -28,7 +28,7 @@ from models.errors import ConfigurationError, TooManyChangesError, TooManyReport
 from models.hub import DEFAULT_HUB, HubEndpoint
 from models.known_causes import Cause
 from models.notifications import NotificationOptions
-from models.report import CallReport
+from models.report import CallReport, ReportEffect
 from models.requests import FieldRules
 from push import feedback_marks, ledger
 from push.call_end import CallEnds, EndTools
@@ -163,7 +163,7 @@ class App:
         rate_limit = self._rate_limit(TooManyReportsError)
         return Reports(self._reported, access, rate_limit, self.clock, self._limits())
 
-    def _reported(self, report: CallReport) -> bool:
+    def _reported(self, report: CallReport) -> ReportEffect:
         # Built at the first report: with a mistake in a setting that it needs, strangers are still refused.
         return self.call_ends.reported(report)
 

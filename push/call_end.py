@@ -25,7 +25,7 @@ from models.identity import Identity
 from models.notifications import NotificationOptions, Texts
 from models.platform import Platform
 from models.push import Push, StopInfo, VisibleInfo
-from models.report import CallReport, DeviceState
+from models.report import CallReport, DeviceState, ReportEffect
 from push.call_states import CallStates, Marks
 from push.devices import DeviceDirectory, calling, showing
 from push.hub.payload import build_stop
@@ -155,9 +155,8 @@ class CallEnds:
         entry, marks = self._tools.states.look(entry_id, facts)
         return entry is not None and _is_unanswered(entry, marks)
 
-    def reported(self, report: CallReport) -> bool:
-        """Write down what a phone reports, and draw the conclusions; False if no such call rang for the
-        callee.
+    def reported(self, report: CallReport) -> ReportEffect:
+        """Write down what a phone reports, and draw the conclusions.
 
         A report that is repeated, because its answer was lost, draws again those that were not drawn.
 
@@ -169,22 +168,24 @@ class CallEnds:
         devices = self._tools.devices.devices_of(report.owner, now)
         own = [each for each in devices if each.device_uuid == report.device_uuid]
         if not rings or not own:
-            return False
+            return ReportEffect.NO_SUCH_CALL
         device = (calling(own) or own)[0]
         if self._tools.states.report(rings[0].id, device.device_key, report.state, now):
             self._tell_of_report(rings[0], device, report.state, now)
+        effect = ReportEffect.NOTED
         if report.state in {DeviceState.ANSWERED, DeviceState.DECLINED}:
             # Earlier invitations to the call are over as well.
             answer = Answer(AnswerKind(report.state.value), now, device.device_key)
-            for ring in rings:
-                self._tools.states.answer(ring.id, answer)
+            is_first = [self._tools.states.answer(ring.id, answer) for ring in rings]
+            if any(is_first):
+                effect = ReportEffect.RING_ENDED
         try:
             with within(REPORT_SECONDS + REPORT_WRITE_SECONDS):
                 self._conclude(rings, device, devices, report.state)
         except (DatabaseUnavailableError, ConfigurationError) as error:
             # The report is written down; what follows from it must not fail it.
             telemetry.log(logging.WARNING, "report_without_consequence", code=error.code)
-        return True
+        return effect
 
     def _conclude(
         self,

@@ -37,7 +37,7 @@ class Action(StrEnum):
     FORGOTTEN = "forgotten"
     """The platform called the device dead."""
     RING_ENDED = "ring_ended"
-    """A call was reported as answered or declined, which stops the user's other devices."""
+    """A call was first reported as answered or declined, which stops the user's other devices."""
 
 
 class Audit:
@@ -95,10 +95,9 @@ class Audit:
         """The user's device tokens were answered."""
         self._write(Action.TOKENS_READ, devices=devices)
 
-    def reported(self, device_uuid: str, state: DeviceState) -> None:
-        """A device reported a call; only what stops other devices leaves a line."""
-        if state in {DeviceState.ANSWERED, DeviceState.DECLINED}:
-            self._write(Action.RING_ENDED, device=telemetry.fingerprint(device_uuid), state=state.value)
+    def ring_ended(self, device_uuid: str, state: DeviceState) -> None:
+        """A device was the first to report that a call was answered or declined."""
+        self._write(Action.RING_ENDED, device=telemetry.fingerprint(device_uuid), state=state.value)
 
     def _write(self, action: Action, **fields: object) -> None:
         # Usually a sign-in on a shared phone. It is also what an attacker does to get another user's calls.

@@ -9,7 +9,7 @@ from common.http import empty_response
 from common.invocation import continued
 from common.tracing import NOT_TRACED, Tracer
 from models.errors import CallNotFoundError
-from models.report import CallReport
+from models.report import CallReport, ReportEffect
 from models.requests import ReportCallRequest
 from models.validation import parse_json
 from registrar.access import Access
@@ -29,14 +29,13 @@ class Reports:
 
     def __init__(
         self,
-        reported: Callable[[CallReport], bool],
+        reported: Callable[[CallReport], ReportEffect],
         access: Access,
         rate: RateLimit,
         clock: Clock,
         limits: Limits,
     ) -> None:
-        """Take ready collaborators; `reported` draws the conclusions, or returns False if no such call rang
-        for the user or the user has no such device."""
+        """Take ready collaborators; `reported` writes the report down and draws the conclusions."""
         self._reported = reported
         self._access = access
         self._rate = rate
@@ -50,11 +49,13 @@ class Reports:
         report = parse_json(ReportCallRequest, body, self._limits.fields).report
         caller.check_may_act_for(report.owner)
         self._rate.count(report.owner, self._clock.now())
-        if not self._reported(report):
+        effect = self._reported(report)
+        if effect is ReportEffect.NO_SUCH_CALL:
             raise CallNotFoundError(
                 "Within the last day no such call has rung for the user, or the user has no such device."
             )
-        Audit(caller.right, report.owner).reported(report.device_uuid, report.state)
+        if effect is ReportEffect.RING_ENDED:
+            Audit(caller.right, report.owner).ring_ended(report.device_uuid, report.state)
         return empty_response()
 
 

@@ -17,7 +17,7 @@ from local.samples import (
     participant_added_data,
 )
 from models.device import DeviceRegistration
-from models.report import CallReport, DeviceState
+from models.report import CallReport, DeviceState, ReportEffect
 from push.ledger import COLLECTION_NAME
 from tests.fakes import ShiftedClock
 from tests.rig import Event, Instance
@@ -86,5 +86,13 @@ def stops(app: Instance, device: DeviceRegistration) -> list[dict[str, Any]]:
 
 
 def report(app: Instance, device: DeviceRegistration, call: Event, state: DeviceState) -> bool:
+    """Whether such a call has rung."""
+    return effect_of_report(app, device, call, state) is not ReportEffect.NO_SUCH_CALL
+
+
+def effect_of_report(
+    app: Instance, device: DeviceRegistration, call: Event, state: DeviceState
+) -> ReportEffect:
+    """What a report of the device changes."""
     call_id = call["data"]["correlationId"]
     return app.app.call_ends.reported(CallReport(device.owner, device.device_uuid, call_id, state))

@@ -22,7 +22,7 @@ from models import errors
 from models.device_token import DeviceTokenError, parse_device_token
 from models.identity import MAXIMUM_TTL_SECONDS, MINIMUM_TTL_SECONDS, OWNER_PREFIXES, Identity
 from models.platform import PLATFORM_NAMES, Platform
-from models.report import DeviceState
+from models.report import DeviceState, ReportEffect
 from models.requests import (
     AddDeviceTokenRequest,
     DeviceInfo,
@@ -115,7 +115,11 @@ def registrar(access: Access, devices: int = 1) -> Registrar:
 
 def reports() -> Reports:
     return Reports(
-        lambda _: True, KeyAccess(), no_rate_limit(), FakeClock(), Limits(86_400, 1, body_bytes=10_000)
+        lambda _: ReportEffect.NOTED,
+        KeyAccess(),
+        no_rate_limit(),
+        FakeClock(),
+        Limits(86_400, 1, body_bytes=10_000),
     )
 
 

@@ -29,12 +29,21 @@ from models.errors import DatabaseUnavailableError
 from models.identity import Identity
 from models.platform import Platform
 from models.push import Outcome, OutcomeKind, Push, Unanswered
-from models.report import CallReport, DeviceState
+from models.report import CallReport, DeviceState, ReportEffect
 from push.call_end import REPORT_SECONDS
 from push.call_states import CallStates
 from push.ledger import COLLECTION_NAME
 from push.notices import SHORT_SECONDS
-from tests.call_events import Meanwhile, TurnedClock, ended, joined, pushes, report, stops
+from tests.call_events import (
+    Meanwhile,
+    TurnedClock,
+    effect_of_report,
+    ended,
+    joined,
+    pushes,
+    report,
+    stops,
+)
 from tests.fakes import AppLog
 from tests.integration.conftest import SHORT
 from tests.log_queries import Log
@@ -575,12 +584,12 @@ class TestReports:
         assert len(stops(app, android)) == len(stops(app, windows)) == 1
 
     def test_the_first_word_counts(self, app: Instance) -> None:
-        """A second phone that answers or declines changes nothing."""
+        """A second phone that answers or declines changes nothing, nor does the same report again."""
         _, (iphone, android, windows), call = three_ring(app)
-        assert report(app, android, call, DeviceState.DECLINED)
-        assert report(app, windows, call, DeviceState.ANSWERED)
-        assert report(app, iphone, call, DeviceState.ANSWERED)
-        assert report(app, android, call, DeviceState.DECLINED)
+        assert effect_of_report(app, android, call, DeviceState.DECLINED) is ReportEffect.RING_ENDED
+        assert effect_of_report(app, windows, call, DeviceState.ANSWERED) is ReportEffect.NOTED
+        assert effect_of_report(app, iphone, call, DeviceState.ANSWERED) is ReportEffect.NOTED
+        assert effect_of_report(app, android, call, DeviceState.DECLINED) is ReportEffect.NOTED
         assert stops(app, android) == []
         assert len(stops(app, windows)) == 1
         ledger = app.ledger(call)
@@ -619,7 +628,7 @@ class TestReports:
         unknown = CallReport(
             Identity.parse(user), "no-such-device", call["data"]["correlationId"], DeviceState.ANSWERED
         )
-        assert not app.app.call_ends.reported(unknown)
+        assert app.app.call_ends.reported(unknown) is ReportEffect.NO_SUCH_CALL
         assert stops(app, android) == []
 
     def test_of_another_day(self, app: Instance, clock: TurnedClock) -> None:

@@ -9,7 +9,7 @@ import pytest
 from common.telemetry import fingerprint
 from models.errors import DatabaseUnavailableError, TooManyReportsError, UnauthenticatedError
 from models.identity import Identity
-from models.report import CallReport, DeviceState
+from models.report import CallReport, DeviceState, ReportEffect
 from registrar.access import Caller, Right
 from registrar.rate import RateLimit
 from registrar.reports import Reports, reports_blueprint
@@ -43,19 +43,19 @@ NO_CALLER = As(None)
 
 
 class Calls:
-    """Remembers what was reported; knows one call, or none."""
+    """Remembers what was reported."""
 
-    def __init__(self, *, rang: bool = True, error: Exception | None = None) -> None:
+    def __init__(self, effect: ReportEffect = ReportEffect.NOTED, *, error: Exception | None = None) -> None:
         self.reports: list[CallReport] = []
-        self._rang = rang
+        self._effect = effect
         self._error = error
 
-    def reported(self, report: CallReport) -> bool:
-        """Whether the call rang."""
+    def reported(self, report: CallReport) -> ReportEffect:
+        """What every report changes."""
         self.reports.append(report)
         if self._error is not None:
             raise self._error
-        return self._rang
+        return self._effect
 
 
 def body(**changes: object) -> bytes:
@@ -101,7 +101,7 @@ class TestAnswers:
     def test_no_such_call(self) -> None:
         """404 with a code; no audit line."""
         with app_log() as log:
-            response = report(Calls(rang=False))
+            response = report(Calls(ReportEffect.NO_SUCH_CALL))
         assert (response.status_code, code(response)) == (404, "call_not_found")
         assert log.text == ""
 
@@ -190,7 +190,7 @@ class TestAudit:
     def test_ring_ended(self, access: As, right: str, state: DeviceState) -> None:
         """What stops other devices leaves a line: by which right, for which user, of which device."""
         with app_log() as log:
-            report(Calls(), access, body(state=state.value))
+            report(Calls(ReportEffect.RING_ENDED), access, body(state=state.value))
         assert log.events("registrar_audit") == [
             {
                 "event": "registrar_audit",
@@ -203,9 +203,9 @@ class TestAudit:
             }
         ]
 
-    @pytest.mark.parametrize("state", [DeviceState.RINGING, DeviceState.MISSED])
-    def test_nothing_stopped(self, state: DeviceState) -> None:
-        """Other reports leave none."""
+    @pytest.mark.parametrize("state", DeviceState)
+    def test_nothing_ended(self, state: DeviceState) -> None:
+        """Other reports leave none, nor does one that only repeats what is known."""
         with app_log() as log:
             report(Calls(), raw=body(state=state.value))
         assert log.text == ""
