@@ -6,6 +6,7 @@ pymongo asks for a token in `AccessTokens.fetch`, under a lock that knows no tim
 a thread of its own, `prepare` waits for it before pymongo is entered, and `fetch` is left with handing out.
 """
 
+import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -25,6 +26,13 @@ RENEWED_BEFORE_SECONDS = 600.0
 REFUSED_FOR_SECONDS = 5.0
 """For how long a token that the database has refused is not handed out again. Not for ever: it may have
 refused the identity, which becomes a user of the cluster later, and Azure hands one token out for hours."""
+
+CALLS_ARE_LOST_AFTER_SECONDS = 30.0
+"""Without a token. What passes sooner costs no call: an event that fails comes again after 10 s and after
+30 s, while the call rings."""
+
+_ANOTHER_SPELL_AFTER_SECONDS = 60.0
+"""Since work was last without a token. Nothing has asked for one meanwhile, so it may have been there."""
 
 _RENEWAL_SHARE = 0.2
 _RENEWAL_PAUSE_SECONDS = 60.0
@@ -88,6 +96,22 @@ class _Failed:
     """Monotonic time before which no other request begins."""
 
 
+@dataclass(slots=True)
+class _Spell:
+    """A time in which work is without a token."""
+
+    began: float
+    last: float
+    """When work was last without one; monotonic, as `began`."""
+    told: int = logging.NOTSET
+    """The highest level at which it has been told."""
+
+    def level(self, now: float) -> int:
+        """Of the log line that it is worth."""
+        is_long = now - self.began >= CALLS_ARE_LOST_AFTER_SECONDS
+        return logging.CRITICAL if is_long else logging.WARNING
+
+
 @dataclass(frozen=True, slots=True)
 class _Request:
     began: float
@@ -102,7 +126,7 @@ class AccessTokens(OIDCCallback):
         ask: Callable[[], AccessToken],
         unavailable: Cause,
         clock: Clock,
-        tell: Callable[[str], None] = lambda _: None,
+        tell: Callable[[int, str], None] = lambda *_: None,
     ) -> None:
         """Take what asks for a token.
 
@@ -110,7 +134,8 @@ class AccessTokens(OIDCCallback):
             ask: gets a new token, not one of its own cache; it may take seconds. NoTokenError if it cannot.
             unavailable: the cause of failure where there is no token.
             clock: the machine's.
-            tell: is told what was answered, once until there is a token again.
+            tell: is told what was answered, and the level of `logging` that this is worth: WARNING once, and
+                CRITICAL once where it lasts so long that calls are lost; until there is a token again.
         """
         self._ask = ask
         self._unavailable = unavailable
@@ -125,7 +150,7 @@ class AccessTokens(OIDCCallback):
         self._running = 0
         """Requests that have not ended, those that were left alone among them."""
         self._failed: _Failed | None = None
-        self._told = False
+        self._spell: _Spell | None = None
         self._marks = 0
 
     def begin(self) -> None:
@@ -208,9 +233,9 @@ class AccessTokens(OIDCCallback):
         if now - self._identity_refused_at < REFUSED_FOR_SECONDS:
             return TokenError(known_causes.IDENTITY_REFUSED)  # a token would have been refused as well
         with self._lock:
-            tell, self._told = not self._told, True
-        if tell:
-            self._tell(answer)
+            level = self._level_to_tell(now)
+        if level is not None:
+            self._tell(level, answer)
         return TokenError(self._unavailable, None if until is None else max(0.0, until - now))
 
     # --- with the lock
@@ -232,6 +257,18 @@ class AccessTokens(OIDCCallback):
         self._request = request
         self._running += 1
         return request
+
+    def _level_to_tell(self, now: float) -> int | None:
+        """Of the line about work that is without a token now; None if it has been written."""
+        spell = self._spell
+        if spell is None or now - spell.last > _ANOTHER_SPELL_AFTER_SECONDS:
+            spell = self._spell = _Spell(now, now)
+        spell.last = now
+        level = spell.level(now)
+        if level <= spell.told:
+            return None
+        spell.told = level
+        return level
 
     def _keep(self, token: AccessToken) -> _Held:
         """Hold a token that was just handed out.
@@ -285,7 +322,7 @@ class AccessTokens(OIDCCallback):
             except NoTokenError as error:
                 result = error
             else:
-                self._failed, self._told = None, False
+                self._failed = self._spell = None
                 return self._held
         pause = min(result.retry_after_seconds or _PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
         self._failed = _Failed(result.answer, self._clock.monotonic() + pause)

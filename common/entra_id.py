@@ -32,11 +32,11 @@ NO_TOKEN_EVENT = "no_database_token"  # noqa: S105  # nosec B105 - the name of a
 
 
 def tokens_of_managed_identity(identity: SignInIdentity, clock: Clock) -> AccessTokens:
-    """The tokens of the function app's identity; one loud line where there are none."""
+    """The tokens of the function app's identity; where there are none, the log says so."""
 
-    def tell(answer: str) -> None:
+    def tell(level: int, answer: str) -> None:
         telemetry.log(
-            logging.CRITICAL,
+            level,
             NO_TOKEN_EVENT,
             identity=str(identity),
             setting=identity.setting,

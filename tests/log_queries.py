@@ -70,13 +70,13 @@ class Log:
             event_id: the same one means a redelivery.
             minutes_ago: when its lines were written.
         """
-        before = len(self._messages())
+        before = len(self._records())
         time = datetime.now(UTC) - timedelta(seconds=age)
         event = event_grid_event(incoming_call_data(), time=time)
         if event_id:
             event = {**event, "id": event_id, "data": {**event["data"], "correlationId": f"call-{event_id}"}}
         self.event(json.dumps(event), end)
-        self._ages |= dict.fromkeys(range(before, len(self._messages())), minutes_ago)
+        self._ages |= dict.fromkeys(range(before, len(self._records())), minutes_ago)
 
     def event(self, text: str, end: DeliveryReport | ServiceError) -> None:
         """An event of any kind."""
@@ -89,7 +89,8 @@ class Log:
         with duckdb.connect() as database:
             now = datetime.now(UTC).replace(tzinfo=None)
             database.execute(
-                "CREATE TABLE AppTraces (TimeGenerated TIMESTAMP, Message VARCHAR, OperationId VARCHAR)"
+                "CREATE TABLE AppTraces (TimeGenerated TIMESTAMP, Message VARCHAR, SeverityLevel INT, "
+                "OperationId VARCHAR)"
             )
             database.execute(
                 "CREATE TABLE AppDependencies (TimeGenerated TIMESTAMP, Name VARCHAR, "
@@ -97,11 +98,12 @@ class Log:
                 "DurationMs DOUBLE, Properties JSON, "
                 "OperationId VARCHAR)"
             )
-            traces = "INSERT INTO AppTraces (TimeGenerated, Message) VALUES (?, ?)"
-            database.execute(traces, [now, "Executing 'Functions.IncomingCallEventHandler'"])
-            for index, message in enumerate(self._messages()):
+            traces = "INSERT INTO AppTraces (TimeGenerated, Message, SeverityLevel) VALUES (?, ?, ?)"
+            database.execute(traces, [now, "Executing 'Functions.IncomingCallEventHandler'", 1])
+            for index, record in enumerate(self._records()):
                 written = now - timedelta(minutes=self._ages.get(index, 0))
-                database.execute(traces, [written, message])
+                severity = record.levelno // 10 - 1  # logging.DEBUG is 10 and 0 there, CRITICAL is 50 and 4
+                database.execute(traces, [written, record.getMessage(), severity])
             database.execute(
                 "CREATE TABLE AppMetrics (TimeGenerated TIMESTAMP, Name VARCHAR, Sum DOUBLE, Properties JSON)"
             )
@@ -122,10 +124,8 @@ class Log:
                         total = point.value if isinstance(point, NumberDataPoint) else point.sum
                         yield metric.name, total, point.attributes or {}
 
-    def _messages(self) -> Sequence[str]:
-        return [
-            record.getMessage() for record in self._caplog.records if record.name == telemetry.LOGGER_NAME
-        ]
+    def _records(self) -> Sequence[logging.LogRecord]:
+        return [record for record in self._caplog.records if record.name == telemetry.LOGGER_NAME]
 
 
 def report(

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from common.access_tokens import CALLS_ARE_LOST_AFTER_SECONDS
 from push.grace import GRACE_SECONDS
 from tests.faults import CLIENT_ID, IdentityEndpoint, OidcProxy
 from tests.integration.conftest import SHORT
@@ -81,7 +82,7 @@ def restore(endpoint: IdentityEndpoint) -> None:
 class TestNoToken:
     @pytest.mark.parametrize("name", NO_TOKEN_FAULTS)
     def test_cold_start(self, signed_in: SignedIn, name: str) -> None:
-        """As a database that is away: tried again, then raised, and the redelivery rings. One loud line."""
+        """As a database that is away: tried again, then raised, and the redelivery rings. One warning."""
         fault, answer = NO_TOKEN_FAULTS[name]
         with signed_in.app({**SHORT, "MongoDbClientId": CLIENT_ID}) as app:
             fault(signed_in.endpoint)
@@ -94,11 +95,23 @@ class TestNoToken:
             call.deliver()
             call.check(NO_TOKEN)
         (line,) = signed_in.log.events("no_database_token")
-        assert line["level"] == "CRITICAL"
+        assert line["level"] == "WARNING"
         assert line["identity"] == f"client id {CLIENT_ID}"
         assert line["setting"] == "MongoDbClientId"
         assert line["answer"].startswith(answer)
         assert "Identity" in line["remedy"]
+
+    def test_lasting(self, signed_in: SignedIn) -> None:
+        """Where redeliveries find no token either, calls are lost, and a line is critical."""
+        with signed_in.app({**SHORT, "MongoDbClientId": CLIENT_ID}) as app:
+            signed_in.endpoint.identities.clear()
+            call = signed_in.new_call(app)
+            for _ in range(2):
+                assert call.deliver().error == "database_unavailable"
+                signed_in.clock.turn(CALLS_ARE_LOST_AFTER_SECONDS)
+            restore(signed_in.endpoint)
+        lines = signed_in.log.events("no_database_token")
+        assert [line["level"] for line in lines] == ["WARNING", "CRITICAL"]
 
     @pytest.mark.parametrize("name", NO_TOKEN_FAULTS)
     def test_time_limit(self, signed_in: SignedIn, name: str) -> None:

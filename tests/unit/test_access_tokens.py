@@ -1,5 +1,6 @@
 """Which token a thread gets when, and how long it waits."""
 
+import logging
 import sys
 import threading
 import time
@@ -12,6 +13,7 @@ import pytest
 from pymongo.auth_oidc import OIDCCallbackContext
 
 from common.access_tokens import (
+    CALLS_ARE_LOST_AFTER_SECONDS,
     REFUSED_FOR_SECONDS,
     RENEWED_BEFORE_SECONDS,
     AccessToken,
@@ -92,13 +94,13 @@ def endpoint(clock: FakeClock) -> Iterator[Endpoint]:
 
 
 @pytest.fixture
-def told() -> list[str]:
+def told() -> list[tuple[int, str]]:
     return []
 
 
 @pytest.fixture
-def tokens(endpoint: Endpoint, clock: FakeClock, told: list[str]) -> AccessTokens:
-    return AccessTokens(endpoint.ask, NO_TOKEN, clock, told.append)
+def tokens(endpoint: Endpoint, clock: FakeClock, told: list[tuple[int, str]]) -> AccessTokens:
+    return AccessTokens(endpoint.ask, NO_TOKEN, clock, lambda *line: told.append(line))
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -160,7 +162,7 @@ class TestRenewal:
         assert second.fetch() == "token-2"
 
     def test_never_the_same(
-        self, tokens: AccessTokens, endpoint: Endpoint, clock: FakeClock, told: list[str]
+        self, tokens: AccessTokens, endpoint: Endpoint, clock: FakeClock, told: list[tuple[int, str]]
     ) -> None:
         """Where Azure hands out the refused token again, pymongo gets none, for a while."""
         endpoint.keeps = True
@@ -169,7 +171,7 @@ class TestRenewal:
         with pytest.raises(TokenError) as raised:
             client.fetch()
         assert raised.value.cause is NO_TOKEN
-        assert told == ["it is the token once more that the database has refused"]
+        assert told == [(logging.WARNING, "it is the token once more that the database has refused")]
         clock.sleep(REFUSED_FOR_SECONDS)
         assert client.fetch() == "token-1"
 
@@ -254,7 +256,7 @@ class TestRenewal:
         assert Authenticator(tokens).fetch() == "token-1"
 
     def test_renewal_that_fails(
-        self, tokens: AccessTokens, endpoint: Endpoint, clock: FakeClock, told: list[str]
+        self, tokens: AccessTokens, endpoint: Endpoint, clock: FakeClock, told: list[tuple[int, str]]
     ) -> None:
         """It costs nothing while the old token lives: no thread waits, and no line is written."""
         tokens.prepare(PATIENCE)
@@ -276,10 +278,10 @@ class TestRenewal:
         with pytest.raises(TokenError):
             Authenticator(tokens).fetch()
 
-    def test_wrong_clock(self, endpoint: Endpoint, told: list[str]) -> None:
+    def test_wrong_clock(self, endpoint: Endpoint, told: list[tuple[int, str]]) -> None:
         """By a clock that is years ahead every token has ended; fresh ones are handed out all the same."""
         ahead = FakeClock(NOW + timedelta(days=3_650))
-        tokens = AccessTokens(endpoint.ask, NO_TOKEN, ahead, told.append)
+        tokens = AccessTokens(endpoint.ask, NO_TOKEN, ahead, lambda *line: told.append(line))
         client = Authenticator(tokens)
         assert [client.fetch(), client.fetch()] == ["token-1", "token-2"]
         assert told == []
@@ -290,17 +292,17 @@ def thread_names() -> list[str]:
 
 
 class TestFailures:
-    def test_no_token(self, tokens: AccessTokens, endpoint: Endpoint, told: list[str]) -> None:
+    def test_no_token(self, tokens: AccessTokens, endpoint: Endpoint, told: list[tuple[int, str]]) -> None:
         """The cause is a passing one that quotes nothing; what was answered is told once."""
         endpoint.error = NoTokenError("HTTP 400")
         for _ in range(3):
             with pytest.raises(TokenError) as raised:
                 tokens.prepare(PATIENCE)
             assert str(raised.value) == str(NO_TOKEN)
-        assert told == ["HTTP 400"]
+        assert told == [(logging.WARNING, "HTTP 400")]
 
     def test_told_again(
-        self, tokens: AccessTokens, endpoint: Endpoint, clock: FakeClock, told: list[str]
+        self, tokens: AccessTokens, endpoint: Endpoint, clock: FakeClock, told: list[tuple[int, str]]
     ) -> None:
         """The next failure after a success is told anew."""
         for answer in ("HTTP 400", "HTTP 500"):
@@ -312,17 +314,57 @@ class TestFailures:
             tokens.prepare(PATIENCE)
             tokens.identity_refused()
             clock.sleep(REFUSED_FOR_SECONDS)
-        assert told == ["HTTP 400", "HTTP 500"]
+        assert told == [(logging.WARNING, "HTTP 400"), (logging.WARNING, "HTTP 500")]
 
-    def test_anything_else(self, tokens: AccessTokens, endpoint: Endpoint, told: list[str]) -> None:
+    def test_one_that_passes(
+        self, tokens: AccessTokens, endpoint: Endpoint, clock: FakeClock, told: list[tuple[int, str]]
+    ) -> None:
+        """A failure that is over before calls are lost is no more than a warning, however often it comes."""
+        for _ in range(3):
+            endpoint.error = NoTokenError("HTTP 429")
+            for _ in range(3):
+                with pytest.raises(TokenError):
+                    tokens.prepare(PATIENCE)
+                clock.sleep(CALLS_ARE_LOST_AFTER_SECONDS / 4)
+            endpoint.error = None
+            tokens.prepare(PATIENCE)
+            tokens.identity_refused()
+            clock.sleep(REFUSED_FOR_SECONDS)
+        assert told == [(logging.WARNING, "HTTP 429")] * 3
+
+    def test_one_that_lasts(
+        self, tokens: AccessTokens, endpoint: Endpoint, clock: FakeClock, told: list[tuple[int, str]]
+    ) -> None:
+        """Where calls are lost, it is told once more, as critical."""
+        for answer in ("HTTP 429", "HTTP 429", "HTTP 400", "HTTP 400"):
+            endpoint.error = NoTokenError(answer)
+            with pytest.raises(TokenError):
+                tokens.prepare(PATIENCE)
+            clock.sleep(CALLS_ARE_LOST_AFTER_SECONDS / 2)
+        assert told == [(logging.WARNING, "HTTP 429"), (logging.CRITICAL, "HTTP 400")]
+
+    def test_two_far_apart(
+        self, tokens: AccessTokens, endpoint: Endpoint, clock: FakeClock, told: list[tuple[int, str]]
+    ) -> None:
+        """Two failures between which nothing asked for a token tell of no long time without one."""
+        endpoint.error = NoTokenError("HTTP 429")
+        for _ in range(3):
+            with pytest.raises(TokenError):
+                tokens.prepare(PATIENCE)
+            clock.sleep(600)
+        assert told == [(logging.WARNING, "HTTP 429")] * 3
+
+    def test_anything_else(
+        self, tokens: AccessTokens, endpoint: Endpoint, told: list[tuple[int, str]]
+    ) -> None:
         """Every error that a library raises becomes the same failure, without its words."""
         endpoint.error = KeyError("token-secret")
         with pytest.raises(TokenError):
             tokens.prepare(PATIENCE)
-        assert told == ["KeyError"]
+        assert told == [(logging.WARNING, "KeyError")]
 
     def test_time_limit(
-        self, tokens: AccessTokens, endpoint: Endpoint, clock: FakeClock, told: list[str]
+        self, tokens: AccessTokens, endpoint: Endpoint, clock: FakeClock, told: list[tuple[int, str]]
     ) -> None:
         """A wait ends with its own time limit, and the request goes on for the next one. The endpoint is at
         fault only once it takes longer than usual."""
@@ -333,7 +375,7 @@ class TestFailures:
         clock.sleep(1)
         with pytest.raises(TokenError):
             tokens.prepare(0.05)
-        assert told == ["there is no answer after 1.0 s"]
+        assert told == [(logging.WARNING, "there is no answer after 1.0 s")]
         endpoint.gate.set()
         tokens.prepare(PATIENCE)
         assert endpoint.asked == 1

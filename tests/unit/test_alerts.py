@@ -229,12 +229,18 @@ class TestMisconfiguration:
             "ttl_index_refused",
             "clock_off",
             "registrations_unreadable",
-            "no_database_token",
         ],
     )
-    def test_other_loud_lines(self, log: Log, event: str) -> None:
+    def test_other_lines(self, log: Log, event: str) -> None:
         """Other lines that only an operator can do something about are found, with what to do."""
         telemetry.log(logging.ERROR, event, remedy="Do something.")
+        assert [row["remedy"] for row in rows(log, "misconfiguration")] == ["Do something."]
+
+    def test_no_token_for_the_database(self, log: Log) -> None:
+        """Only a time without a token that costs calls is found."""
+        telemetry.log(logging.WARNING, "no_database_token", remedy="Wait.")
+        assert found(log) == {}
+        telemetry.log(logging.CRITICAL, "no_database_token", remedy="Do something.")
         assert [row["remedy"] for row in rows(log, "misconfiguration")] == ["Do something."]
 
     def test_their_names_are_in_the_code(self) -> None:
