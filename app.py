@@ -37,6 +37,7 @@ from push.call_states import CallStates
 from push.delivery import Delivery, DeliveryTools, TimeLimits
 from push.fan_out import FanOutTools, Sender
 from push.feedback_marks import FeedbackMarks
+from push.gone_devices import GoneDevices
 from push.grace import Grace
 from push.hub.client import HubClient
 from push.hub.hubs import Hub, Hubs
@@ -45,7 +46,7 @@ from push.hub.traced_sender import TracedSender
 from push.hub.wire import HubWire, Timeouts
 from push.incoming_call import IncomingCallHandler, IncomingCallTools
 from push.ledger import Ledger
-from push.notices import Notices
+from push.notices import Notices, NoticeTools
 from push.service_watch import ServiceWatch
 from push.trigger import EventHandler, EventTools
 from push.waits import BoundedWaits
@@ -283,7 +284,10 @@ class App:
         """Draws the conclusions from ends, answers and reports of calls."""
         states = CallStates(self.collection(ledger.COLLECTION_NAME), self.work)
         waits = BoundedWaits(self.clock, self._threads() // 4)
-        notices = Notices(states, self.sending, self.service_watch, self.metrics, waits)
+        gone_devices = GoneDevices(self.device_store, self.service_watch, self.clock)
+        notices = Notices(
+            NoticeTools(states, self.sending, self.service_watch, gone_devices, self.metrics, waits)
+        )
         tools = EndTools(states, self.device_store, notices, waits, self.clock, self.metrics)
         return CallEnds(tools, self._notification_options(), self.time_limits.ring_time)
 

@@ -1,24 +1,23 @@
 """One call → every device of the callee, once each, in time."""
 
-import logging
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
-from common import telemetry
 from common.clock import Clock
 from common.patience import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, patiently
 from models.call import IncomingCall
 from models.device import DeviceRegistration
-from models.errors import ConfigurationError, DatabaseUnavailableError, PushTooLargeError
+from models.errors import PushTooLargeError
 from models.platform import Platform
 from models.push import UNUSABLE_TOKEN, DeviceResult, Outcome, OutcomeKind, Push, PushNotificationInfo
 from push.call_end import CallEnds
 from push.devices import DeviceDirectory, calling
 from push.event_log import EventResult
 from push.fan_out import DeviceSend, FanOut, FanOutTools
+from push.gone_devices import GoneDevices
 from push.hub.payload import build_push
 from push.lease_keeper import LeaseKeeper
 from push.ledger import Finished, HeldElsewhere, Lease, Ledger
@@ -114,6 +113,7 @@ class Delivery:
         self._tools = tools.sending
         self._limits = limits
         self._watch = watch
+        self._gone_devices = GoneDevices(tools.devices, watch, tools.sending.clock)
 
     @property
     def _clock(self) -> Clock:
@@ -163,7 +163,11 @@ class Delivery:
                 keeper.release()
             else:
                 keeper.finish()
-            self._note_gone_devices(devices, report.results)
+            self._gone_devices.note(
+                (device, result.outcome)
+                for device in devices
+                if (result := report.results.get(device.registration_id)) is not None
+            )
             if report.is_missed:
                 self._ends.not_rung(key.document_id, facts, started + self._limits.invocation_seconds)
             return report
@@ -284,25 +288,6 @@ class Delivery:
         """Monotonic time after which nothing is sent: the ledger's last write needs time."""
         ring_end = self._clock.monotonic() + (ends_at - self._clock.now()).total_seconds()
         return min(ring_end, started + self._limits.invocation_seconds - self._limits.last_write_seconds)
-
-    def _note_gone_devices(
-        self, devices: Sequence[DeviceRegistration], results: Mapping[str, DeviceResult]
-    ) -> None:
-        """Mark the registrations that the hub calls gone, unless it says that of most devices."""
-        for known in results.values():
-            if known.outcome.status is not None:
-                self._watch.hub(known.hub).gone.note(gone=known.outcome.kind is OutcomeKind.GONE)
-        for device in devices:
-            result = results.get(device.registration_id)
-            kind = result.outcome.kind if result else None
-            try:
-                if kind is OutcomeKind.GONE and not self._watch.hub(device.hub).gone.is_spell():
-                    self._devices.note_gone(device, self._clock.now())
-                elif kind is OutcomeKind.ACCEPTED and device.gone_at is not None:
-                    self._devices.note_alive(device)
-            except (DatabaseUnavailableError, ConfigurationError) as error:
-                # The next call finds out again.
-                telemetry.log(logging.WARNING, "gone_device_not_noted", code=error.code)
 
 
 @dataclass(frozen=True, slots=True)

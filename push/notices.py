@@ -18,6 +18,7 @@ from models.errors import ConfigurationError, DatabaseUnavailableError, PushTooL
 from models.push import DeviceResult, Outcome, OutcomeKind, Push
 from push.call_states import CallStates
 from push.fan_out import DeviceSend, FanOut, FanOutTools, Unwatched
+from push.gone_devices import GoneDevices
 from push.lease_keeper import SHORTEST_SEND_SECONDS
 from push.ledger_entry import LedgerEntry, NoticeKind, NoticeState
 from push.misconfigured_hubs import tell_of_misconfigured_hubs
@@ -62,23 +63,28 @@ class NoticeReport:
     """Refused, not known to have arrived, or too late."""
 
 
+@dataclass(frozen=True, slots=True)
+class NoticeTools:
+    """What every notice's sending uses."""
+
+    states: CallStates
+    sending: FanOutTools
+    watch: ServiceWatch
+    gone_devices: GoneDevices
+    metrics: Metrics
+    waits: BoundedWaits
+
+
 class Notices:
     """Sends notices. Safe to share between threads and instances."""
 
-    def __init__(
-        self,
-        states: CallStates,
-        tools: FanOutTools,
-        watch: ServiceWatch,
-        metrics: Metrics,
-        waits: BoundedWaits,
-    ) -> None:
+    def __init__(self, tools: NoticeTools) -> None:
         """Take ready collaborators."""
-        self._states = states
         self._tools = tools
-        self._watch = watch
-        self._metrics = metrics
-        self._waits = waits
+
+    @property
+    def _clock(self) -> Clock:
+        return self._tools.sending.clock
 
     def send(
         self, kind: NoticeKind, notices: Sequence[Notice], deadline: float, worth_until: datetime
@@ -99,12 +105,14 @@ class Notices:
             for notice in notices
             if notice.device.device_key not in notice.entry.notices.get(kind, {}) and notice.fits()
         ]
-        claims = _Claims(self._states, kind, lambda: deadline - self._tools.clock.monotonic())
+        claims = _Claims(self._tools.states, kind, lambda: deadline - self._clock.monotonic())
         # One push serves a device that two rings of a call are about.
         sends: dict[str, DeviceSend] = {}
         try:
             for entry_id, of_ring in _by_ring(wanted).items():
-                own = self._states.claim(entry_id, kind, [notice.device.device_key for notice in of_ring])
+                own = self._tools.states.claim(
+                    entry_id, kind, [notice.device.device_key for notice in of_ring]
+                )
                 for notice in of_ring:
                     if notice.device.device_key in own:
                         claims.add(notice)
@@ -115,25 +123,28 @@ class Notices:
             self._fan_out(list(sends.values()), claims, deadline)
         report = self._report(list(sends.values()), worth_until)
         if report.sent and kind in _COUNTED:
-            self._metrics.record(_COUNTED[kind], report.sent)
+            self._tools.metrics.record(_COUNTED[kind], report.sent)
         return report
 
     def _fan_out(self, sends: Sequence[DeviceSend], claims: "_Claims", deadline: float) -> None:
         if not sends:
             return
-        fan_out = FanOut(self._tools, claims, deadline, lambda: 0, _Repetitions(self._waits))
+        fan_out = FanOut(self._tools.sending, claims, deadline, lambda: 0, _Repetitions(self._tools.waits))
         fan_out.run(sends)
         claims.settle({send.device.registration_id: _state(send.outcome) for send in sends})
         results = [fan_out.result(send) for send in sends if send.outcome is not None]
         for result in results:
             if result.outcome.kind is OutcomeKind.ACCEPTED:
-                self._watch.hub(result.hub).grace.succeeded()
+                self._tools.watch.hub(result.hub).grace.succeeded()
         tell_of_misconfigured_hubs(results)
+        self._tools.gone_devices.note(
+            (send.device, send.outcome) for send in sends if send.outcome is not None
+        )
 
     def _report(self, sends: Sequence[DeviceSend], worth_until: datetime) -> NoticeReport:
         refusing = {send.device.hub for send in sends if _is_refused(send.outcome)}
-        may_pass = {hub for hub in refusing if self._watch.hub(hub).grace.applies()}
-        seconds_left = (worth_until - self._tools.clock.now()).total_seconds()
+        may_pass = {hub for hub in refusing if self._tools.watch.hub(hub).grace.applies()}
+        seconds_left = (worth_until - self._clock.now()).total_seconds()
         sent_to = frozenset(
             send.device.device_key for send in sends if _state(send.outcome) is NoticeState.SENT
         )

@@ -76,6 +76,55 @@ def events_shown(app: Instance, device: DeviceRegistration) -> list[str]:
     return [json.loads(push.body)["data"]["event"] for push in shown(app, device)]
 
 
+class TestGone:
+    """A hub's 410 to a notice counts as it does for a ring."""
+
+    def _missed(self, app: Instance, user: str) -> None:
+        call = call_to(user, time=app.app.clock.now())
+        assert app.deliver(call).status == app.deliver(ended(call, at=app.app.clock.now())).status == 202
+
+    def _documents(self, app: Instance, *devices: DeviceRegistration) -> list[dict[str, Any] | None]:
+        found = {each["_id"]: each for each in app.registrations(devices[0].acs_mri)}
+        return [found.get(device.registration_id) for device in devices]
+
+    def test_deleted_after_an_hour(self, app: Instance, clock: TurnedClock) -> None:
+        """A dead token for alerts is marked, and deleted by a later call; the one for calls stays."""
+        user, iphone, alerts = iphone_with_alerts(app)
+        app.hub.simulator.add_fault(Fault(kind="status", status=410, device_handle=alerts.device_token))
+        for _ in range(2):
+            self._missed(app, user)
+        calling, showing = self._documents(app, iphone, alerts)
+        assert calling is not None
+        assert "goneAt" not in calling
+        assert showing is not None
+        assert "goneAt" in showing
+        clock.turn(3_601)
+        self._missed(app, user)
+        assert self._documents(app, iphone, alerts)[1] is None
+        assert app.rings(iphone) == 3
+
+    def test_back_again(self, app: Instance) -> None:
+        """A notice that the hub takes removes the mark."""
+        user, _, alerts = iphone_with_alerts(app)
+        app.hub.simulator.add_fault(Fault(kind="status", status=410, device_handle=alerts.device_token))
+        self._missed(app, user)
+        app.hub.simulator.clear_faults()
+        self._missed(app, user)
+        assert [each and "goneAt" in each for each in self._documents(app, alerts)] == [False]
+
+    def test_a_spell(self, app: Instance, log: AppLog) -> None:
+        """A hub that calls most devices gone is not believed: no mark, and one line."""
+        users = [iphone_with_alerts(app) for _ in range(12)]
+        for user, _, _ in users:
+            assert app.deliver(call_to(user)).status == 202
+        clock_before = len(log.events("most_devices_gone"))
+        app.hub.simulator.add_fault(Fault(kind="status", status=410))
+        for _ in range(2):
+            for user, _, _ in users:
+                assert app.deliver(call_to(user, time=datetime.now(UTC) - timedelta(minutes=5))).status == 202
+        assert (clock_before, len(log.events("most_devices_gone"))) == (0, 1)
+
+
 class TestMissed:
     def test_unanswered(self, app: Instance, log: AppLog) -> None:
         """Each platform's notification, once; the iPhone's goes to its token for alerts."""
