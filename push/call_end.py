@@ -122,7 +122,7 @@ class CallEnds:
         self._tools.states.mark(end, at)
         rings = [
             _Ring(entry, entry.facts, self._devices_of(entry.facts))
-            for entry in self._tools.states.rings_of(end, at)
+            for entry in self._tools.states.rings_of(end, at, now)
             if entry.facts is not None
         ]
         for ring in rings:
@@ -151,8 +151,11 @@ class CallEnds:
             candidates = [ring for ring in candidates if self._looks_unanswered(ring.entry.id, ring.facts)]
         return candidates
 
+    def _look(self, entry_id: str, facts: RingFacts) -> tuple[LedgerEntry | None, Marks]:
+        return self._tools.states.look(entry_id, facts, self._tools.clock.now())
+
     def _looks_unanswered(self, entry_id: str, facts: RingFacts) -> bool:
-        entry, marks = self._tools.states.look(entry_id, facts)
+        entry, marks = self._look(entry_id, facts)
         return entry is not None and _is_unanswered(entry, marks)
 
     def reported(self, report: CallReport) -> ReportEffect:
@@ -198,9 +201,7 @@ class CallEnds:
             return
         deadline = self._tools.clock.monotonic() + REPORT_SECONDS
         # Read again: a ring that ended, or another device's report, may have been written since.
-        known = [
-            (entry.facts, *self._tools.states.look(entry.id, entry.facts)) for entry in rings if entry.facts
-        ]
+        known = [(entry.facts, *self._look(entry.id, entry.facts)) for entry in rings if entry.facts]
         if state is DeviceState.MISSED:
             facts, entry, marks = known[0]
             now = self._tools.clock.now()
@@ -244,7 +245,7 @@ class CallEnds:
         Raises:
             DatabaseUnavailableError, ConfigurationError: it is not known.
         """
-        return _reason(*self._tools.states.look(entry_id, facts)) is not None
+        return _reason(*self._look(entry_id, facts)) is not None
 
     def overtaken(
         self,
@@ -270,7 +271,7 @@ class CallEnds:
         Raises:
             DatabaseUnavailableError, ConfigurationError: it is not known.
         """
-        entry, marks = self._tools.states.look(entry_id, facts)
+        entry, marks = self._look(entry_id, facts)
         reason = _reason(entry, marks)
         if entry is None or reason is None:
             return None
@@ -287,7 +288,7 @@ class CallEnds:
         if not self.options.missed:
             return
         try:
-            entry, marks = self._tools.states.look(entry_id, facts)
+            entry, marks = self._look(entry_id, facts)
             now = self._tools.clock.now()
             if entry is None or entry.has_rung or entry.is_held(now) or not _is_unanswered(entry, marks):
                 return
@@ -315,7 +316,7 @@ class CallEnds:
             return frozenset()
         info = _visible("incomingCall", self.options.incoming_call, facts, time_sensitive=True)
         try:
-            entry, marks = self._tools.states.look(entry_id, facts)
+            entry, marks = self._look(entry_id, facts)
             if entry is None or _reason(entry, marks) is not None:
                 return frozenset()
             ends_at = self._ring_end(entry)

@@ -72,8 +72,9 @@ class CallStates:
         for name in _mark_ids(kind, end.source, end.keys, end.joined.mri if end.joined else ""):
             self._upsert({"_id": name}, change)
 
-    def rings_of(self, end: CallEnd, at: datetime) -> list[LedgerEntry]:
-        """The rings that an end is about: of the same source and call, not begun after it.
+    def rings_of(self, end: CallEnd, at: datetime, now: datetime) -> list[LedgerEntry]:
+        """The rings that an end is about: of the same source and call, within the last day, not begun after
+        it.
 
         Raises:
             DatabaseUnavailableError, ConfigurationError: they are not known.
@@ -81,7 +82,7 @@ class CallStates:
         wanted: dict[str, Any] = {"calls": {"$in": list(end.keys)}, "source": end.source.lower()}
         if end.joined is not None:
             wanted["callee"] = end.joined.mri
-        return [entry for entry in self._find(wanted) if entry.rings_from <= at + GRACE]
+        return [entry for entry in self._find_rings(wanted, now) if entry.rings_from <= at + GRACE]
 
     def rings_to(self, callee: Identity, call_id: str, now: datetime) -> list[LedgerEntry]:
         """The rings of a call to a callee within the last day, the latest first; `call_id` is the correlation
@@ -90,13 +91,11 @@ class CallStates:
         Raises:
             DatabaseUnavailableError, ConfigurationError: they are not known.
         """
-        # Older documents are there until the next sweep, and for ever where there is no TTL index.
-        unexpired = {"$gt": mongodb.milliseconds(now)}
-        found = self._find({"calls": correlation_key(call_id), "callee": callee.mri, "expiresAt": unexpired})
+        found = self._find_rings({"calls": correlation_key(call_id), "callee": callee.mri}, now)
         return sorted(found, key=lambda entry: entry.rings_from, reverse=True)
 
-    def look(self, entry_id: str, facts: RingFacts) -> tuple[LedgerEntry | None, Marks]:
-        """A ring as it stands now, and what events have said of its call, in one read.
+    def look(self, entry_id: str, facts: RingFacts, now: datetime) -> tuple[LedgerEntry | None, Marks]:
+        """A ring as it stands now, and what events have said of its call within the last day, in one read.
 
         Raises:
             DatabaseUnavailableError, ConfigurationError: it is not known.
@@ -104,7 +103,7 @@ class CallStates:
         ended = set(_mark_ids(_ENDED, facts.source, facts.keys, ""))
         joined = set(_mark_ids(_JOINED, facts.source, facts.keys, facts.callee))
         wanted = {"_id": {"$in": [entry_id, *ended, *joined]}}
-        found = self._work.run(self._collection, lambda: list(self._collection.find(wanted)))
+        found = self._find(wanted, now)
         entry = next((LedgerEntry.read(each) for each in found if each["_id"] == entry_id), None)
         return entry, Marks(_latest(found, ended), _latest(found, joined))
 
@@ -178,9 +177,13 @@ class CallStates:
         }
         self._update({"_id": entry_id}, {name: values for name, values in change.items() if values})
 
-    def _find(self, wanted: mongodb.Document) -> list[LedgerEntry]:
-        found = self._work.run(self._collection, lambda: list(self._collection.find(wanted)))
-        return [LedgerEntry.read(each) for each in found]
+    def _find_rings(self, wanted: mongodb.Document, now: datetime) -> list[LedgerEntry]:
+        return [LedgerEntry.read(each) for each in self._find(wanted, now)]
+
+    def _find(self, wanted: mongodb.Document, now: datetime) -> list[mongodb.Document]:
+        # Older documents are there until the next sweep, and for ever where there is no TTL index.
+        unexpired = {**wanted, "expiresAt": {"$gt": mongodb.milliseconds(now)}}
+        return self._work.run(self._collection, lambda: list(self._collection.find(unexpired)))
 
     def _set_once(self, entry_id: str, name: str, value: object) -> bool:
         """Set a field that is not there yet; the value must be one that no other call sets."""

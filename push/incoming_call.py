@@ -78,7 +78,7 @@ class IncomingCallHandler:
         missed = replace(line, result=EventResult.MISSED)
         key = EventKey(call.event_source, call.event_id, call.correlation_id)
         try:
-            known = self._tools.ledger.known(key)
+            known = self._tools.ledger.known(key, self._tools.clock.now())
         except (DatabaseUnavailableError, ConfigurationError) as error:
             # The note would fail as well.
             telemetry.log(logging.WARNING, "call_not_noted", code=error.code)

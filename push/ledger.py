@@ -155,14 +155,15 @@ class Ledger:
             self._write(lease.key, values)
         self._ensure_indexes()
 
-    def known(self, key: EventKey) -> LedgerEntry | None:
-        """What earlier deliveries of an event have written down; None if there were none.
+    def known(self, key: EventKey, now: datetime) -> LedgerEntry | None:
+        """What deliveries of an event have written down within the last day; None if there were none.
 
         Raises:
             DatabaseUnavailableError, ConfigurationError: it is not known.
         """
         with self.within(NOTE_SECONDS):
-            return self._find(key)
+            entry = self._find(key)
+        return entry if entry is not None and entry.expires_at > now else None
 
     def note(self, key: EventKey, note: Note, facts: RingFacts | None = None) -> bool:
         """Let an operator find why a call did not ring; if it cannot be written, the log line is all there
@@ -189,8 +190,12 @@ class Ledger:
         self, key: EventKey, holder: str, now: datetime, until: datetime
     ) -> Lease | HeldElsewhere | Finished:
         known = self._find(key)
+        if known is not None and known.expires_at <= now:
+            expired = {"_id": key.document_id, "expiresAt": {"$lte": mongodb.milliseconds(now)}}
+            self._work.run(self._collection, lambda: self._collection.delete_one(expired))
+            known = None
         if known is None:
-            return HeldElsewhere(now)  # deleted between the insert and now; the next claim inserts it
+            return HeldElsewhere(now)  # deleted since the insert was refused; the next claim inserts it
         if known.finished:
             return Finished()
         if known.holder == holder:
@@ -198,9 +203,9 @@ class Ledger:
             return Lease(key, holder, known.lease_until, known.first_seen, devices=known.devices)
         if known.lease_until > now:
             return HeldElsewhere(known.first_seen)
-        expired = {"_id": key.document_id, "finished": False, "leaseUntil": {"$lte": now}}
+        released = {"_id": key.document_id, "finished": False, "leaseUntil": {"$lte": now}}
         values = {"$set": {"holder": holder, "leaseUntil": until}}
-        self._work.run(self._collection, lambda: self._collection.update_one(expired, values))
+        self._work.run(self._collection, lambda: self._collection.update_one(released, values))
         # Read again: it tells which invocation was faster, and what the last holder wrote in the meantime.
         known = self._find(key) or known
         if known.holder != holder or known.finished:

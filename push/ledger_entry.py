@@ -270,6 +270,8 @@ class LedgerEntry:
     lease_until: datetime
     finished: bool
     first_seen: datetime
+    expires_at: datetime
+    """From then on it is as good as deleted: where no TTL index works, nothing deletes it."""
     facts: RingFacts | None
     """None in an entry of the version before, and of an event that could not be understood."""
     devices: Mapping[str, DeviceRecord]
@@ -321,6 +323,7 @@ class LedgerEntry:
             lease_until=utc(document["leaseUntil"]),
             finished=document["finished"],
             first_seen=utc(document["firstSeenAt"]),
+            expires_at=utc(document["expiresAt"]),
             facts=_read_facts(document),
             devices={name: DeviceRecord.read(value) for name, value in document["devices"].items()},
             note=Note.read(note) if note else None,

@@ -150,8 +150,7 @@ class DeviceStore:
         """Mark a registration that the hub calls gone; delete it if it has been marked for an hour.
 
         One answer of the hub is not enough: it says the same for a while when something else is wrong. A
-            token that
-        another user has registered since, or that has been refreshed, is left alone.
+        token that another user has registered since, or that has been refreshed, is left alone.
 
         Raises:
             DatabaseUnavailableError, ConfigurationError: it may not have been written.

@@ -16,7 +16,7 @@ from models.call_end import CallEnd
 from models.call_keys import call_keys
 from models.identity import Identity
 from models.report import DeviceState
-from push.call_states import CallStates
+from push.call_states import CallStates, Marks
 from push.ledger import Lease, Ledger
 from push.ledger_entry import Answer, AnswerKind, EventKey, NoticeKind, NoticeState, RingFacts
 from tests.fakes import ALICE, BOB, NOW, FakeClock
@@ -27,6 +27,7 @@ SOURCE = "/subscriptions/1"
 KEYS = call_keys("call-1", None)
 LEASE = timedelta(seconds=9)
 SECOND = timedelta(seconds=1)
+DAY = timedelta(days=1)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,7 @@ class TestMarks:
         states.mark(end(), NOW + SECOND)
         states.mark(end(), NOW - SECOND)
         entry_id = ring(collection, facts())
-        entry, marks = states.look(entry_id, facts())
+        entry, marks = states.look(entry_id, facts(), NOW)
         assert entry is not None
         assert marks.ended_at == NOW + SECOND
         assert marks.joined_at is None
@@ -106,25 +107,36 @@ class TestMarks:
                 return wire.update_one(wanted, change, upsert=upsert)  # type: ignore[arg-type]
 
         states_of(cast("Collection[mongodb.Document]", LosesTheRace())).mark(end(), NOW + SECOND)
-        assert states_of(wire).look("none", facts())[1].ended_at == NOW + SECOND
+        assert states_of(wire).look("none", facts(), NOW)[1].ended_at == NOW + SECOND
 
     def test_of_others(self, states: CallStates) -> None:
         """Another source's end and another callee's join are not of this ring; sources have no case."""
         states.mark(end(source="/subscriptions/2"), NOW)
         states.mark(end(joined=BOB), NOW)
-        assert states.look("none", facts()) == (None, marks_of(states, "none"))
+        assert states.look("none", facts(), NOW) == (None, marks_of(states, "none"))
         states.mark(end(source=SOURCE.upper()), NOW)
-        assert states.look("none", facts())[1].ended_at == NOW
+        assert states.look("none", facts(), NOW)[1].ended_at == NOW
 
     def test_lives_a_day(self, states: CallStates, collection: Collection[mongodb.Document]) -> None:
         """The index that expires ledger entries expires marks."""
         states.mark(end(), NOW)
         (mark,) = collection.find()
-        assert mark["expiresAt"].replace(tzinfo=None) == (NOW + timedelta(days=1)).replace(tzinfo=None)
+        assert mark["expiresAt"].replace(tzinfo=None) == (NOW + DAY).replace(tzinfo=None)
+
+    def test_not_swept(self, states: CallStates, collection: Collection[mongodb.Document]) -> None:
+        """Where no TTL index works, a mark and a ring that have expired count as deleted all the same."""
+        states.mark(end(), NOW)
+        entry_id = ring(collection, facts())
+        last = NOW + DAY - timedelta(milliseconds=1)
+        entry, marks = states.look(entry_id, facts(), last)
+        assert (entry is None, marks.ended_at) == (False, NOW)
+        assert states.look(entry_id, facts(), NOW + DAY) == (None, Marks())
+        assert [each.id for each in states.rings_of(end(), NOW, last)] == [entry_id]
+        assert states.rings_of(end(), NOW, NOW + DAY) == []
 
 
 def marks_of(states: CallStates, entry_id: str) -> object:
-    return states.look(entry_id, facts(call_id="another"))[1]
+    return states.look(entry_id, facts(call_id="another"), NOW)[1]
 
 
 class TestRings:
@@ -133,10 +145,10 @@ class TestRings:
         of_alice = ring(collection, facts())
         of_bob = ring(collection, facts(BOB), "event-2")
         ring(collection, facts(call_id="call-2"), "event-3")
-        assert {each.id for each in states.rings_of(end(), NOW)} == {of_alice, of_bob}
-        assert [each.id for each in states.rings_of(end(joined=BOB), NOW)] == [of_bob]
-        assert [each.id for each in states.rings_of(end(), NOW - 3 * SECOND)] == []
-        assert len(states.rings_of(end(), NOW - 2 * SECOND)) == 2
+        assert {each.id for each in states.rings_of(end(), NOW, NOW)} == {of_alice, of_bob}
+        assert [each.id for each in states.rings_of(end(joined=BOB), NOW, NOW)] == [of_bob]
+        assert [each.id for each in states.rings_of(end(), NOW - 3 * SECOND, NOW)] == []
+        assert len(states.rings_of(end(), NOW - 2 * SECOND, NOW)) == 2
 
     def test_to_a_callee(self, states: CallStates, collection: Collection[mongodb.Document]) -> None:
         """By the call id in any case, for a day."""
@@ -153,7 +165,7 @@ class TestOnce:
         entry_id = ring(collection, facts())
         assert states.answer(entry_id, Answer(AnswerKind.DECLINED, NOW, "phone"))
         assert not states.answer(entry_id, Answer(AnswerKind.ANSWERED, NOW, "tablet"))
-        entry, _ = states.look(entry_id, facts())
+        entry, _ = states.look(entry_id, facts(), NOW)
         assert entry is not None
         assert entry.answer == Answer(AnswerKind.DECLINED, NOW, "phone")
 
@@ -164,7 +176,7 @@ class TestOnce:
         assert not states.report(entry_id, "phone", DeviceState.RINGING, NOW + SECOND)
         assert states.report(entry_id, "phone", DeviceState.MISSED, NOW)
         assert states.report(entry_id, "tablet", DeviceState.RINGING, NOW)
-        entry, _ = states.look(entry_id, facts())
+        entry, _ = states.look(entry_id, facts(), NOW)
         assert entry is not None
         assert entry.reports["phone"] == {DeviceState.RINGING: NOW, DeviceState.MISSED: NOW}
 
@@ -181,7 +193,7 @@ class TestClaims:
         assert states.claim(entry_id, NoticeKind.MISSED, ["phone"]) == {"phone"}
         states.settle(entry_id, NoticeKind.STOP, {"phone": NoticeState.SENT, "tablet": None})
         assert states.claim(entry_id, NoticeKind.STOP, ["phone", "tablet"]) == {"tablet"}
-        entry, _ = states.look(entry_id, facts())
+        entry, _ = states.look(entry_id, facts(), NOW)
         assert entry is not None
         assert entry.notices[NoticeKind.STOP]["phone"] is NoticeState.SENT
 
@@ -204,7 +216,7 @@ class TestClaims:
         assert states.claim("none", NoticeKind.STOP, ["phone"]) == frozenset()
         assert not states.answer("none", Answer(AnswerKind.ANSWERED, NOW))
         states.end("none", NOW)
-        assert states.look("none", facts())[0] is None
+        assert states.look("none", facts(), NOW)[0] is None
 
 
 class TestRaces:

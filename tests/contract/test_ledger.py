@@ -237,6 +237,20 @@ class TestDocument:
         ledger.finish(lease, {})
         assert collection.index_information()["expiresAt_1"]["expireAfterSeconds"] == 0
 
+    def test_not_swept(self, ledger: Ledger, collection: Collection[mongodb.Document]) -> None:
+        """Where no TTL index works, an event that comes after a day is new, and is claimed once."""
+        ledger.finish(claimed(ledger), {PHONE: result()})
+        assert isinstance(ledger.claim(KEY, "other", NOW + REMEMBERED_FOR - LEASE), Finished)
+        assert ledger.known(KEY, NOW + REMEMBERED_FOR - LEASE) is not None
+        assert ledger.known(KEY, NOW + REMEMBERED_FOR) is None
+        # The one that has expired makes way; the claim is repeated as where another invocation has the lease.
+        assert isinstance(ledger.claim(KEY, "other", NOW + REMEMBERED_FOR), HeldElsewhere)
+        claim = ledger.claim(KEY, "other", NOW + REMEMBERED_FOR)
+        assert isinstance(claim, Lease)
+        assert (claim.is_new, claim.devices) == (True, {})
+        assert isinstance(ledger.claim(KEY, "third", NOW + REMEMBERED_FOR), HeldElsewhere)
+        assert collection.count_documents({}) == 1
+
 
 class TestNote:
     NOTE = Note("missed", NOW, late_seconds=3.5)
