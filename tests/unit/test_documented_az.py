@@ -26,9 +26,7 @@ EVERYWHERE = {"--output", "-o", "--query", "--subscription", "--help", "--only-s
 # from the extensions' pages on Microsoft Learn.
 OF_EXTENSIONS = {
     "communication show": {"--name", "-n", "--resource-group", "-g"},
-    "notification-hub namespace create": {"--resource-group", "-g", "--name", "--location", "--sku"},
     "notification-hub namespace update": {"--resource-group", "-g", "--namespace-name", "--name", "--sku"},
-    "notification-hub create": {"--resource-group", "-g", "--namespace-name", "--name", "--location"},
     "notification-hub credential": set[str](),
 }
 NOT_FOR_THE_TABLE = {
@@ -137,10 +135,13 @@ def test_nothing_unused() -> None:
 @pytest.mark.parametrize(
     ("command", "problem"),
     [
-        ("az group create --name GROUP", "group create needs --location or -l"),
-        ("az group create --name GROUP --location REGION --colour red", "group create has no --colour"),
-        ("az group create --name GROUP --location REGION --output yml", "group create --output is one of"),
-        ("az group make --name GROUP", "no command 'group make'"),
+        ("az deployment sub create --name NAME", "deployment sub create needs --location or -l"),
+        ("az deployment sub create --location REGION --colour red", "deployment sub create has no --colour"),
+        (
+            "az deployment sub create --location REGION --output yml",
+            "deployment sub create --output is one of",
+        ),
+        ("az deployment sub make --name NAME", "no command 'deployment sub make'"),
         ("az communication show --colour red", "communication show has no --colour"),
     ],
 )
