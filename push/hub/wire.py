@@ -29,10 +29,6 @@ minutes ("Load Balancer TCP Reset and Idle Timeout"): a push sent over it would 
 MAX_AGE_SECONDS = 300.0
 """How long a connection is used at all, so that pushes follow a change of the hub's address."""
 
-_BODY_SECONDS = 0.5
-"""How long the body is waited for once the headers are complete. The status counts without it. libcurl looks
-at this when bytes arrive, else once a second."""
-
 _LONGEST_BODY = 8_192
 """Of an answer, in bytes. A longer one is cut off and ends its connection."""
 
@@ -40,7 +36,6 @@ _FINAL_STATUSES = range(200, 600)
 """Smaller ones are interim, larger ones none of HTTP's (RFC 9110, 15)."""
 
 _ENDS_OF_HEADERS = frozenset({b"\r\n", b"\n"})
-_INTERIM_STATUS_LINE = re.compile(rb"HTTP/\S+ 1\d\d")
 
 _CLOSING_STATUSES = frozenset({401, 403, 404, 408})
 """With 5xx, the answers after which a connection is not kept: one front end of the hub may be at fault."""
@@ -51,10 +46,6 @@ _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 _QUICK_EXIT = 322
 """CURLOPT_QUICK_EXIT, for which pycurl has no name. Without it, closing a handle waits for a name look-up
 that hangs, for several seconds after the exchange has timed out."""
-
-_SUPPRESS_CONNECT_HEADERS = 265
-"""CURLOPT_SUPPRESS_CONNECT_HEADERS, for which pycurl has no name either. Without it, a proxy's answer to
-CONNECT comes as the first headers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +188,7 @@ class _Connection:
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self.opened_at = self.used_at = monotonic()
-        self._reply = _Reply(monotonic)
+        self._reply = _Reply()
         self._handle = _new_handle(self._reply)
 
     def is_usable(self) -> bool:
@@ -239,8 +230,7 @@ class _Connection:
 class _Reply:
     """The callbacks of one handle. They do not refer to it, so there is no reference cycle."""
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
-        self._monotonic = monotonic
+    def __init__(self) -> None:
         self.lines: list[bytes] = []
         """As received: status lines, headers, the empty lines that end them, trailers. libcurl's callback
         adds to this very list."""
@@ -251,22 +241,25 @@ class _Reply:
         self._request_body = request_body
         self._position = 0
         self.lines.clear()
-        self._lines_seen = 0
-        self._last_line_at = 0.0
         self.body = bytearray()
 
     def headers(self) -> dict[str, str] | None:
         """Of the last header block, by name in lower case; the first value of each name.
 
-        None if that block is not complete. Interim answers precede the final one, and trailers follow it.
+        None if that block is not complete. Interim answers and a proxy's answer precede the final one, and
+        trailers follow it.
         """
-        headers: dict[str, str] = {}
-        for line in self._last_block()[1:]:
-            if line in _ENDS_OF_HEADERS:
-                return headers
-            name, _, value = line.decode("latin-1").partition(":")
-            headers.setdefault(name.strip().lower(), value.strip())
-        return None
+        headers: dict[str, str] | None = None
+        is_complete = False
+        for line in self.lines:
+            if line.startswith(b"HTTP/"):
+                headers, is_complete = {}, False
+            elif line in _ENDS_OF_HEADERS:
+                is_complete = True
+            elif headers is not None and not is_complete:  # else it is a trailer
+                name, _, value = line.decode("latin-1").partition(":")
+                headers.setdefault(name.strip().lower(), value.strip())
+        return headers if is_complete else None
 
     def read(self, size: int) -> bytes:
         """The next piece of the request's body."""
@@ -279,30 +272,11 @@ class _Reply:
         self.body += piece
         return 0 if len(self.body) > _LONGEST_BODY else None
 
-    def is_overdue(self, *_: object) -> bool:
-        """Whether to end the exchange because the body does not come; the status is known by then."""
-        if not self.lines:
-            return False
-        now = self._monotonic()
-        if len(self.lines) != self._lines_seen:
-            self._lines_seen, self._last_line_at = len(self.lines), now
-            return False
-        if now - self._last_line_at <= _BODY_SECONDS:
-            return False
-        # After an interim answer, the final one is still to come.
-        return self.headers() is not None and not _INTERIM_STATUS_LINE.match(self._last_block()[0])
-
-    def _last_block(self) -> list[bytes]:
-        """The lines of the last answer, from its status line on."""
-        starts = [index for index, line in enumerate(self.lines) if line.startswith(b"HTTP/")]
-        return self.lines[starts[-1] :] if starts else []
-
 
 def _new_handle(reply: _Reply) -> pycurl.Curl:
     handle = pycurl.Curl()
     handle.setopt(pycurl.NOSIGNAL, 1)  # signals are for processes of one thread
     handle.setopt(_QUICK_EXIT, 1)
-    handle.setopt(_SUPPRESS_CONNECT_HEADERS, 1)
     handle.setopt(pycurl.MAXCONNECTS, 1)
     handle.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
     handle.setopt(pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_2)  # or later
@@ -315,8 +289,6 @@ def _new_handle(reply: _Reply) -> pycurl.Curl:
     handle.setopt(pycurl.READFUNCTION, reply.read)
     handle.setopt(pycurl.HEADERFUNCTION, reply.lines.append)
     handle.setopt(pycurl.WRITEFUNCTION, reply.take_body)
-    handle.setopt(pycurl.XFERINFOFUNCTION, reply.is_overdue)
-    handle.setopt(pycurl.NOPROGRESS, 0)  # else the callback above is not called
     return handle
 
 

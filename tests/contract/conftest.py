@@ -62,11 +62,7 @@ def make_wire(plain_environment: pytest.MonkeyPatch, fake_clock: FakeClock) -> I
     """Makes wires, which close with the test."""
     with ExitStack() as wires:
 
-        def make(
-            monotonic: Callable[[], float] = fake_clock.monotonic,
-            connect: float = PATIENCE,
-            read: float = PATIENCE,
-        ) -> HubWire:
-            return wires.enter_context(HubWire(Timeouts(connect, read), monotonic))
+        def make(connect: float = PATIENCE, read: float = PATIENCE) -> HubWire:
+            return wires.enter_context(HubWire(Timeouts(connect, read), fake_clock.monotonic))
 
         yield make

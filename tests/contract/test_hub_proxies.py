@@ -1,7 +1,6 @@
 """The hub through the proxies that the environment names."""
 
 import threading
-import time
 from base64 import b64encode
 from http.server import BaseHTTPRequestHandler
 
@@ -72,16 +71,16 @@ def test_headers_of_the_proxy(
 def test_slow_hub_behind_a_proxy(
     tls_hub: ScriptedHub, make_wire: MakeWire, environment: pytest.MonkeyPatch
 ) -> None:
-    """The proxy's answer to CONNECT starts no wait for a body: the hub's answer comes when the hub has it."""
+    """The proxy's answer to CONNECT is not the hub's, which comes when the hub has it."""
 
     def behave(handler: BaseHTTPRequestHandler) -> None:
-        tls_hub.script.released.wait(1.6)  # libcurl looks once a second
+        tls_hub.script.released.wait(1.6)
         handler.wfile.write(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
 
     tls_hub.script.behave = behave
     with TunnelProxy() as proxy:
         environment.setenv("HTTPS_PROXY", f"http://{proxy.address}")
-        wire = make_wire(time.monotonic)
+        wire = make_wire()
         reply = post(wire, tls_hub)
         wire.close()
     assert is_created(reply)
