@@ -1,4 +1,9 @@
-"""Builds what lives as long as the process: one part each, on first use."""
+"""Builds what lives as long as the process: one part each, on first use.
+
+Imported with this module is what every incoming call needs, since a cold start keeps a phone from ringing for
+as long as its imports take. What only some calls or other functions need is imported by the part that needs
+it.
+"""
 
 import logging
 import os
@@ -13,30 +18,24 @@ from typing import TYPE_CHECKING, Self
 from pymongo import MongoClient, monitoring
 from pymongo.collection import Collection
 
-from common import entra_id, mongodb, telemetry
-from common.access_tokens import AccessTokens
+from common import mongodb, telemetry
 from common.clock import Clock, SystemClock
 from common.clock_watch import ClockWatch
 from common.metrics import Metrics
 from common.mongodb_spans import WorkSpans
 from common.tracing import Tracer
-from health.readiness import Part, Readiness
 from models import telemetry_settings
 from models.access import AccessSettings, read_access
-from models.database_sign_in import SignInWay, sign_in_way
 from models.errors import ConfigurationError, TooManyChangesError, TooManyReportsError
 from models.hub import DEFAULT_HUB, HubEndpoint
 from models.known_causes import Cause
 from models.notifications import NotificationOptions
-from models.report import CallReport, ReportEffect
-from models.requests import FieldRules
-from push import feedback_marks, ledger
+from push import ledger
 from push.call_end import CallEnds, EndTools
 from push.call_end_event import CallEndHandler
 from push.call_states import CallStates
 from push.delivery import Delivery, DeliveryTools, TimeLimits
 from push.fan_out import FanOutTools, Sender
-from push.feedback_marks import FeedbackMarks
 from push.gone_devices import GoneDevices
 from push.grace import Grace
 from push.hub.client import HubClient
@@ -50,12 +49,7 @@ from push.notices import Notices, NoticeTools
 from push.service_watch import ServiceWatch
 from push.trigger import EventHandler, EventTools
 from push.waits import BoundedWaits
-from registrar import rate, store
-from registrar.access import Access, KeyAccess
-from registrar.dead_registrations import DeadRegistrations
-from registrar.rate import RateLimit
-from registrar.reports import Reports
-from registrar.routes import Limits, Registrar
+from registrar import store
 from registrar.store import DeviceStore
 from settings import (
     DEFAULT_MAXIMUM_PERCENT,
@@ -69,7 +63,16 @@ from settings import (
 )
 
 if TYPE_CHECKING:
+    from common.access_tokens import AccessTokens
+    from health.readiness import Readiness
+    from models.database_sign_in import SignInWay
+    from models.report import CallReport, ReportEffect
     from push.dead_devices import DeadDevices
+    from registrar.access import Access
+    from registrar.dead_registrations import DeadRegistrations
+    from registrar.rate import RateLimit
+    from registrar.registrations import Limits, Registrar
+    from registrar.reports import Reports
 
 PROBE_SECONDS = 1.5
 """For the readiness of the hub: a name look-up, a TLS handshake and a short answer."""
@@ -80,7 +83,7 @@ NO_TELEMETRY = (
     "monitor distro' in the log stream. Calls ring all the same."
 )
 
-MongoClientMaker = Callable[[DatabaseSettings, AccessTokens | None], MongoClient[mongodb.Document]]
+MongoClientMaker = Callable[[DatabaseSettings, "AccessTokens | None"], MongoClient[mongodb.Document]]
 
 
 class _Part[Built](cached_property[Built]):
@@ -107,7 +110,7 @@ class App:
         jitter: Callable[[], float] = random.random,
         sender: Callable[[str, Sender], Sender] | None = None,
         database: MongoClientMaker | None = None,
-        database_tokens: AccessTokens | None = None,
+        database_tokens: "AccessTokens | None" = None,
         tracer: Tracer | None = None,
         metrics: Metrics | None = None,
     ) -> None:
@@ -148,8 +151,10 @@ class App:
     # --- the registrar ---
 
     @_Part
-    def registrar(self) -> Registrar:
+    def registrar(self) -> "Registrar":
         """What the HTTP functions call."""
+        from registrar.registrations import Registrar
+
         # First: a mistake in the access settings is reported whether or not the database can be used.
         access = self.authenticator
         self.settings.check_registrar()
@@ -157,18 +162,23 @@ class App:
         return Registrar(self.device_store, access, rate_limit, self.clock, self._limits())
 
     @_Part
-    def reports(self) -> Reports:
+    def reports(self) -> "Reports":
         """What the function for reports calls."""
+        from registrar.reports import Reports
+
         access = self.authenticator
         self.settings.check_registrar()
         rate_limit = self._rate_limit(TooManyReportsError)
         return Reports(self._reported, access, rate_limit, self.clock, self._limits())
 
-    def _reported(self, report: CallReport) -> ReportEffect:
+    def _reported(self, report: "CallReport") -> "ReportEffect":
         # Built at the first report: with a mistake in a setting that it needs, strangers are still refused.
         return self.call_ends.reported(report)
 
-    def _limits(self) -> Limits:
+    def _limits(self) -> "Limits":
+        from models.requests import FieldRules
+        from registrar.registrations import Limits
+
         settings = self.settings.registrar
         return Limits(
             default_ttl_seconds=settings.default_ttl_seconds,
@@ -182,23 +192,27 @@ class App:
             ),
         )
 
-    def _rate_limit(self, error: type[TooManyChangesError | TooManyReportsError]) -> RateLimit:
+    def _rate_limit(self, error: type[TooManyChangesError | TooManyReportsError]) -> "RateLimit":
+        from registrar import rate
+
         per_minute = self.settings.registrar.registrations_per_minute
-        return RateLimit(self.collection(rate.COLLECTION_NAME), self.work, per_minute, error)
+        return rate.RateLimit(self.collection(rate.COLLECTION_NAME), self.work, per_minute, error)
 
     @_Part
-    def authenticator(self) -> Access:
+    def authenticator(self) -> "Access":
         """Authenticates the registrar's callers."""
+        from registrar.access import KeyAccess
+
         if self.access.errors:
             raise settings_error(self.access.errors)
         oidc = self.access.oidc
         if oidc is None:
             return KeyAccess()
-        # Imported only where it is used: the mode `key` needs neither HTTP nor cryptography.
-        import requests  # noqa: PLC0415
+        # The mode `key` needs neither HTTP nor cryptography.
+        import requests
 
-        from registrar.jwks import JwksKeys  # noqa: PLC0415
-        from registrar.oidc import OidcAccess  # noqa: PLC0415
+        from registrar.jwks import JwksKeys
+        from registrar.oidc import OidcAccess
 
         keys = JwksKeys(oidc.issuer, requests.Session(), self.clock.monotonic)
         return OidcAccess(oidc, keys)
@@ -329,11 +343,11 @@ class App:
     @_Part
     def dead_devices(self) -> "DeadDevices":
         """Forgets devices that platforms call dead."""
-        # Imported only here: no call needs HTTP beyond the hub's own, or XML.
-        import requests  # noqa: PLC0415
+        import requests
 
-        from push.dead_devices import DeadDevices, SweepTools  # noqa: PLC0415
-        from push.hub.feedback_container import FeedbackContainer  # noqa: PLC0415
+        from push import feedback_marks
+        from push.dead_devices import DeadDevices, SweepTools
+        from push.hub.feedback_container import FeedbackContainer
 
         # At DEBUG urllib3 logs URLs, the container's signature included.
         logging.getLogger("urllib3").setLevel(logging.INFO)
@@ -341,15 +355,17 @@ class App:
         tools = SweepTools(
             {name: partial(self.hubs.client, name) for name in self.hubs.names},
             self.dead_registrations,
-            FeedbackMarks(self.collection(feedback_marks.COLLECTION_NAME), self.work),
+            feedback_marks.FeedbackMarks(self.collection(feedback_marks.COLLECTION_NAME), self.work),
             lambda url, until: FeedbackContainer(url, session, self.clock.monotonic, until),
             self.clock,
         )
         return DeadDevices(tools, self._maximum_percent())
 
     @_Part
-    def dead_registrations(self) -> DeadRegistrations:
+    def dead_registrations(self) -> "DeadRegistrations":
         """The registrations, as feedback concerns them."""
+        from registrar.dead_registrations import DeadRegistrations
+
         return DeadRegistrations(self.collection(store.COLLECTION_NAME), self.work)
 
     def _maximum_percent(self) -> int:
@@ -421,7 +437,7 @@ class App:
     @_Part
     def work_spans(self) -> WorkSpans:
         """Begins a span for each piece of work with the database."""
-        return WorkSpans(self.tracer, self.settings.database.connection_string.get_secret_value())
+        return WorkSpans(self.tracer, self.settings.database.connection_string)
 
     def collection(self, name: str) -> Collection[mongodb.Document]:
         """A collection of the app's database."""
@@ -440,19 +456,23 @@ class App:
         return mongo_client(self.settings.database, self.work_spans.listeners, tokens)
 
     @_Part
-    def database_tokens(self) -> AccessTokens | None:
+    def database_tokens(self) -> "AccessTokens | None":
         """The tokens by which the app signs in to the database; None if its connection string asks for
         none."""
         identity = self.settings.database_identity
         if identity is None:
             return None
+        from common import entra_id
+
         return self._database_tokens or entra_id.tokens_of_managed_identity(identity, self.clock)
 
     # --- health ---
 
     @_Part
-    def readiness(self) -> Readiness:
+    def readiness(self) -> "Readiness":
         """Whether everything that the app needs works."""
+        from health.readiness import Part, Readiness
+
         parts = (
             Part("settings", self._build_all),
             Part("database", lambda: self.work.probe(self.collection(store.COLLECTION_NAME))),
@@ -461,8 +481,10 @@ class App:
         named_hubs = [Part(name, partial(self._problem_of_hub, name)) for name in self.settings.named_hubs]
         return Readiness(parts, self.clock.monotonic, self.clock_watch, self._database_sign_in, named_hubs)
 
-    def _database_sign_in(self) -> SignInWay:
-        return sign_in_way(self.settings.database.connection_string.get_secret_value())
+    def _database_sign_in(self) -> "SignInWay":
+        from models.database_sign_in import sign_in_way
+
+        return sign_in_way(self.settings.database.connection_string)
 
     def _problem_of_hub(self, name: str) -> str | None:
         return self.hubs.named(name).client.problem(PROBE_SECONDS)
@@ -499,7 +521,7 @@ class App:
 def mongo_client(
     settings: DatabaseSettings,
     listeners: Sequence[monitoring.CommandListener] = (),
-    tokens: AccessTokens | None = None,
+    tokens: "AccessTokens | None" = None,
 ) -> MongoClient[mongodb.Document]:
     """The client that the settings ask for.
 
@@ -512,7 +534,7 @@ def mongo_client(
         ConfigurationError: the connection string cannot be used; it is not quoted.
     """
     timeouts = mongodb.Timeouts(settings.operation_timeout_seconds, settings.server_selection_timeout_seconds)
-    uri = settings.connection_string.get_secret_value()
+    uri = settings.connection_string
     client = mongodb.make_client(uri, timeouts, listeners=listeners, tokens=tokens)
     if isinstance(client, Cause):
         raise mongodb.error_of(client)

@@ -4,7 +4,7 @@ AddDeviceToken            POST      /api/add_device_token               registra
 GetDeviceRegistrations    GET       /api/get_device_registrations       registrar/routes.py
 DeleteDeviceRegistration  DELETE    /api/delete_device_registration     registrar/routes.py
 DeleteUserRegistrations   DELETE    /api/delete_user_registrations      registrar/routes.py
-ReportCall                POST      /api/report_call                    registrar/reports.py
+ReportCall                POST      /api/report_call                    registrar/routes.py
 IncomingCallEventHandler  Event Grid                                    push/trigger.py
 ForgetDeadDevices         timer (FeedbackSchedule)                      push/dead_devices_timer.py
 HealthLive, HealthReady   GET, HEAD /api/health/live, /api/health/ready health/routes.py
@@ -18,8 +18,7 @@ from app import App
 from health.routes import health_blueprint
 from push.dead_devices_timer import dead_devices_blueprint
 from push.trigger import push_blueprint
-from registrar.reports import reports_blueprint
-from registrar.routes import registrar_blueprint
+from registrar.routes import registrar_blueprint, reports_blueprint
 
 parts = App(os.environ)
 

@@ -9,14 +9,12 @@ as well. `local.settings.sample.json` has one line for each setting; further hub
 `ANHHub__<name>__…` (`HubSettingNames`).
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import MISSING, Field, astuple, dataclass, field, fields, replace
 from enum import StrEnum
-from functools import cached_property, partial
-from typing import Annotated, ClassVar
-
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
-from pydantic.alias_generators import to_pascal
+from functools import cache, cached_property, partial
+from typing import Annotated, Any, ClassVar
 
 from models import access, known_causes
 from models.database_sign_in import SignInIdentity, token_sign_in
@@ -34,6 +32,7 @@ from models.identity import MAXIMUM_TTL_SECONDS, MINIMUM_TTL_SECONDS, TEAMS_MAXI
 from models.ncrontab import Ncrontab
 from models.notifications import CALLER, NotificationOptions, Texts
 from models.platform import PLATFORM_NAMES, Platform
+from models.setting_values import Number, WholeNumber
 
 DEFAULT_SCHEDULE = "0 7 * * * *"
 DEFAULT_MAXIMUM_PERCENT = 20
@@ -42,14 +41,31 @@ LEASE_MARGIN_SECONDS = 2.0
 """By how much the lease on an event outlasts the longest send."""
 
 
-def _hub_connection_string(value: object) -> object:
-    return HubConnectionString.parse(value) if isinstance(value, str) else value
+def _hub_name(text: str) -> str:
+    if any(one in "/?#" or one.isspace() for one in text):
+        raise ValueError("must be the name of the hub alone, without /, ?, # and white space")
+    return text
 
 
-def _mongodb_uri(value: object) -> object:
-    if isinstance(value, str) and not value.startswith(("mongodb://", "mongodb+srv://")):
+def _api_version(text: str) -> str:
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}(-[0-9]{2})?", text):
+        raise ValueError("must be a version of the API, such as 2020-06")
+    return text
+
+
+def _mongodb_uri(text: str) -> str:
+    if not text.startswith(("mongodb://", "mongodb+srv://")):
         raise ValueError("must begin with mongodb:// or mongodb+srv://")
-    return value
+    return text
+
+
+_NOT_IN_A_DATABASE_NAME = frozenset('/\\. "$*<>:|?\0')
+
+
+def _database_name(text: str) -> str:
+    if len(text) > 63 or not _NOT_IN_A_DATABASE_NAME.isdisjoint(text):
+        raise ValueError('must have at most 63 characters, none of which is a space or one of /\\."$*<>:|?')
+    return text
 
 
 NONE = "none"
@@ -62,10 +78,10 @@ class VisibleKind(StrEnum):
     FALLBACK = "fallback"
 
 
-def _schedule(value: object) -> object:
-    if isinstance(value, str) and value.lower() != NONE:
-        Ncrontab.parse(value)
-    return value
+def _schedule(text: str) -> str:
+    if text.lower() != NONE:
+        Ncrontab.parse(text)
+    return text
 
 
 def _words(value: str) -> list[str]:
@@ -74,63 +90,73 @@ def _words(value: str) -> list[str]:
     return [] if words == [NONE] else words
 
 
-def _platforms(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    words = _words(value)
+def _platforms(text: str) -> frozenset[Platform]:
+    words = _words(text)
     if any(word not in PLATFORM_NAMES for word in words):
         raise ValueError(f"must be none, or out of {', '.join(Platform)}")
     return frozenset(PLATFORM_NAMES[word] for word in words)
 
 
-def _visible_kinds(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    words = _words(value)
+def _visible_kinds(text: str) -> frozenset[VisibleKind]:
+    words = _words(text)
     if any(word not in VisibleKind for word in words):
         raise ValueError(f"must be none, or out of {', '.join(VisibleKind)}")
     return frozenset(VisibleKind(word) for word in words)
 
 
-_HubConnectionString = Annotated[HubConnectionString, BeforeValidator(_hub_connection_string)]
-_Seconds = Annotated[float, Field(gt=0, le=30)]
+_Seconds = Annotated[float, Number(0, 30, above=True)]
+_Spellings = Mapping[str, tuple[str, ...]]
 
 
-class Section(BaseModel):
-    """Settings that are read together; secrets do not show in its repr."""
+@dataclass(frozen=True)
+class Section:
+    """Settings that are read together; secrets do not show in its repr.
 
-    model_config = ConfigDict(
-        frozen=True, extra="ignore", hide_input_in_errors=True, arbitrary_types_allowed=True
-    )
+    The annotation of a field holds what reads the text of its setting; without one, the text is the value.
+    """
 
     prefix: ClassVar[str] = ""
     """Begins the name of each setting; the field's name in Pascal case follows."""
-    spellings: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    spellings: ClassVar[_Spellings] = {}
     """The accepted names of fields whose names are not made that way, the one to show first."""
 
     @classmethod
     def setting_names(cls) -> dict[str, tuple[str, ...]]:
         """The accepted names of each field's setting, the one to show first."""
-        return {name: cls.spellings.get(name, (cls.prefix + to_pascal(name),)) for name in cls.model_fields}
+        return {
+            each.name: cls.spellings.get(each.name, (cls.prefix + _in_pascal_case(each.name),))
+            for each in fields(cls)
+        }
 
 
+def _in_pascal_case(name: str) -> str:
+    return "".join(word.capitalize() for word in name.split("_"))
+
+
+def parser_of(setting: Field[Any]) -> Callable[[str], object]:
+    """What reads the text of a section's field; it raises a ValueError that does not quote it."""
+    (parse,) = getattr(setting.type, "__metadata__", (str,))
+    return parse
+
+
+@dataclass(frozen=True)
 class HubSettings(Section):
     """Where a notification hub is, and the key to send through it."""
 
     prefix = "ANHHub"
-    spellings = {
+    spellings: ClassVar[_Spellings] = {
         "connection_string": ("ANHHubConnectionString", "ANH_Hub_Connection_String"),
         "name": ("ANHHubName", "ANH_Hub_Name"),
         "url": ("ANHHubUrl", "ANH_Hub_URL"),
         "api_version": ("ANHHubApiVersion", "ANH_Hub_Api_Version"),
     }
 
-    connection_string: _HubConnectionString
+    connection_string: Annotated[HubConnectionString, HubConnectionString.parse]
     """Needs the `Send` right on the hub, no more."""
-    name: Annotated[str, Field(min_length=1, pattern=r"^[^/?#\s]+$")]
+    name: Annotated[str, _hub_name]
     url: str | None = None
     """`https://<namespace>.servicebus.windows.net/<hub>/messages/`; follows from the other two."""
-    api_version: Annotated[str, Field(pattern=r"^\d{4}-\d{2}(-\d{2})?$")] = "2020-06"
+    api_version: Annotated[str, _api_version] = "2020-06"
 
     @property
     def messages_url(self) -> str:
@@ -151,13 +177,14 @@ class HubSettings(Section):
         }
 
 
+@dataclass(frozen=True)
 class SecondaryKeySettings(Section):
     """A second key of a hub, tried where the first is refused: a key is regenerated without a missed
     call."""
 
     prefix = "ANHHub"
 
-    connection_string_secondary: _HubConnectionString | None = None
+    connection_string_secondary: Annotated[HubConnectionString | None, HubConnectionString.parse] = None
 
     @classmethod
     def names_of(cls, hub: str) -> dict[str, tuple[str, ...]]:
@@ -165,32 +192,36 @@ class SecondaryKeySettings(Section):
         return {"connection_string_secondary": (HubSettingNames.of(hub).secondary,)}
 
 
+@dataclass(frozen=True)
 class DatabaseSettings(Section):
     """Which database holds the registrations and the ledger, and how long to wait for it."""
 
     prefix = "MongoDb"
-    spellings = {"name": ("DbName",)}
+    spellings: ClassVar[_Spellings] = {"name": ("DbName",)}
 
-    connection_string: Annotated[SecretStr, BeforeValidator(_mongodb_uri)]
-    name: Annotated[str, Field(min_length=1, max_length=63, pattern=r'^[^/\\. "$*<>:|?\x00]+$')]
+    connection_string: Annotated[str, _mongodb_uri] = field(repr=False)
+    name: Annotated[str, _database_name]
     client_id: str | None = None
     """Of the managed identity that signs in, where the connection string asks for a token."""
     server_selection_timeout_seconds: _Seconds = 2
     operation_timeout_seconds: _Seconds = 3
 
 
+@dataclass(frozen=True)
 class CallSettings(Section):
     """How long a call rings, and how long the work for it may take."""
 
-    spellings = {"max_concurrent_sends": ("MaxConcurrentSends", "MaximumConcurrentSends")}
+    spellings: ClassVar[_Spellings] = {
+        "max_concurrent_sends": ("MaxConcurrentSends", "MaximumConcurrentSends")
+    }
 
-    call_ring_seconds: Annotated[float, Field(gt=0, le=600)] = 60
+    call_ring_seconds: Annotated[float, Number(0, 600, above=True)] = 60
     """Counted from the event's time."""
-    invocation_timeout_seconds: Annotated[float, Field(ge=5, le=28)] = 20
+    invocation_timeout_seconds: Annotated[float, Number(5, 28)] = 20
     """When the handling of an event is over at the latest; Event Grid waits 30 s."""
     hub_connect_timeout_seconds: _Seconds = 2
     hub_read_timeout_seconds: _Seconds = 5
-    max_concurrent_sends: Annotated[int, Field(ge=1, le=512)] = 64
+    max_concurrent_sends: Annotated[int, WholeNumber(1, 512)] = 64
     """Threads of one worker process that send to the hub for callees with several devices."""
 
     @property
@@ -204,27 +235,29 @@ class CallSettings(Section):
         return self.longest_send_seconds + LEASE_MARGIN_SECONDS
 
 
+@dataclass(frozen=True)
 class RegistrarSettings(Section):
     """What a registration may be, and how often registrations may change."""
 
-    default_ttl_seconds: Annotated[int, Field(ge=MINIMUM_TTL_SECONDS, le=MAXIMUM_TTL_SECONDS)] = (
+    default_ttl_seconds: Annotated[int, WholeNumber(MINIMUM_TTL_SECONDS, MAXIMUM_TTL_SECONDS)] = (
         TEAMS_MAXIMUM_TTL_SECONDS
     )
     """Life of a registration whose app asks for none, in seconds."""
-    max_devices_per_user: Annotated[int, Field(ge=1, le=1_000)] = 20
-    registrations_per_minute: Annotated[int, Field(ge=0, le=100_000)] = 60
+    max_devices_per_user: Annotated[int, WholeNumber(1, 1_000)] = 20
+    registrations_per_minute: Annotated[int, WholeNumber(0, 100_000)] = 60
     """Changes of one user's registrations; 0 turns the limit off."""
-    max_body_bytes: Annotated[int, Field(ge=1_024, le=1_048_576)] = 65_536
-    max_mri_length: Annotated[int, Field(ge=16, le=4_096)] = 512
-    max_device_uuid_length: Annotated[int, Field(ge=16, le=4_096)] = 256
-    max_device_token_length: Annotated[int, Field(ge=64, le=16_384)] = 4_096
+    max_body_bytes: Annotated[int, WholeNumber(1_024, 1_048_576)] = 65_536
+    max_mri_length: Annotated[int, WholeNumber(16, 4_096)] = 512
+    max_device_uuid_length: Annotated[int, WholeNumber(16, 4_096)] = 256
+    max_device_token_length: Annotated[int, WholeNumber(64, 16_384)] = 4_096
 
 
+@dataclass(frozen=True)
 class NotificationSettings(Section):
     """Which pushes are sent beside rings, and the texts of visible ones."""
 
-    stop_ringing: Annotated[frozenset[Platform], BeforeValidator(_platforms)] = frozenset()
-    visible_notifications: Annotated[frozenset[VisibleKind], BeforeValidator(_visible_kinds)] = frozenset()
+    stop_ringing: Annotated[frozenset[Platform], _platforms] = frozenset()
+    visible_notifications: Annotated[frozenset[VisibleKind], _visible_kinds] = frozenset()
     missed_call_title: str = "Missed call"
     missed_call_body: str = CALLER
     incoming_call_title: str = "Incoming call"
@@ -242,18 +275,20 @@ class NotificationSettings(Section):
         )
 
 
+@dataclass(frozen=True)
 class FeedbackScheduleSettings(Section):
     """When the feedback of the platforms is read. Apart from the limit: a mistake there does not turn a sweep
     on that is turned off here."""
 
-    feedback_schedule: Annotated[str, BeforeValidator(_schedule)] = DEFAULT_SCHEDULE
+    feedback_schedule: Annotated[str, _schedule] = DEFAULT_SCHEDULE
     """NCRONTAB, UTC; `none` for never."""
 
 
+@dataclass(frozen=True)
 class FeedbackLimitSettings(Section):
     """How many registrations one sweep may delete."""
 
-    feedback_maximum_percent: Annotated[int, Field(ge=1, le=100)] = DEFAULT_MAXIMUM_PERCENT
+    feedback_maximum_percent: Annotated[int, WholeNumber(1, 100)] = DEFAULT_MAXIMUM_PERCENT
     """Of a hub's registrations; 100 for any number."""
 
 
@@ -343,7 +378,7 @@ class Settings:
             url = read.url and check_messages_url(read.url, read.connection_string)
         except ValueError as error:
             raise settings_error([FieldError(names["url"][0], str(error))]) from None
-        return read.model_copy(update={"url": url})
+        return replace(read, url=url)
 
     def secondary_key_of(self, hub: str) -> SecondaryKeySettings:
         """Of one of `hub_names`. Ringing does not need it.
@@ -414,7 +449,7 @@ class Settings:
         Raises:
             ConfigurationError: lists the mistakes of the section `database`.
         """
-        sign_in = token_sign_in(self.database.connection_string.get_secret_value())
+        sign_in = token_sign_in(self.database.connection_string)
         if sign_in is None:
             return None
         candidates = {
@@ -516,28 +551,20 @@ class Settings:
             for name in reversed(accepted)
             if name.lower() in self._values
         }
-        unresolved = [
-            FieldError(names[field_name][0], f"{_KEY_VAULT.problem}. {_KEY_VAULT.remedy}")
-            for field_name, value in given.items()
-            if known_causes.is_key_vault_reference(value)
-        ]
-        try:
-            read = section.model_validate(given)
-        except ValidationError as error:
-            bad = {each.field for each in unresolved}
-            raise settings_error(
-                [*unresolved, *(each for each in self._errors(error, names) if each.field not in bad)]
-            ) from None
-        if unresolved:
-            raise settings_error(unresolved)
-        return read
-
-    def _errors(self, error: ValidationError, names: Mapping[str, tuple[str, ...]]) -> Sequence[FieldError]:
-        return [
-            FieldError(name, self._missing(name) if detail["type"] == "missing" else _plain(detail["msg"]))
-            for detail in error.errors(include_url=False, include_context=False, include_input=False)
-            for name in (names[str(detail["loc"][0])][0],)
-        ]
+        values: dict[str, object] = {}
+        mistakes: list[FieldError] = []
+        for each in fields(section):
+            name = names[each.name][0]
+            if each.name in given:
+                try:
+                    values[each.name] = _value(each, given[each.name])
+                except ValueError as error:
+                    mistakes.append(FieldError(name, str(error)))
+            elif each.default is MISSING:
+                mistakes.append(FieldError(name, self._missing(name)))
+        if mistakes:
+            raise settings_error(mistakes)
+        return section(**values)
 
     def _missing(self, name: str) -> str:
         elsewhere = known_causes.name_on_connection_strings_blade(name, self._values)
@@ -554,14 +581,10 @@ def setting_names() -> tuple[str, ...]:
     return (*names, *access.SETTING_NAMES)
 
 
-_LOWER_CASE_NAMES = frozenset(
-    name.lower()
-    for names in (
-        *(accepted for section in SECTIONS for accepted in section.setting_names().values()),
-        access.SETTING_NAMES,
-    )
-    for name in names
-)
+@cache
+def _lower_case_names() -> frozenset[str]:
+    accepted = (names for section in SECTIONS for names in section.setting_names().values())
+    return frozenset(name.lower() for names in (*accepted, access.SETTING_NAMES) for name in names)
 
 
 def settings_error(errors: Sequence[FieldError]) -> ConfigurationError:
@@ -573,7 +596,7 @@ def settings_error(errors: Sequence[FieldError]) -> ConfigurationError:
 def is_setting(name: str) -> bool:
     """Whether a variable of the environment, in any letter case, is one of the app's settings."""
     lower_case = name.lower()
-    return lower_case in _LOWER_CASE_NAMES or lower_case.startswith(NAMED_HUB_PREFIX.lower())
+    return lower_case in _lower_case_names() or lower_case.startswith(NAMED_HUB_PREFIX.lower())
 
 
 @dataclass(frozen=True, slots=True)
@@ -597,6 +620,12 @@ _HUB_NAME_RULE = (
 )
 
 
+def _value(setting: Field[Any], text: str) -> object:
+    if known_causes.is_key_vault_reference(text):
+        raise ValueError(f"{_KEY_VAULT.problem}. {_KEY_VAULT.remedy}")
+    return parser_of(setting)(text)
+
+
 def _mistakes_of(*reads: Callable[[], object]) -> tuple[FieldError, ...]:
     """The errors of those that raise a ConfigurationError, each once."""
     found: list[FieldError] = []
@@ -611,10 +640,6 @@ def _mistakes_of(*reads: Callable[[], object]) -> tuple[FieldError, ...]:
 def _raise_all(mistakes: Sequence[FieldError]) -> None:
     if mistakes:
         raise settings_error(mistakes)
-
-
-def _plain(message: str) -> str:
-    return message.removeprefix("Value error, ")
 
 
 def _contradictions(calls: CallSettings) -> list[FieldError]:

@@ -4,13 +4,16 @@ Their answers name the first part that fails and no more. The log and the doctor
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import azure.functions as func
 
 from common.http import json_response, problem_response
 from common.version import VERSION
-from health.readiness import Readiness
 from models.errors import NotReadyError
+
+if TYPE_CHECKING:
+    from health.readiness import Readiness
 
 
 def live() -> func.HttpResponse:
@@ -18,7 +21,7 @@ def live() -> func.HttpResponse:
     return json_response(200, {"status": "live", "version": VERSION})
 
 
-def ready(readiness: Readiness) -> func.HttpResponse:
+def ready(readiness: "Readiness") -> func.HttpResponse:
     """200 if every part works; else 503 with a problem document whose `part` is the first that fails.
 
     `databaseSignIn` says in which way the app signs in to the database, where its settings tell.
@@ -39,7 +42,7 @@ def ready(readiness: Readiness) -> func.HttpResponse:
     return problem_response(error, part=state.failing, version=VERSION, **more)
 
 
-def health_blueprint(readiness: Callable[[], Readiness]) -> func.Blueprint:
+def health_blueprint(readiness: "Callable[[], Readiness]") -> func.Blueprint:
     """The health functions; `readiness` is called at the first request."""
     blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
 

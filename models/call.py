@@ -1,19 +1,18 @@
 """An incoming call: one event in, one value out, and how long the call still rings.
 
 Shape: `Microsoft.Communication.IncomingCall`, azure-rest-api-specs, Microsoft.Communication Event Grid
-schema.
+schema. There every property of `data` is optional, and unknown ones have to be tolerated.
 """
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Annotated
-
-from pydantic import Field
 
 from models.call_keys import call_keys
 from models.errors import InvalidEventError
-from models.event import Envelope, OrAbsent, Part, Party, Text, event_time
+from models.event import Envelope, event_time
 from models.identity import Identity
+from models.members import Members
+from models.party import mri_of
 
 INCOMING_CALL_EVENT_TYPE = "Microsoft.Communication.IncomingCall"
 
@@ -48,15 +47,6 @@ class IncomingCall:
         return min(self.event_time or first_seen, first_seen) + ring_time
 
 
-class _Data(Part):
-    to: Annotated[Party | None, OrAbsent()] = None
-    caller: Annotated[Party | None, OrAbsent()] = Field(alias="from", default=None)
-    caller_display_name: Text = Field(alias="callerDisplayName", default=None)
-    incoming_call_context: Text = Field(alias="incomingCallContext", default=None)
-    correlation_id: Text = Field(alias="correlationId", default=None)
-    server_call_id: Text = Field(alias="serverCallId", default=None)
-
-
 def parse_incoming_call(envelope: Envelope) -> IncomingCall:
     """Read the `data` of an IncomingCall event.
 
@@ -65,22 +55,23 @@ def parse_incoming_call(envelope: Envelope) -> IncomingCall:
     """
     if not isinstance(envelope.data, dict):
         raise InvalidEventError("The event cannot be understood: its data is not a JSON object.")
-    data = _Data.model_validate(envelope.data)
-    callee = data.to.mri() if data.to else None
+    data = Members(envelope.data)
+    callee = mri_of(data.object("to"))
     if callee is None:
         raise InvalidEventError(
             "The event cannot be understood: it names no callee; data.to needs a rawId, "
             "a communicationUser.id, a microsoftTeamsUser.userId or a teamsExtensionUser."
         )
+    correlation_id = data.text("correlationId")
     return IncomingCall(
         event_id=envelope.event_id,
         event_source=envelope.source,
         event_time=event_time(envelope.time),
         callee=Identity.parse(callee),
         recipient_id=callee,
-        incoming_call_context=data.incoming_call_context,
-        correlation_id=data.correlation_id,
-        keys=call_keys(data.correlation_id, data.server_call_id),
-        caller_mri=data.caller.mri() if data.caller else None,
-        caller_display_name=data.caller_display_name,
+        incoming_call_context=data.text("incomingCallContext"),
+        correlation_id=correlation_id,
+        keys=call_keys(correlation_id, data.text("serverCallId")),
+        caller_mri=mri_of(data.object("from")),
+        caller_display_name=data.text("callerDisplayName"),
     )

@@ -7,19 +7,16 @@ accepted.
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated
-
-from pydantic import BeforeValidator, Field
 
 from models.call_keys import call_keys
 from models.errors import InvalidEventError
-from models.event import Envelope, OrAbsent, Part, Party, Text, event_time
+from models.event import Envelope, event_time
 from models.identity import Identity
+from models.members import Members
+from models.party import mri_of, mri_of_app
 
 CALL_ENDED_EVENT_TYPE = "Microsoft.Communication.CallEnded"
 PARTICIPANT_ADDED_EVENT_TYPE = "Microsoft.Communication.CallParticipantAdded"
-
-_TEAMS_APP_PREFIX_BY_CLOUD = {"public": "28:orgid:", "dod": "28:dod:", "gcch": "28:gcch:"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,39 +34,6 @@ class CallEnd:
     """As the event has it, for the log."""
 
 
-def _identity(value: object) -> object:
-    """The identity, which stands in the member itself or in one below it."""
-    if isinstance(value, dict):
-        for name in ("communicationIdentifier", "communicationidentifier"):
-            if isinstance(value.get(name), dict):
-                return value[name]
-    return value
-
-
-class _TeamsApp(Part):
-    app_id: Text = Field(alias="appId", default=None)
-    cloud: Text = None
-
-    def mri(self) -> str | None:
-        prefix = _TEAMS_APP_PREFIX_BY_CLOUD.get((self.cloud or "public").lower())
-        return f"{prefix}{self.app_id}" if prefix and self.app_id else None
-
-
-class _Participant(Party):
-    """Bots join calls, too. Each of their events would be delivered for a day if it were refused."""
-
-    teams_app: Annotated[_TeamsApp | None, OrAbsent()] = Field(alias="microsoftTeamsApp", default=None)
-
-    def mri(self) -> str | None:
-        return super().mri() or (self.teams_app.mri() if self.teams_app else None)
-
-
-class _Data(Part):
-    user: Annotated[_Participant | None, BeforeValidator(_identity), OrAbsent()] = None
-    correlation_id: Text = Field(alias="correlationId", default=None)
-    server_call_id: Text = Field(alias="serverCallId", default=None)
-
-
 def parse_call_end(envelope: Envelope) -> CallEnd:
     """Read a CallEnded or CallParticipantAdded event.
 
@@ -78,15 +42,16 @@ def parse_call_end(envelope: Envelope) -> CallEnd:
     """
     if not isinstance(envelope.data, dict):
         raise InvalidEventError("The event cannot be understood: its data is not a JSON object.")
-    data = _Data.model_validate(envelope.data)
-    keys = call_keys(data.correlation_id, data.server_call_id)
+    data = Members(envelope.data)
+    correlation_id = data.text("correlationId")
+    keys = call_keys(correlation_id, data.text("serverCallId"))
     if not keys:
         raise InvalidEventError(
             "The event cannot be understood: it names no call; data needs a correlationId or a serverCallId."
         )
     joined = None
     if envelope.event_type == PARTICIPANT_ADDED_EVENT_TYPE:
-        mri = data.user.mri() if data.user else None
+        mri = _participant_mri(data.object("user"))
         if mri is None:
             raise InvalidEventError("The event cannot be understood: data.user names no participant.")
         joined = Identity.parse(mri)
@@ -96,5 +61,12 @@ def parse_call_end(envelope: Envelope) -> CallEnd:
         keys=keys,
         time=event_time(envelope.time),
         joined=joined,
-        correlation_id=data.correlation_id,
+        correlation_id=correlation_id,
     )
+
+
+def _participant_mri(user: Members) -> str | None:
+    """The MRI of the participant, which a member of `user` names or `user` itself."""
+    parties = (user.object("communicationIdentifier"), user.object("communicationidentifier"), user)
+    # Bots join calls, too. Each of their events would be delivered for a day if it were refused.
+    return next((mri for party in parties if (mri := mri_of(party) or mri_of_app(party))), None)

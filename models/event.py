@@ -1,33 +1,18 @@
-"""An event of Event Grid: both schemas in, one envelope out; and the parties of a call.
+"""An event of Event Grid: both schemas in, one envelope out.
 
-Shapes: Event Grid's own schema and CloudEvents 1.0; `Microsoft.Communication` in azure-rest-api-specs. There
-every property of `data` is optional, and unknown ones have to be tolerated.
+Shapes: Event Grid's own schema and CloudEvents 1.0. They differ in names only, and in `specversion`.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Annotated, Any
-
-from pydantic import (
-    AfterValidator,
-    AliasChoices,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    GetCoreSchemaHandler,
-    ValidationError,
-)
-from pydantic_core import core_schema
 
 from models.errors import InvalidEventError
+from models.members import Members
 
 MAXIMUM_NAME_BYTES = 1_024
 """Of an event's id, source and type. They are stored and logged; Event Grid's own are far shorter."""
-
-_TEAMS_USER_PREFIX_BY_CLOUD = {"public": "8:orgid:", "dod": "8:dod:", "gcch": "8:gcch:"}
-_ACS_USER_PREFIX_BY_CLOUD = {"public": "8:acs:", "dod": "8:dod-acs:", "gcch": "8:gcch-acs:"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,110 +29,6 @@ class Envelope:
     trace_parent: str | None = None
     """Of the CloudEvents extension for distributed tracing, as sent."""
     trace_state: str | None = None
-
-
-class OrAbsent:
-    """An optional property that is malformed counts as absent, so that the phone rings."""
-
-    @staticmethod
-    def __get_pydantic_core_schema__(source: object, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        return core_schema.with_default_schema(handler(source), default=None, on_error="default")
-
-
-def _encodable(value: object) -> object:
-    # JSON may carry lone surrogates (half an emoji), which no UTF-8 body can.
-    if isinstance(value, str) and not value.isascii():
-        value = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return value or None
-
-
-Text = Annotated[str | None, BeforeValidator(_encodable), OrAbsent()]
-
-
-def _name(value: str) -> str:
-    # A name is hashed and stored, so half a character in it cannot be replaced: it would be another name.
-    if len(value.encode()) > MAXIMUM_NAME_BYTES:
-        raise ValueError("too long")
-    return value
-
-
-Name = Annotated[str, Field(strict=True), AfterValidator(_name)]
-
-
-class Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
-
-
-class _CommunicationUser(Part):
-    id: Text = None
-
-
-class _PhoneNumber(Part):
-    value: Text = None
-
-
-class _TeamsUser(Part):
-    user_id: Text = Field(alias="userId", default=None)
-    is_anonymous: Annotated[bool | None, OrAbsent()] = Field(alias="isAnonymous", default=None)
-    cloud: Text = None
-
-
-class _TeamsExtensionUser(Part):
-    user_id: Text = Field(alias="userId", default=None)
-    tenant_id: Text = Field(alias="tenantId", default=None)
-    resource_id: Text = Field(alias="resourceId", default=None)
-    cloud: Text = None
-
-    def mri(self) -> str | None:
-        prefix = _ACS_USER_PREFIX_BY_CLOUD.get((self.cloud or "public").lower())
-        ids = (self.resource_id, self.tenant_id, self.user_id)
-        return prefix + "_".join(filter(None, ids)) if prefix and all(ids) else None
-
-
-class Party(Part):
-    raw_id: Text = Field(alias="rawId", default=None)
-    communication_user: Annotated[_CommunicationUser | None, OrAbsent()] = Field(
-        alias="communicationUser", default=None
-    )
-    phone_number: Annotated[_PhoneNumber | None, OrAbsent()] = Field(alias="phoneNumber", default=None)
-    teams_user: Annotated[_TeamsUser | None, OrAbsent()] = Field(alias="microsoftTeamsUser", default=None)
-
-    teams_extension_user: Annotated[_TeamsExtensionUser | None, OrAbsent()] = Field(
-        alias="teamsExtensionUser", default=None
-    )
-
-    def mri(self) -> str | None:
-        """The party's MRI: its raw id, else the one that its kind's properties make."""
-        if self.raw_id:
-            return self.raw_id
-        if self.communication_user and self.communication_user.id:
-            return self.communication_user.id
-        if self.teams_user and self.teams_user.user_id:
-            return _teams_user_mri(self.teams_user)
-        if self.teams_extension_user and (mri := self.teams_extension_user.mri()):
-            return mri
-        if self.phone_number and self.phone_number.value:
-            return f"4:{self.phone_number.value}"
-        return None
-
-
-def _teams_user_mri(user: _TeamsUser) -> str | None:
-    if user.is_anonymous:
-        return f"8:teamsvisitor:{user.user_id}"
-    prefix = _TEAMS_USER_PREFIX_BY_CLOUD.get((user.cloud or "public").lower())
-    return f"{prefix}{user.user_id}" if prefix else None
-
-
-class _Event(Part):
-    """The two schemas differ in names only, and in `specversion`."""
-
-    id: Annotated[Name, Field(min_length=1)]
-    source: Name = Field(validation_alias=AliasChoices("source", "topic"), default="")
-    type: Annotated[Name, Field(min_length=1)] = Field(validation_alias=AliasChoices("type", "eventType"))
-    time: Any = Field(validation_alias=AliasChoices("time", "eventTime"), default=None)
-    data: Any = None
-    traceparent: Text = None
-    tracestate: Text = None
 
 
 def event_time(time: object) -> datetime | None:
@@ -175,12 +56,60 @@ def parse_event(text: str) -> Envelope:
         InvalidEventError: it is no JSON object with an id and a type, each of at most `MAXIMUM_NAME_BYTES`.
     """
     try:
-        event = _Event.model_validate(json.loads(text))
-    except ValidationError as error:
-        names = ", ".join(dict.fromkeys(str((detail["loc"] or ("event",))[0]) for detail in error.errors()))
-        raise InvalidEventError(f"The event cannot be understood: missing or malformed: {names}.") from None
+        event = json.loads(text)
     except (ValueError, RecursionError):
         raise InvalidEventError("The event cannot be understood: it is not JSON.") from None
+    if not isinstance(event, dict):
+        raise _malformed("event")
+    names = _Names(event)
+    event_id = names.read("id")
+    source = names.read("source", "topic", default="")
+    event_type = names.read("type", "eventType")
+    if names.malformed:
+        raise _malformed(*names.malformed)
+    optional = Members(event)
     return Envelope(
-        event.id, event.source, event.type, event.time, event.data, event.traceparent, event.tracestate
+        event_id,
+        source,
+        event_type,
+        event.get(_given(event, "time", "eventTime")),
+        event.get("data"),
+        optional.text("traceparent"),
+        optional.text("tracestate"),
     )
+
+
+def _malformed(*names: str) -> InvalidEventError:
+    return InvalidEventError(f"The event cannot be understood: missing or malformed: {', '.join(names)}.")
+
+
+def _given(event: Mapping[str, object], *spellings: str) -> str:
+    """The spelling under which a member is there; the first one if it is not there."""
+    return next((each for each in spellings if each in event), spellings[0])
+
+
+class _Names:
+    """Reads members that name the event, and notes which of them are missing or malformed.
+
+    A name is hashed and stored, so half a character in it cannot be replaced: it would be another name.
+    """
+
+    def __init__(self, event: Mapping[str, object]) -> None:
+        self._event = event
+        self.malformed: list[str] = []
+
+    def read(self, *spellings: str, default: str | None = None) -> str:
+        """A text of at least one character, unless there is a default."""
+        spelling = _given(self._event, *spellings)
+        value = self._event.get(spelling, default)
+        if isinstance(value, str) and (value or default is not None) and _is_short(value):
+            return value
+        self.malformed.append(spelling)
+        return ""
+
+
+def _is_short(text: str) -> bool:
+    try:
+        return len(text.encode()) <= MAXIMUM_NAME_BYTES
+    except UnicodeEncodeError:
+        return False

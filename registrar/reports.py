@@ -1,4 +1,4 @@
-"""The HTTP function by which phones report how a call stands on them: from HTTP to a report and back."""
+"""What phones report of a call: from HTTP to a report and back."""
 
 from collections.abc import Callable
 
@@ -6,17 +6,15 @@ import azure.functions as func
 
 from common.clock import Clock
 from common.http import empty_response
-from common.invocation import continued
-from common.tracing import NOT_TRACED, Tracer
 from models.errors import CallNotFoundError
 from models.report import CallReport, ReportEffect
 from models.requests import ReportCallRequest
 from models.validation import parse_json
 from registrar.access import Access
 from registrar.audit import Audit
-from registrar.exchange import answer, read_body
 from registrar.rate import RateLimit
-from registrar.routes import Limits
+from registrar.registrations import Limits
+from registrar.request_body import read_body
 
 
 class Reports:
@@ -57,23 +55,3 @@ class Reports:
         if effect is ReportEffect.RING_ENDED:
             Audit(caller.right, report.owner).ring_ended(report.device_uuid, report.state)
         return empty_response()
-
-
-def reports_blueprint(
-    reports: Callable[[], Reports], tracer: Callable[[], Tracer] = lambda: NOT_TRACED
-) -> func.Blueprint:
-    """The function.
-
-    Args:
-        reports: called at each request; a ServiceError from it is answered like any other.
-        tracer: lets spans and log lines continue the trace of the invocation.
-    """
-    blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
-
-    @blueprint.function_name("ReportCall")
-    @blueprint.route(route="report_call", methods=["POST"])
-    def report_call(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
-        with continued(tracer(), context):
-            return answer("ReportCall", lambda: reports().report_call(req))
-
-    return blueprint

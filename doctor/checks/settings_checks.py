@@ -62,7 +62,7 @@ def _wrong(mistake: FieldError, unresolved: Mapping[str, Unanswered]) -> Check:
 
 
 def _connection_string(settings: Settings) -> list[Check]:
-    cause = cause_of_connection_string(settings.database.connection_string.get_secret_value())
+    cause = cause_of_connection_string(settings.database.connection_string)
     return [] if cause is None else [AREA.failed("MongoDbConnectionString", cause.problem, cause.remedy)]
 
 

@@ -130,7 +130,7 @@ def _hub(settings: Settings, hub: str) -> list[Check]:
 
 
 def _database(settings: Settings, *, create_indexes: bool) -> list[Check]:
-    uri = settings.database.connection_string.get_secret_value()
+    uri = settings.database.connection_string
     try:
         with connected(settings) as client:
             facts = DatabaseProbe(client, settings.database.name, uri).ask(create_indexes=create_indexes)

@@ -83,7 +83,7 @@ def connected(settings: Settings, tokens: AccessTokens | None = None) -> Iterato
     Raises:
         DatabaseTroubleError: that is not possible.
     """
-    uri = settings.database.connection_string.get_secret_value()
+    uri = settings.database.connection_string
     tokens = tokens or developer_tokens(settings)
     client = mongodb.make_client(
         uri, Timeouts(READ_SECONDS, CONNECT_SECONDS), name="call-push-doctor", tokens=tokens

@@ -9,8 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from pydantic_core import to_json
-
+from models.compact_json import to_json
 from models.device import rfc3339
 from models.errors import PushTooLargeError
 from models.platform import Platform

@@ -9,8 +9,7 @@ import re
 from datetime import datetime
 from html import escape
 
-from pydantic_core import to_json
-
+from models.compact_json import to_json
 from models.errors import PushTooLargeError
 from models.platform import Platform
 from models.push import Push, VisibleInfo

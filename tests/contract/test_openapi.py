@@ -33,8 +33,9 @@ from models.requests import (
 )
 from models.validation import parse_json
 from registrar.access import Access, Caller, KeyAccess
-from registrar.reports import Reports, reports_blueprint
-from registrar.routes import Limits, Registrar, registrar_blueprint
+from registrar.registrations import Limits, Registrar
+from registrar.reports import Reports
+from registrar.routes import registrar_blueprint, reports_blueprint
 from settings import RegistrarSettings
 from tests.fakes import ALICE, FakeClock
 from tests.memory_store import device_store, no_rate_limit

@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -434,9 +435,9 @@ class Trickle:
 def test_time_limits_are_in_force_when_nothing_is_set() -> None:
     """60 s of ringing, 20 s an invocation, 2 and 5 s for the hub, 2 and 3 s for the database."""
     defaults = {
-        names[0]: section.model_fields[field].default
+        section.setting_names()[field.name][0]: field.default
         for section in SECTIONS
-        for field, names in section.setting_names().items()
+        for field in fields(section)
     }
     expected = {
         "CallRingSeconds": 60,

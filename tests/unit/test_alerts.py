@@ -22,7 +22,7 @@ from push.delivery import DeliveryReport
 from push.event_log import EventResult
 from push.grace import Grace
 from push.trigger import EventHandler, push_blueprint
-from registrar.exchange import answer
+from registrar.routes import answer
 from tests.fakes import FakeClock, Invocation
 from tests.log_queries import Log, Rows, given_up, report
 

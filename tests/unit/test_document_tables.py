@@ -4,9 +4,9 @@ import ast
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 
 import pytest
-from pydantic.fields import FieldInfo
 from pymongo.common import MIN_SUPPORTED_SERVER_VERSION
 
 from common.metrics import HISTOGRAMS, Metric
@@ -16,7 +16,7 @@ from models.errors import ServiceError
 from models.push import HUB_NOT_USABLE, UNUSABLE_TOKEN
 from push.event_log import EndLine, EventLine, EventResult
 from registrar.audit import Action
-from settings import SECTIONS, setting_names
+from settings import SECTIONS, parser_of, setting_names
 from tests.documents import ROOT, coded, document, rows
 from tests.unit.test_requirements import FOLDER
 
@@ -109,19 +109,15 @@ class TestSettings:
         """A row names the bounds of a number, apart from zero."""
         described = {coded(row[0])[0]: row[1] for row in rows(document(self.PAGE).text) if len(row) == 3}
         for section in SECTIONS:
-            for field, names in section.setting_names().items():
-                for bound in bounds(section.model_fields[field]):
-                    assert re.search(rf"\b{bound:,}\b", described[names[0]]), (names[0], bound)
+            names = section.setting_names()
+            for field in fields(section):
+                for bound in filter(None, getattr(parser_of(field), "bounds", ())):
+                    name = names[field.name][0]
+                    assert re.search(rf"\b{bound:,}\b", described[name]), (name, bound)
 
     def test_of_the_code(self) -> None:
         """Every setting of the code is there."""
         assert set(setting_names()) - self._documented().keys() == set()
-
-
-def bounds(field: FieldInfo) -> list[int]:
-    """The bounds of a number, apart from zero."""
-    found = [getattr(each, name, None) for each in field.metadata for name in ("ge", "le", "gt", "lt")]
-    return [int(bound) for bound in found if bound]
 
 
 def sample_settings() -> dict[str, str]:

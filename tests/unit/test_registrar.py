@@ -14,7 +14,8 @@ from models.identity import Identity
 from models.platform import Platform
 from models.requests import FieldRules
 from registrar.access import KeyAccess
-from registrar.routes import Limits, Registrar, registrar_blueprint
+from registrar.registrations import Limits, Registrar
+from registrar.routes import registrar_blueprint
 from registrar.store import DeviceStore
 from tests.fakes import ALICE, BOB, NOW, TEAMS_USER, FakeClock, Invocation, app_log, registration
 from tests.memory_store import FailingCollection, device_store, new_collection, no_rate_limit

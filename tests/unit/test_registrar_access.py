@@ -14,9 +14,9 @@ from models.errors import TooManyChangesError, UnauthenticatedError
 from models.identity import Identity
 from models.requests import FieldRules
 from registrar.access import Access, Caller, KeyAccess, Right
-from registrar.exchange import answer
 from registrar.rate import RateLimit
-from registrar.routes import Limits, Registrar
+from registrar.registrations import Limits, Registrar
+from registrar.routes import answer
 from tests.fakes import ALICE, BOB, NOW, FakeClock, app_log, registration
 from tests.memory_store import WORK, FailingCollection, device_store, new_collection
 

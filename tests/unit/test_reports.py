@@ -12,8 +12,9 @@ from models.identity import Identity
 from models.report import CallReport, DeviceState, ReportEffect
 from registrar.access import Caller, Right
 from registrar.rate import RateLimit
-from registrar.reports import Reports, reports_blueprint
-from registrar.routes import Limits
+from registrar.registrations import Limits
+from registrar.reports import Reports
+from registrar.routes import reports_blueprint
 from tests.fakes import ALICE, BOB, FakeClock, Invocation, app_log
 from tests.memory_store import WORK, new_collection, no_rate_limit
 
