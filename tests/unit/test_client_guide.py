@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.documents import document
+from tests.documents import ROOT, document
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,13 @@ from tests.documents import document
 )
 def test_device_uuid_stays_on_the_phone(heading: str, place: str) -> None:
     """No backup carries it to a second phone, which would take the first one's calls and leave it silent."""
-    sections = re.split(r"^## ", document("docs/clients.md").text, flags=re.MULTILINE)
-    (section,) = (each for each in sections if each.startswith(f"{heading}\n"))
-    assert place in section
+    section = document("docs/clients.md").section(heading)
+    files = re.findall(r"\]\((clients/\w+\.\w+)\)", section)
+    assert files
+    assert place in section + "".join((ROOT / "docs" / file).read_text() for file in files)
+
+
+def test_every_file_is_linked() -> None:
+    """The guide leads to each file of code."""
+    files = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs" / "clients").iterdir()}
+    assert files - set(document("docs/clients.md").links) == set()

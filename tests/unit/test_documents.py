@@ -31,12 +31,14 @@ def is_history(page: Document) -> bool:
 
 @cache
 def names_of_code() -> frozenset[str]:
-    """Every word of the project's files that are neither documents nor lock files."""
+    """Every word of the project's files that are neither documents nor lock files nor examples of
+    documents."""
     others = {".md", ".png", ".svg", ".txt", ".pyc"}
     paths = [
         path
         for path in project_files()
         if path.suffix not in others and path.name != "package-lock.json" and path != Path(__file__)
+        if path.parent != ROOT / "docs" / "clients"
     ]
     texts = (path.read_text(encoding="utf-8", errors="replace") for path in paths)
     return frozenset(name for text in texts for name in re.findall(r"[A-Za-z_]\w*", text))

@@ -1,10 +1,9 @@
-"""The page and the service worker of docs/clients.md, run by Node with stand-ins for what a browser has."""
+"""The page and the service worker of docs/clients, run by Node with stand-ins for what a browser has."""
 
 import json
 import shutil
 import subprocess
 from datetime import timedelta
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from models.requests import AddDeviceTokenRequest, ReportCallRequest
 from models.validation import parse_json
 from push.hub.payload import build_push, build_stop
 from push.hub.visible_payload import build_visible
-from tests.documents import ROOT, Document
+from tests.documents import ROOT
 from tests.fakes import ALICE, NOW
 from tests.subscriptions import subscription
 
@@ -93,13 +92,8 @@ console.log(JSON.stringify(seen));
 """
 
 
-@cache
-def scripts() -> dict[str, str]:
-    """The blocks of JavaScript, by the file name in their first line's comment."""
-    path = ROOT / "docs" / "clients.md"
-    blocks = Document(path, path.read_text()).blocks
-    found = [block.code for block in blocks if block.language == "js"]
-    return {code.split()[1].rstrip(":"): code for code in found}
+def script(name: str) -> str:
+    return (ROOT / "docs" / "clients" / name).read_text()
 
 
 def run(folder: Path, harness: str, code: str, **values: object) -> dict[str, Any]:
@@ -147,7 +141,7 @@ def body(raw: bytes) -> dict[str, Any]:
 
 class TestServiceWorker:
     def seen(self, folder: Path, *events: dict[str, Any]) -> dict[str, Any]:
-        return run(folder, WORKER, scripts()["service-worker.js"], EVENTS=events)
+        return run(folder, WORKER, script("service-worker.js"), EVENTS=events)
 
     def test_ring(self, tmp_path: Path) -> None:
         """A ring shows a notification for its call; a click opens the page and hands it the push."""
@@ -189,7 +183,7 @@ class TestServiceWorker:
 def test_page(tmp_path: Path) -> None:
     """The page registers what the registrar takes, gets a new bearer token once, hands a ring to the SDK and
     reports it."""
-    code = scripts()["calls.js"].replace("func-…", "func-x")
+    code = script("calls.js").replace("func-…", "func-x")
     code = code.replace('import { CallClient } from "@azure/communication-calling";', "")
     sent = subscription()
     seen = run(tmp_path, PAGE, code, MRI=ALICE, SUBSCRIPTION=sent, RING=ring())
