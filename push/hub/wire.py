@@ -35,6 +35,7 @@ _LONGEST_BODY = 8_192
 _FINAL_STATUSES = range(200, 600)
 """Smaller ones are interim, larger ones none of HTTP's (RFC 9110, 15)."""
 
+_STATUS_LINE = re.compile(rb"HTTP/\S+ +(\d{3})(?!\d)")
 _ENDS_OF_HEADERS = frozenset({b"\r\n", b"\n"})
 
 _CLOSING_STATUSES = frozenset({401, 403, 404, 408})
@@ -46,6 +47,10 @@ _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 _QUICK_EXIT = 322
 """CURLOPT_QUICK_EXIT, for which pycurl has no name. Without it, closing a handle waits for a name look-up
 that hangs, for several seconds after the exchange has timed out."""
+
+_SUPPRESS_CONNECT_HEADERS = 265
+"""CURLOPT_SUPPRESS_CONNECT_HEADERS, for which pycurl has no name either. Without it, a proxy's answer to
+CONNECT could pass for the hub's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,11 +222,7 @@ class _Connection:
             handle.setopt(pycurl.POSTFIELDSIZE, len(body))
         reply.expect(body)
         code = _perform(handle)
-        status: int = handle.getinfo(pycurl.RESPONSE_CODE)
-        headers = reply.headers()
-        if headers is not None and status in _FINAL_STATUSES:
-            return Answer(status, headers, bytes(reply.body))
-        return _no_answer(handle, code, len(body))
+        return reply.answer() or _no_answer(handle, code, len(body))
 
     def close(self) -> None:
         self._handle.close()
@@ -243,23 +244,27 @@ class _Reply:
         self.lines.clear()
         self.body = bytearray()
 
-    def headers(self) -> dict[str, str] | None:
-        """Of the last header block, by name in lower case; the first value of each name.
+    def answer(self) -> Answer | None:
+        """The last header block, with the first value of each header; None if it is interim or incomplete.
 
-        None if that block is not complete. Interim answers and a proxy's answer precede the final one, and
-        trailers follow it.
+        Interim answers precede the final one, and trailers follow it. The status is read here: libcurl takes
+        it for 200 where the status line is one of HTTP/2, which proxies that open TLS have passed on.
         """
-        headers: dict[str, str] | None = None
+        status = 0
+        headers: dict[str, str] = {}
         is_complete = False
         for line in self.lines:
             if line.startswith(b"HTTP/"):
-                headers, is_complete = {}, False
+                found = _STATUS_LINE.match(line)
+                status, headers, is_complete = int(found[1]) if found else 0, {}, False
             elif line in _ENDS_OF_HEADERS:
                 is_complete = True
-            elif headers is not None and not is_complete:  # else it is a trailer
+            elif not is_complete:  # else it is a trailer
                 name, _, value = line.decode("latin-1").partition(":")
                 headers.setdefault(name.strip().lower(), value.strip())
-        return headers if is_complete else None
+        if not is_complete or status not in _FINAL_STATUSES:
+            return None
+        return Answer(status, headers, bytes(self.body))
 
     def read(self, size: int) -> bytes:
         """The next piece of the request's body."""
@@ -277,6 +282,7 @@ def _new_handle(reply: _Reply) -> pycurl.Curl:
     handle = pycurl.Curl()
     handle.setopt(pycurl.NOSIGNAL, 1)  # signals are for processes of one thread
     handle.setopt(_QUICK_EXIT, 1)
+    handle.setopt(_SUPPRESS_CONNECT_HEADERS, 1)
     handle.setopt(pycurl.MAXCONNECTS, 1)
     handle.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
     handle.setopt(pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_2)  # or later

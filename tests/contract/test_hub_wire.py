@@ -289,6 +289,18 @@ class TestAnswers:
         hub.script.behave = behave
         assert status(post(make_wire(), hub)) == 201
 
+    @pytest.mark.parametrize("line", ["HTTP/2.0 {} Passed on", "HTTP/2 {}"])
+    @pytest.mark.parametrize("code", [201, 401, 410, 429, 503])
+    def test_status_line_of_another_version(
+        self, hub: ScriptedHub, make_wire: MakeWire, line: str, code: int
+    ) -> None:
+        """A proxy that opens TLS may pass on the status line of its own HTTP/2 connection to the hub. libcurl
+        takes any for a 200."""
+        hub.script.say(f"{line.format(code)}\r\nTrackingId: x\r\nContent-Length: 0\r\n\r\n".encode())
+        reply = post(make_wire(), hub)
+        assert isinstance(reply, Answer)
+        assert (reply.status, reply.headers["trackingid"]) == (code, "x")
+
     def test_switching_protocols(self, hub: ScriptedHub, make_wire: MakeWire) -> None:
         """A 101 that was not asked for is no HTTP answer."""
         hub.script.say(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n")
