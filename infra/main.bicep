@@ -180,6 +180,12 @@ var newHost = createDatabase && !keepDatabaseAdministrator ? newDatabase!.output
 var keptHost = createDatabase && keepDatabaseAdministrator ? keptDatabase!.outputs.host : ''
 var clusterName = 'mongo-${token}'
 
+// Resource Manager evaluates the parameters of a module although the module's condition is false, and fails if they
+// read what was not deployed. So the condition stands here as well.
+var virtualNetworkId = vnetEnabled ? network!.outputs.id : ''
+var endpointSubnetId = vnetEnabled ? network!.outputs.endpointSubnetId : ''
+var appSubnetId = vnetEnabled ? network!.outputs.appSubnetId : ''
+
 // What the profile chooses, and what was chosen.
 var profileHubTier = trial ? 'Free' : 'Basic'
 var profileDatabaseTier = trial ? 'M10' : 'M30'
@@ -257,8 +263,8 @@ module blobEndpoint 'modules/private-endpoint.bicep' = if (vnetEnabled) {
     targetId: storage.outputs.id
     groupId: 'blob'
     zoneName: 'privatelink.blob.${environment().suffixes.storage}'
-    virtualNetworkId: network!.outputs.id
-    subnetId: network!.outputs.endpointSubnetId
+    virtualNetworkId: virtualNetworkId
+    subnetId: endpointSubnetId
   }
 }
 
@@ -272,8 +278,8 @@ module tableEndpoint 'modules/private-endpoint.bicep' = if (vnetEnabled) {
     targetId: storage.outputs.id
     groupId: 'table'
     zoneName: 'privatelink.table.${environment().suffixes.storage}'
-    virtualNetworkId: network!.outputs.id
-    subnetId: network!.outputs.endpointSubnetId
+    virtualNetworkId: virtualNetworkId
+    subnetId: endpointSubnetId
   }
 }
 
@@ -364,8 +370,8 @@ module databaseEndpoint 'modules/private-endpoint.bicep' = if (createDatabase &&
     targetId: cluster.id
     groupId: 'MongoCluster'
     zoneName: 'privatelink.mongocluster.cosmos.azure.com'
-    virtualNetworkId: network!.outputs.id
-    subnetId: network!.outputs.endpointSubnetId
+    virtualNetworkId: virtualNetworkId
+    subnetId: endpointSubnetId
   }
   dependsOn: [newDatabase, keptDatabase]
 }
@@ -472,7 +478,7 @@ module app 'modules/function-app.bicep' = {
     databaseHost: byIdentity ? '${newHost}${keptHost}' : ''
     hubName: notificationHubName
     moreHubs: furtherHubs
-    subnetId: vnetEnabled ? network!.outputs.appSubnetId : ''
+    subnetId: appSubnetId
     alwaysReadyInstances: chosenAlwaysReady
     alwaysReadyHttpInstances: alwaysReadyHttpInstances
     maximumInstances: maximumInstances
@@ -480,8 +486,6 @@ module app 'modules/function-app.bicep' = {
     overrides: settings
   }
   dependsOn: [
-    newDatabase
-    keptDatabase
     databaseEndpoint
     databaseSecret
     databaseSecretReader

@@ -27,6 +27,8 @@ class Part:
     version: str
     existing: bool
     config: Properties
+    looped: bool = False
+    conditional: bool = False
 
     @property
     def properties(self) -> Properties:
@@ -61,7 +63,7 @@ class BicepFile:
     def resources(self) -> list[Part]:
         """Its resources."""
         return [
-            Part(symbol, one["type"], one["api_version"], one["existing"], _unwrapped(one["config"]))
+            Part(symbol, one["type"], one["api_version"], one["existing"], *_unwrapped(one["config"]))
             for symbol, one in self.tree.get("resources", {}).items()
         ]
 
@@ -69,7 +71,7 @@ class BicepFile:
     def modules(self) -> list[Part]:
         """Its modules."""
         return [
-            Part(symbol, one["detail"]["path"], "", existing=False, config=_unwrapped(one["config"]))
+            Part(symbol, one["detail"]["path"], "", False, *_unwrapped(one["config"]))  # noqa: FBT003
             for symbol, one in self.tree.get("modules", {}).items()
         ]
 
@@ -111,6 +113,19 @@ class BicepFile:
         """The names of its outputs."""
         return set(self.tree.get("outputs", {}))
 
+    @property
+    def declarations(self) -> dict[str, str]:
+        """The code of each resource, module and variable, by its name; without comments and the text of
+        strings."""
+        code = _without_text(without_comments(self.source))
+        starts = list(_DECLARATION.finditer(code))
+        ends = [start.start() for start in starts[1:]] + [len(code)]
+        return {
+            start["name"]: code[start.end() : end]
+            for start, end in zip(starts, ends, strict=True)
+            if start["kind"] in ("resource", "module", "var")
+        }
+
     def is_secure(self, parameter: str) -> bool:
         """Whether a parameter is kept out of logs."""
         return any(one["type"] == "secure" for one in self.parameters[parameter]["decorators"])
@@ -122,11 +137,46 @@ def _parsed(source: str) -> Properties:
     return tree
 
 
-def _unwrapped(config: Properties) -> Properties:
-    """What is inside a condition or a loop."""
+_DECLARATION = re.compile(
+    r"^(?:(?P<kind>resource|module|var) (?P<name>\w+)|(?:param|output|targetScope|@)\b)", re.MULTILINE
+)
+
+
+def _unwrapped(config: Properties) -> tuple[Properties, bool, bool]:
+    """What is inside a condition or a loop; whether there is a loop, and a condition."""
+    looped = conditional = False
     while "config" in config and ("condition" in config or "loop_type" in config):
+        looped |= "loop_type" in config
+        conditional |= "condition" in config
         config = config["config"]
-    return config
+    return config, looped, conditional
+
+
+_IN_STRING = re.compile(r"(?:\\.|\$(?!\{)|[^'$\\\n])*(\$\{|')")
+
+
+def _without_text(code: str) -> str:
+    """The code without the text of strings; what is interpolated into them stays."""
+    kept = []
+    nesting: list[int] = []  # for each interpolation that is open: how many braces are open within it
+    position = 0
+    while position < len(code):
+        sign = code[position]
+        position += 1
+        kept.append(sign)
+        if sign == "{" and nesting:
+            nesting[-1] += 1
+        if sign == "}" and nesting and nesting[-1] > 0:
+            nesting[-1] -= 1
+        elif sign == "'" or (sign == "}" and nesting and nesting.pop() == 0):
+            text = _IN_STRING.match(code, position)
+            if text is None:
+                continue
+            position = text.end()
+            kept.append(text[1])
+            if text[1] == "${":
+                nesting.append(0)
+    return "".join(kept)
 
 
 def without_comments(source: str) -> str:

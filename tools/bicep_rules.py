@@ -159,6 +159,25 @@ def roles_are_small(file: BicepFile) -> Iterator[str]:
         yield f"{role} is no role that this project gives"
 
 
+def conditions_guard_what_is_read(file: BicepFile) -> Iterator[str]:
+    """Reads what may not be there only behind a condition of the expression's own.
+
+    Resource Manager evaluates what a resource or module reads at run time, although its condition is false,
+    and fails on a module that was not deployed and on a property that is not there.
+    """
+    parts = (*file.resources, *file.modules)
+    may_be_missing = {part.symbol for part in parts if part.conditional}
+    may_be_other = {part.symbol for part in file.resources if part.existing}
+    conditional = may_be_missing
+    for symbol, code in file.declarations.items():
+        names = may_be_missing | (may_be_other if symbol in conditional else set())
+        for line in code.splitlines():
+            for read in re.finditer(r"(?<![.\w])(\w+)[!?]?\.\??(\w+)", line):
+                at_once = read[2] in ("id", "name", "type", "apiVersion", "getSecret")
+                if read[1] in names and not at_once and " ? " not in line[: read.start()]:
+                    yield f"{symbol}: reads {read[0]} whether or not it is there"
+
+
 def site_children_wait(file: BicepFile) -> Iterator[str]:
     """The children of a site are deployed one after another: two changes at once can conflict."""
     children = {
@@ -171,7 +190,25 @@ def site_children_wait(file: BicepFile) -> Iterator[str]:
         yield f"{symbol} waits for no other child of the site, and neither does {first[0]}"
 
 
-COMPILER_RULES: tuple[Rule, ...] = (unused_names, modules_fit, files_exist)
+def dependencies_are_needed(file: BicepFile) -> Iterator[str]:
+    """No dependency is named that follows from a reference, direct or through others: the linter refuses
+    it."""
+    code = {name: re.sub(r"\bdependsOn: \[[^\]]*\]", "", text) for name, text in file.declarations.items()}
+    parts = {part.symbol: part for part in (*file.resources, *file.modules)}
+    for symbol, part in parts.items():
+        reached: set[str] = set()
+        waiting = [symbol]
+        while waiting:
+            # Neither a property's name nor what is read of something else is a reference.
+            used = set(re.findall(r"(?<![.\w])(\w+)\b(?!:)", code[waiting.pop()])) & set(code)
+            waiting += used - reached
+            reached |= used
+        for name in part.config.get("dependsOn", []):
+            if name in reached and not parts[name].existing and not parts[name].looped:
+                yield f"{symbol}: depends on {name} by a reference already"
+
+
+COMPILER_RULES: tuple[Rule, ...] = (unused_names, modules_fit, files_exist, dependencies_are_needed)
 """What the compiler finds too."""
 
 POLICIES: tuple[Rule, ...] = (
@@ -179,5 +216,6 @@ POLICIES: tuple[Rule, ...] = (
     versions_are_final,
     required_properties,
     roles_are_small,
+    conditions_guard_what_is_read,
     site_children_wait,
 )

@@ -76,6 +76,36 @@ BREAKS = [
         "includedEventTypes",
     ),
     ("events.bicep", "  'Microsoft.Communication.CallEnded'\n", "", "includedEventTypes"),
+    (
+        "main.bicep",
+        "    databaseEndpoint\n    databaseSecret\n",
+        "    keptDatabase\n    databaseEndpoint\n    databaseSecret\n",
+        "app: depends on keptDatabase by a reference already",
+    ),
+    (
+        "modules/private-endpoint.bicep",
+        "dependsOn: [link]",
+        "dependsOn: [link, endpoint]",
+        "records: depends on endpoint by a reference already",
+    ),
+    (
+        "main.bicep",
+        "    virtualNetworkId: virtualNetworkId\n",
+        "    virtualNetworkId: network!.outputs.id\n",
+        "blobEndpoint: reads network!.outputs whether or not it is there",
+    ),
+    (
+        "main.bicep",
+        "vnetEnabled ? network!.outputs.id : ''",
+        "network!.outputs.id",
+        "virtualNetworkId: reads network!.outputs whether or not it is there",
+    ),
+    (
+        "events.bicep",
+        "deadLetters ? topic.identity.principalId : ''",
+        "topic.identity.principalId",
+        "deadLetterAccess: reads topic.identity whether or not it is there",
+    ),
     ("events.bicep", "endpointType: 'StorageBlob'", "endpointType: ''", "deadLetterDestination"),
 ]
 
