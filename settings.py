@@ -29,7 +29,6 @@ from models.hub import (
     is_hub_name,
 )
 from models.identity import MAXIMUM_TTL_SECONDS, MINIMUM_TTL_SECONDS, TEAMS_MAXIMUM_TTL_SECONDS
-from models.ncrontab import Ncrontab
 from models.notifications import CALLER, NotificationOptions, Texts
 from models.platform import PLATFORM_NAMES, Platform
 from models.setting_values import Number, WholeNumber
@@ -80,6 +79,9 @@ class VisibleKind(StrEnum):
 
 def _schedule(text: str) -> str:
     if text.lower() != NONE:
+        # Read while the functions are indexed, and seldom set.
+        from models.ncrontab import Ncrontab  # noqa: PLC0415
+
         Ncrontab.parse(text)
     return text
 
@@ -601,6 +603,8 @@ def is_setting(name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _NamedHubSetting:
+    """A setting whose name begins like those of a named hub."""
+
     hub: str
     """In lower case, perhaps a name that no hub can have."""
     name: str

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from pymongo import errors
 from pymongo.auth_oidc import OIDCCallback, OIDCCallbackContext, OIDCCallbackResult
 
 from common.clock import Clock
 from common.time_limit import seconds_left
+from common.token_error import TokenError
 from models import known_causes
 from models.known_causes import Cause
 
@@ -68,16 +68,6 @@ class NoTokenError(Exception):
         super().__init__(answer)
         self.answer = answer
         self.retry_after_seconds = retry_after_seconds
-
-
-class TokenError(errors.PyMongoError):
-    """The driver gets no token. It keeps its connections: they do not depend on this."""
-
-    def __init__(self, cause: Cause, wait_seconds: float | None = None) -> None:
-        """Take the cause, and how long to wait before the next try."""
-        super().__init__(str(cause))
-        self.cause = cause
-        self.wait_seconds = wait_seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pymongo import MongoClient, ReadPreference, errors, monitoring
 from pymongo.collection import Collection
@@ -14,10 +14,10 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from common import telemetry
-from common.access_tokens import AccessTokens, TokenError
 from common.clock import Clock, SystemClock
 from common.mongodb_spans import UNRECORDED, WorkSpans
 from common.time_limit import allowed_times, seconds_left, within
+from common.token_error import TokenError
 from models import known_causes
 from models.errors import (
     ConfigurationError,
@@ -27,6 +27,9 @@ from models.errors import (
 )
 from models.indexes import ExistingIndex, IndexState, NeededIndex, index_state
 from models.known_causes import Cause, Fault
+
+if TYPE_CHECKING:  # imported where the app signs in with tokens
+    from common.access_tokens import AccessTokens
 
 Document = dict[str, Any]
 
@@ -92,7 +95,7 @@ class Work:
         timeouts: Timeouts,
         clock: Clock | None = None,
         spans: WorkSpans = UNRECORDED,
-        tokens: AccessTokens | None = None,
+        tokens: "AccessTokens | None" = None,
     ) -> None:
         """Take how work is done.
 
@@ -244,7 +247,7 @@ def make_client(
     *,
     name: str = "acs-call-push",
     listeners: Sequence[monitoring.CommandListener] = (),
-    tokens: AccessTokens | None = None,
+    tokens: "AccessTokens | None" = None,
 ) -> MongoClient[Document] | Cause:
     """A client whose every wait is bounded, or why the connection string cannot be used.
 

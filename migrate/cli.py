@@ -21,8 +21,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from common import entra_id, mongodb
-from common.access_tokens import AccessTokens, TokenError
+from common.access_tokens import AccessTokens
 from common.clock import SystemClock
+from common.token_error import TokenError
 from migrate.adoption import AdoptionStore
 from migrate.earlier_runs import COLLECTION_NAME as EARLIER_RUNS
 from migrate.earlier_runs import EarlierRuns

@@ -20,6 +20,8 @@ devices."""
 
 @dataclass(slots=True)
 class _Slice:
+    """The answers of a part of the window."""
+
     began: float
     answers: int = 0
     gone: int = 0

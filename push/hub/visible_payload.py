@@ -22,7 +22,6 @@ LONGEST_TEXT = 200
 
 _COLLAPSE_ID = re.compile(r"(?! )[\x20-\x7e]{1,64}(?<! )")
 """A header's value cannot begin or end with a space."""
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def build_visible(platform: Platform, info: VisibleInfo, now: datetime, ends_at: datetime) -> Push:
@@ -105,7 +104,11 @@ def _toast(info: VisibleInfo) -> bytes:
 
 def _xml(text: str) -> str:
     """The text without characters that no XML document may hold, even escaped."""
-    return _NOT_XML.sub("", text)
+    return "".join(
+        one
+        for one in text
+        if one in "\t\n\r" or " " <= one <= "\ud7ff" or "\ue000" <= one <= "\ufffd" or one >= "\U00010000"
+    )
 
 
 def _cut(text: str) -> str:

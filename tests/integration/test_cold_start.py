@@ -18,7 +18,7 @@ NOT_FOR_A_RING = (
     "registrar.registrations", "registrar.reports", "registrar.access", "registrar.rate", "registrar.audit",
     "registrar.dead_registrations", "models.requests", "models.validation", "health.readiness",
     "push.dead_devices", "push.feedback_marks", "push.hub.feedback", "push.hub.feedback_container",
-    "common.entra_id",
+    "common.entra_id", "common.access_tokens", "models.ncrontab",
     # Packages that they use, and what only exports telemetry.
     "pydantic", "pydantic_core", "requests", "urllib3", "jwt", "defusedxml", "msal", "azure.identity",
     "opentelemetry.sdk", "azure.monitor",

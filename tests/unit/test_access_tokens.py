@@ -19,9 +19,9 @@ from common.access_tokens import (
     AccessToken,
     AccessTokens,
     NoTokenError,
-    TokenError,
 )
 from common.time_limit import within
+from common.token_error import TokenError
 from models.known_causes import NO_TOKEN
 from tests.fakes import NOW, FakeClock
 from tests.rig import at_once
