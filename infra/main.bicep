@@ -517,16 +517,17 @@ module workbook 'modules/workbook.bicep' = {
   }
 }
 
-// azd keeps these in the environment; the hooks read them.
+// azd keeps these in the environment; the hooks read them. 'azd down' deletes them there, so none has the name of a
+// variable that the operator sets.
 output AZURE_RESOURCE_GROUP string = group.name
 output AZURE_KEY_VAULT_NAME string = vault.outputs.name
 output AZURE_FUNCTION_APP_NAME string = app.outputs.name
 output AZURE_FUNCTION_APP_ID string = app.outputs.id
-output COMMUNICATION_SERVICE_ID string = communicationServiceId
+output EVENT_SOURCE_ID string = communicationServiceId
 output DEAD_LETTER_STORAGE_ACCOUNT_ID string = deadLetters.outputs.id
 output DEAD_LETTER_CONTAINER string = deadLetters.outputs.container
 output ACTION_GROUP_ID string = alerts.outputs.actionGroupId
 output LOG_WORKSPACE_ID string = monitoring.outputs.workspaceId
 output CALL_ENDS bool = stopRinging != 'none' || contains(visibleNotifications, 'missed')
-output NOTIFICATION_HUB_NAMESPACE string = hubNamespace
+output HUB_NAMESPACE string = hubNamespace
 output REGISTRAR_URL string = 'https://${app.outputs.hostName}/api'

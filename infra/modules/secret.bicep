@@ -23,7 +23,8 @@ resource secret 'Microsoft.KeyVault/vaults/secrets@2025-05-01' = {
 }
 
 module reader 'secret-reader.bicep' = if (!empty(readerPrincipalId)) {
-  name: '${name}-reader'
+  // A deployment's name has 64 characters at most, and the secret of a named hub can have as many.
+  name: 'reader-${uniqueString(name)}'
   params: {
     vaultName: vaultName
     name: secret.name

@@ -160,7 +160,10 @@ class Az:
 
     def _rest(self, method: str, url: str, *arguments: str) -> str:
         # The URL names the subscription; `az rest` takes the cloud's address and a token from the sign-in.
-        return run(self._executable, "rest", "--method", method, "--url", url, *arguments)
+        # An operator's own configuration may have az print tables.
+        return run(
+            self._executable, "rest", "--method", method, "--url", url, *arguments, "--output", "json"
+        )  # fmt: skip
 
 
 class Azd:

@@ -8,6 +8,7 @@ It may be told, by azd's environment:
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ INCOMING_CALL = "Microsoft.Communication.IncomingCall"
 TEMPLATE = Path(__file__).resolve().parents[1] / "events.bicep"
 TOPIC_API = "2025-02-15"
 AGAIN = "azd hooks run postdeploy"
+TOPIC_NAME, SUBSCRIPTION_NAME = 50, 64
+"""What Event Grid allows, in characters: letters, digits and hyphens."""
 TRIES = 3
 """Of the deployment: a new role takes a while to be known everywhere."""
 
@@ -61,8 +64,8 @@ class Acs:
         parts = resource_id.split("/")
         if len(parts) != 9 or parts[0] or parts[7].lower() != "communicationservices":
             message = (
-                "COMMUNICATION_SERVICE_ID is no resource id of a Communication Services resource; "
-                "the portal shows it under JSON View."
+                "COMMUNICATION_SERVICE_ID is no resource id of a Communication Services resource; the portal "
+                "shows it under JSON View. Correct it with azd env set, then run 'azd provision'."
             )
             raise StopError(message)
         return cls(resource_id, parts[2], parts[4], parts[8])
@@ -81,6 +84,11 @@ class Topic:
     def has_identity(self) -> bool:
         """Whether it has the kind of identity that dead letters are written by."""
         return "systemassigned" in self.identity.lower()
+
+
+def allowed_name(name: str, longest: int) -> str:
+    """The name as Event Grid takes it: names of environments may hold other signs, and be longer."""
+    return re.sub("[^A-Za-z0-9-]", "-", name)[:longest]
 
 
 def wait_for_function(az: Az, app: App, attempts: int, seconds: float) -> None:
@@ -204,8 +212,10 @@ def postdeploy() -> None:
             )
         )
     )
-    acs = Acs.parse(needed("COMMUNICATION_SERVICE_ID", run_by_azd))
-    subscription = chosen("EVENT_SUBSCRIPTION_NAME") or f"ring-{needed('AZURE_ENV_NAME', run_by_azd)}"
+    acs = Acs.parse(needed("EVENT_SOURCE_ID", run_by_azd))
+    subscription = chosen("EVENT_SUBSCRIPTION_NAME") or allowed_name(
+        f"ring-{needed('AZURE_ENV_NAME', run_by_azd)}", SUBSCRIPTION_NAME
+    )
     parameters: dict[str, object] = {
         "communicationServiceId": acs.id,
         "subscriptionName": subscription,
@@ -229,7 +239,7 @@ def postdeploy() -> None:
         warn_of_others(az, topic, subscription)
         reason = give_identity(az, topic)
     else:
-        topic = Topic(acs.group, f"{acs.name}-events", identity="")
+        topic = Topic(acs.group, f"{allowed_name(acs.name, TOPIC_NAME - 7)}-events", identity="")
         say(f"Making the system topic {topic.name}.")
         reason = ""
     parameters |= {"systemTopicName": topic.name, "createSystemTopic": not topic.identity}

@@ -18,7 +18,7 @@ def postprovision() -> None:
         return
     azd.set("CREATE_NOTIFICATION_HUB", "false")
     given = [name for name in CREDENTIALS if chosen(name)]
-    namespace = chosen("NOTIFICATION_HUB_NAMESPACE", "(see the portal)")
+    namespace = chosen("HUB_NAMESPACE", "(see the portal)")
     say(f"The notification hub in the namespace {namespace} was made.")
     say(f"It has the credentials {', '.join(given) or 'of no push service'}. Enter the others in the portal:")
     say("docs/deployment.md, 'Credentials of the push services'.")

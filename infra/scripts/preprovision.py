@@ -134,8 +134,11 @@ def find_vault(az: Az, group: str) -> Vault:
     return Vault(bool(vaults), frozenset(names))
 
 
-def was_deleted(az: Az, group: str) -> bool:
-    """Whether a vault of the deployment was deleted and can still be brought back.
+def was_deleted(az: Az, group: str, location: str) -> bool:
+    """Whether the vault of the deployment was deleted and can still be brought back.
+
+    The region is part of what its name is made of: a deployment that moves to another region gets a new
+    vault.
 
     Raises:
         StopError: Azure did not say.
@@ -145,7 +148,16 @@ def was_deleted(az: Az, group: str) -> bool:
     except CommandError as error:
         raise _no_answer("which key vaults were deleted", error) from None
     ours = f"/resourcegroups/{group}/providers/microsoft.keyvault/vaults/{VAULT_PREFIX}".lower()
-    return any(ours in str(each["properties"]["vaultId"]).lower() for each in deleted)
+    return any(
+        ours in str(each["properties"]["vaultId"]).lower()
+        and _region(str(each["properties"]["location"])) == _region(location)
+        for each in deleted
+    )
+
+
+def _region(name: str) -> str:
+    """`westeurope`, also for `West Europe`."""
+    return name.replace(" ", "").lower()
 
 
 def signs_in_with_password(az: Az, group: str) -> bool:
@@ -172,6 +184,7 @@ def preprovision() -> None:
     """Ask Azure, and keep the answers in azd's environment."""
     environment = needed("AZURE_ENV_NAME", "Run this through azd: azd hooks run preprovision")
     az = Az(needed("AZURE_SUBSCRIPTION_ID", FRESH))
+    location = needed("AZURE_LOCATION", FRESH)
     azd = Azd(environment)
     group = f"rg-{environment}"
     choice = HubChoice(
@@ -195,7 +208,7 @@ def preprovision() -> None:
     stays_with_password = (
         not without_database and not chosen("DATABASE_SIGN_IN") and signs_in_with_password(az, group)
     )
-    recover = not vault.there and was_deleted(az, group)
+    recover = not vault.there and was_deleted(az, group, location)
     azd.set("CREATE_NOTIFICATION_HUB", "false" if hub else "true")
     azd.set("KEEP_DATABASE_ADMINISTRATOR", "true" if PASSWORD in vault.secrets else "false")
     azd.set("RECOVER_KEY_VAULT", "true" if recover else "false")

@@ -31,7 +31,11 @@ BY_PASSWORD = (
     "@Microsoft.KeyVault(SecretUri=https://kv-abc.vault.azure.net/secrets/mongodb-connection-string)"
 )
 HUB = "@Microsoft.KeyVault(SecretUri=https://kv-abc.vault.azure.net/secrets/hub-connection-string)"
-ENVIRONMENT = {"AZURE_ENV_NAME": "prod", "AZURE_SUBSCRIPTION_ID": SUBSCRIPTION}
+ENVIRONMENT = {
+    "AZURE_ENV_NAME": "prod",
+    "AZURE_SUBSCRIPTION_ID": SUBSCRIPTION,
+    "AZURE_LOCATION": "westeurope",
+}
 
 
 def page(*names: str, link: str | None = None) -> dict[str, Any]:
@@ -96,14 +100,22 @@ class TestPreprovision:
         assert deployed.kept() == kept(create_hub=False, keep_password=True)
 
     def test_after_azd_down(self, fresh: FakeAzure) -> None:
-        """A vault that was deleted with the group is brought back; those of other groups are not touched."""
+        """A vault that was deleted with the group is brought back; those of other groups and regions are not.
+
+        A vault of another region has another name, so that there would be nothing to bring back.
+        """
         vault = f"{GROUP}/providers/Microsoft.KeyVault/vaults"
         others = [f"{GROUP}-2/providers/Microsoft.KeyVault/vaults/kv-abc", f"{vault}/payroll"]
-        listed = [{"name": "x", "properties": {"vaultId": each}} for each in others]
+        place = {"location": "West Europe"}
+        listed: list[dict[str, Any]] = [
+            {"name": "x", "properties": {"vaultId": each, **place}} for each in others
+        ]
+        elsewhere = {"vaultId": f"{vault}/kv-old", "location": "eastus"}
+        listed.append({"name": "kv-old", "properties": elsewhere})
         fresh.answers(f"rest {DELETED}", {"value": listed})
         assert fresh.run("preprovision.py").code == 0
         assert fresh.kept() == kept(create_hub=True, keep_password=False)
-        ours = {"name": "kv-abc", "properties": {"vaultId": f"{vault.upper()}/kv-abc"}}
+        ours = {"name": "kv-abc", "properties": {"vaultId": f"{vault.upper()}/kv-abc", **place}}
         fresh.answers(f"rest {DELETED}", {"value": [*listed, ours]})
         assert fresh.run("preprovision.py").code == 0
         assert fresh.kept() == kept(create_hub=True, keep_password=False, recover_vault=True)
@@ -179,9 +191,16 @@ class TestPreprovision:
         assert "az has a sign-in of its own" in done.err
         assert fresh.kept() == {}
 
-    def test_no_subscription_yet(self, fresh: FakeAzure) -> None:
-        """'azd provision' runs this before it asks for the subscription of a new environment."""
-        fresh.environment = without(fresh.environment, "AZURE_SUBSCRIPTION_ID")
+    def test_tables(self, deployed: FakeAzure) -> None:
+        """What is read is asked for as JSON: an operator may have configured az to print tables."""
+        deployed.run("preprovision.py")
+        assert deployed.calls("rest")
+        assert {call.option("--output") for call in deployed.calls("rest")} == {"json"}
+
+    @pytest.mark.parametrize("name", ["AZURE_SUBSCRIPTION_ID", "AZURE_LOCATION"])
+    def test_no_subscription_yet(self, fresh: FakeAzure, name: str) -> None:
+        """'azd provision' runs this before it asks for subscription and region of a new environment."""
+        fresh.environment = without(fresh.environment, name)
         done = fresh.run("preprovision.py")
         assert done.code == 1
         assert "azd up" in done.err
@@ -364,7 +383,7 @@ def app(tmp_path: Path) -> FakeAzure:
             "DEAD_LETTER_STORAGE_ACCOUNT_ID": f"{GROUP}/providers/Microsoft.Storage/storageAccounts/stdl",
             "DEAD_LETTER_CONTAINER": "dead-letters",
             "LOG_WORKSPACE_ID": f"{GROUP}/providers/Microsoft.OperationalInsights/workspaces/log",
-            "COMMUNICATION_SERVICE_ID": ACS,
+            "EVENT_SOURCE_ID": ACS,
             "CALL_ENDS": "false",
             "WAIT_ATTEMPTS": "4",
             "WAIT_SECONDS": "0",
@@ -398,6 +417,17 @@ class TestSubscription:
         assert (given["systemTopicName"], given["createSystemTopic"]) == ("contoso-events", True)
         assert given["subscriptionName"] == "ring-prod"
         assert given["communicationServiceId"] == ACS
+
+    def test_names(self, app: FakeAzure) -> None:
+        """Event Grid takes letters, digits and hyphens, 50 for a topic: environments and resources may have
+        more."""
+        app.environment["AZURE_ENV_NAME"] = "calls_prod.(eu)"
+        app.environment["EVENT_SOURCE_ID"] = ACS.replace("contoso", "c" * 63)
+        done = app.run("postdeploy.py")
+        assert done.code == 0, done.err
+        given = parameters(app.calls("deployment group create")[0])
+        assert given["subscriptionName"] == "ring-calls-prod--eu-"
+        assert given["systemTopicName"] == "c" * 43 + "-events"
         assert given["deadLetters"] is True
         assert given["storageAccountId"].endswith("/stdl")
         assert given["callEnds"] is False
@@ -550,9 +580,7 @@ class TestSafety:
         done = app.run("postdeploy.py")
         assert KEY not in done.out + done.err + app.recorded()
 
-    @pytest.mark.parametrize(
-        "name", ["AZURE_ENV_NAME", "COMMUNICATION_SERVICE_ID", "DEAD_LETTER_STORAGE_ACCOUNT_ID"]
-    )
+    @pytest.mark.parametrize("name", ["AZURE_ENV_NAME", "EVENT_SOURCE_ID", "DEAD_LETTER_STORAGE_ACCOUNT_ID"])
     def test_missing_environment(self, app: FakeAzure, name: str) -> None:
         """Without what azd passes it says what is missing."""
         app.environment[name] = ""
@@ -563,7 +591,7 @@ class TestSafety:
 
     def test_wrong_resource(self, app: FakeAzure) -> None:
         """A name in place of a resource id is refused."""
-        app.environment["COMMUNICATION_SERVICE_ID"] = "contoso"
+        app.environment["EVENT_SOURCE_ID"] = "contoso"
         assert app.run("postdeploy.py").code == 1
         assert app.calls() == []
 

@@ -294,6 +294,43 @@ class TestParameters:
         assert needed - main().outputs == {"AZURE_ENV_NAME", "AZURE_SUBSCRIPTION_ID"}
         assert {"AZURE_FUNCTION_APP_ID", "DEAD_LETTER_STORAGE_ACCOUNT_ID"} <= needed
 
+    def test_outputs_are_no_inputs(self) -> None:
+        """'azd down' deletes the outputs from the environment: what the operator has set must not go with
+        them."""
+        inputs = set(re.findall(r"\$\{([A-Z_0-9]+)", json.dumps(azd_parameters())))
+        assert main().outputs & inputs == set()
+
+
+def test_a_new_password_reaches_the_cluster() -> None:
+    """azd skips a provision whose template and parameters have not changed, and a secret is neither of
+    them."""
+    places = [
+        place
+        for page in (ROOT / "docs").glob("*.md")
+        for place in re.split(r"\n(?=[-|\d\n])", page.read_text())
+        if "`mongodb-administrator-password`" in place and "`azd provision" in place
+    ]
+    assert len(places) == 2
+    assert [place for place in places if "`azd provision --no-state`" not in place] == []
+
+
+LONGEST = {
+    "each.name": 32,
+    "entryName": len("hub--connection-string") + 32,
+    "uniqueString(name)": 13,
+}
+"""Characters of what names of deployments are made of; a hub has 32 at most."""
+
+
+def test_names_of_deployments() -> None:
+    """Each module is a deployment, whose name may have 64 characters."""
+    for path in INFRA.rglob("*.bicep"):
+        for module in BicepFile.read(path).modules:
+            name = module.config["name"]
+            parts = re.findall(r"\$\{(.*?)\}", "${entryName}" if name == "entryName" else name)
+            longest = len(re.sub(r"\$\{.*?\}|^entryName$", "", name)) + sum(LONGEST[part] for part in parts)
+            assert longest <= 64, (path, name)
+
 
 class TestProfiles:
     @pytest.mark.parametrize(
