@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from bench.services import ROOT, Services
+from bench.services import ROOT, Hub, Services
 from bench.sizes import Sizes
 from bench.worker import Load, Worker, start_worker
 
@@ -75,10 +75,12 @@ def check(load: Load, who: str) -> Load:
     return load
 
 
-def check_pushes(services: Services, *, tls: bool, expected: int, who: str) -> None:
-    """Raise BenchError unless the hub accepted exactly `expected` pushes since they were last forgotten."""
-    summary = services.hub(tls=tls).control.summary()
-    if (summary.accepted, summary.refused) != (expected, 0):
+def check_pushes(hub: Hub, *, expected: int, who: str) -> None:
+    """Raise BenchError unless the hub accepted exactly `expected` pushes since it was last told to begin."""
+    received = hub.received()
+    accepted, refused = len(received.accepted), received.refused
+    if (accepted, len(refused)) != (expected, 0):
+        first = f", the first with {refused[0]}" if refused else ""
         raise BenchError(
-            f"{who}: the hub took {summary.accepted} of {expected} pushes and refused {summary.refused}"
+            f"{who}: the hub took {accepted} of {expected} pushes and refused {len(refused)}{first}"
         )

@@ -36,8 +36,6 @@ def measure(bench: Bench) -> Iterator[Sample]:
     done = bench.step("Latency", rounds + 1)
     with ExitStack() as stack:
         workers = bench.workers(stack, _APPS)
-        services.plain.control.set_latency(HUB_SECONDS)
-        stack.callback(services.plain.control.set_latency, 0)
         for number in range(-1, rounds):
             for devices, app in rotated(pairs, number * 3):
                 calls = _calls(app, devices, bench.sizes.latency_calls)
@@ -57,10 +55,10 @@ def _calls(app: MeasuredApp, devices: int, calls: int) -> int:
 
 def _ring(bench: Bench, worker: Worker, crowd: Crowd, calls: int) -> list[tuple[float, float, float]]:
     """Start, last push and end of each call, unix seconds: all processes read the same clock."""
-    control = bench.services.plain.control
-    control.forget()
+    hub = bench.services.plain
+    hub.begin(HUB_SECONDS)
     load = check(worker.ask(Events(crowd.calls(calls))), crowd.name)
-    accepted = [push.received_at for push in control.pushes()]
+    accepted = hub.received().accepted
     spans = []
     for start, end in load.spans:
         pushes = [moment for moment in accepted if start <= moment <= end]

@@ -22,14 +22,13 @@ def measure(bench: Bench) -> Iterator[Sample]:
     """Yield one sample a fiftieth of the events, as rounds."""
     crowd = Crowd("memory", _USERS)
     settle(bench.services.database.uri, DATABASE_NAME, crowd)
-    control = bench.services.plain.control
     events = max(1, bench.sizes.memory_events // _LOOKS)
     done = bench.step(f"Memory over {events * _LOOKS:,} events", _LOOKS)
     with start_worker(MeasuredApp.OURS.directory, bench.services.environment()) as worker:
         for number in range(_LOOKS):
-            control.forget()
+            bench.services.plain.begin()
             load = check(worker.ask(Events(crowd.calls(events), _CONCURRENCY)), EXPERIMENT)
-            check_pushes(bench.services, tls=False, expected=events, who=EXPERIMENT)
+            check_pushes(bench.services.plain, expected=events, who=EXPERIMENT)
             for metric, value in ((RESIDENT, load.resident_bytes / 2**20), (BLOCKS, load.allocated_blocks)):
                 yield Sample(EXPERIMENT, CASE, MeasuredApp.OURS, metric, number, (value,))
             done()

@@ -28,7 +28,7 @@ class NodeSender:
     """The running process."""
 
     def __init__(self, port: int, environment: Mapping[str, str]) -> None:
-        """`port` is the simulator's, with TLS; `NODE_EXTRA_CA_CERTS` names its authority."""
+        """`port` is that of the hub with TLS; `NODE_EXTRA_CA_CERTS` names its authority."""
         settings = {
             "port": port,
             "host": DEVELOPMENT_HUB.host,

@@ -85,10 +85,10 @@ def our_sender() -> Sender:
 
 
 def public_python_sender(port: int) -> Sender:
-    """`notificationhubs-rest-python`, whose namespace's host name leads to the simulator.
+    """`notificationhubs-rest-python`, whose namespace's host name leads to the hub.
 
     It knows no other address than `https://` and the host of the connection string, so the resolver is told,
-    in this process only, that this host is 127.0.0.1 and its port 443 the simulator's. Its public method for
+    in this process only, that this host is 127.0.0.1 and its port 443 the hub's. Its public method for
     Apple takes no headers, without which the push would be none that the hub accepts; the method behind it
     does, and is what is called.
     """

@@ -74,7 +74,7 @@ def _count(bench: Bench, name: str) -> int:
 
 
 def _send(bench: Bench, sender: Asked, name: str, order: Sends) -> Usage:
-    bench.services.tls.control.forget()
+    bench.services.tls.begin()
     usage = sender.ask(order)
-    check_pushes(bench.services, tls=True, expected=order.count, who=name)
+    check_pushes(bench.services.tls, expected=order.count, who=name)
     return usage

@@ -1,42 +1,49 @@
-"""What every contender works against: the embedded MongoDB and two hub simulators, each its own process."""
+"""What every contender works against: the embedded MongoDB and two hubs, each its own process."""
 
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
+from bench.hub import Begin, HubService, Received, Report
+from bench.remote import Remote
 from local.certificates import Certificates, make_certificates
 from local.database import EmbeddedDatabase
 from local.hub.config import DEVELOPMENT_HUB
-from local.hub.control_client import ControlClient
-from local.process import Child, python_module
-from local.stack import SIMULATOR_OPTIONS
 from settings import is_setting
 
 ROOT = Path(__file__).resolve().parent.parent
 DATABASE_NAME = "bench"
 THREADS = 64
 """`PYTHON_THREADPOOL_THREAD_COUNT` of every worker."""
-_START_SECONDS = 60.0
 
 
-@dataclass(frozen=True, slots=True)
 class Hub:
-    """A running hub simulator."""
+    """A running hub."""
 
-    url: str
-    control: ControlClient
-    pid: int
+    def __init__(self, remote: Remote[Begin | Report, Received]) -> None:
+        """`remote`: its process."""
+        self._remote = remote
+        self.url = remote.ask(Report()).url
+        self.pid = remote.pid
 
     @property
     def port(self) -> int:
         """On 127.0.0.1."""
         return urlsplit(self.url).port or 0
+
+    def begin(self, seconds: float = 0.0) -> None:
+        """Forget what was received, and answer each push after so many seconds from now on."""
+        self._remote.ask(Begin(seconds))
+
+    def received(self) -> Received:
+        """What came since then."""
+        return self._remote.ask(Report())
 
 
 class Services:
@@ -57,7 +64,7 @@ class Services:
         with ExitStack() as starting:
             self._tell("Starting the embedded MongoDB ...")
             starting.enter_context(self.database)
-            self._tell("Starting the hub simulators, without and with TLS ...")
+            self._tell("Starting the hubs, without and with TLS ...")
             directory = Path(starting.enter_context(TemporaryDirectory(prefix="bench-")))
             self.certificates = make_certificates(directory, DEVELOPMENT_HUB.host)
             self.plain = _start_hub(starting, None)
@@ -72,7 +79,7 @@ class Services:
         self._exit.close()
 
     def hub(self, *, tls: bool) -> Hub:
-        """The simulator with or without TLS."""
+        """The one with or without TLS."""
         return self.tls if tls else self.plain
 
     def environment(self, *, tls: bool = False) -> dict[str, str]:
@@ -93,15 +100,8 @@ class Services:
 
 
 def _start_hub(starting: ExitStack, certificates: Certificates | None) -> Hub:
-    arguments = []
-    if certificates is not None:
-        files = (str(certificates.certificate), str(certificates.key))
-        arguments = ["--tls-certificate", files[0], "--tls-key", files[1]]
-    command = python_module("local.hub", *SIMULATOR_OPTIONS, *arguments)
-    child = starting.enter_context(Child.spawn("hub", command, directory=ROOT))
-    url = str(child.wait_for_ready(_START_SECONDS)["url"])
-    verify = True if certificates is None else str(certificates.authority)
-    return Hub(url, starting.enter_context(ControlClient(url, verify=verify)), child.pid)
+    tls = None if certificates is None else (certificates.certificate, certificates.key)
+    return Hub(starting.enter_context(Remote(partial(HubService, tls))))
 
 
 def cpu_seconds_of(pid: int) -> float | None:

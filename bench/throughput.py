@@ -64,14 +64,12 @@ def _samples(  # noqa: PLR0913, PLR0917
 ) -> list[Sample]:
     services, hub = bench.services, bench.services.hub(tls=condition.tls)
     count = bench.sizes.throughput_events // (3 if app is MeasuredApp.REFERENCE else 1)
-    hub.control.set_latency(condition.hub_seconds)
-    hub.control.forget()
+    hub.begin(condition.hub_seconds)
     watched = {DATABASE_CPU: services.database.pid or 0, HUB_CPU: hub.pid}
     before = {metric: cpu_seconds_of(pid) for metric, pid in watched.items()}
     load = check(worker.ask(Events(crowd.calls(count), condition.concurrency)), f"{app}, {condition.case}")
     after = {metric: cpu_seconds_of(pid) for metric, pid in watched.items()}
-    check_pushes(services, tls=condition.tls, expected=0 if app is MeasuredApp.EMPTY else count, who=app)
-    hub.control.set_latency(0)
+    check_pushes(hub, expected=0 if app is MeasuredApp.EMPTY else count, who=app)
     values = {RATE: count / load.usage.wall_seconds, CPU: 1_000 * load.usage.cpu_seconds / count}
     for metric in watched:
         start, end = before[metric], after[metric]

@@ -1,5 +1,5 @@
 // Sends pushes with @azure/notification-hubs when told to: one order a line in, one answer a line out.
-// Its HTTPS connections for the namespace's host lead to the simulator's port on this machine; the client
+// Its HTTPS connections for the namespace's host lead to the port of the benchmark's hub on this machine; the client
 // itself, its pipeline and its keep-alive agent are as they come.
 import https from "node:https";
 import readline from "node:readline";

@@ -43,8 +43,12 @@ API_VERSION: Check[ServiceRequest] = Check(
 def check_direct_send(request: HubRequest, hub: HubConfig, now: float) -> DirectSend | Refusal:
     """The push that a request makes at `now` (Unix seconds), or the first reason to refuse it."""
     send = ParsedSend(request, hub, now)
-    refusal = first_refusal(send, _FOR_EVERY_PUSH) or first_refusal(send, _BY_FORMAT.get(send.format, ()))
-    return refusal or send.push()
+    return refused_send(send) or send.push()
+
+
+def refused_send(send: ParsedSend) -> Refusal | None:
+    """The first reason to refuse a request; None if there is none."""
+    return first_refusal(send, _FOR_EVERY_PUSH) or first_refusal(send, _BY_FORMAT.get(send.format, ()))
 
 
 def _unknown_service_header(send: ParsedSend) -> bool:
