@@ -5,6 +5,7 @@ sleep through a back-off; the invocation's own thread waits.
 """
 
 import logging
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextvars import copy_context
@@ -187,8 +188,20 @@ class FanOut:
                 self._waiting.clear()
 
     def _submit(self, send: DeviceSend) -> None:
-        # In a copy of this thread's context: the send belongs to its trace.
-        self._running[self._tools.pool.submit(copy_context().run, self._try, send)] = send
+        future: Future[Outcome | None] = Future()
+        turn = threading.Lock()  # taken by the thread that sends, never released
+
+        def take_turn() -> None:
+            if turn.acquire(blocking=False) and future.set_running_or_notify_cancel():
+                future.set_result(self._try(send))
+
+        self._running[future] = send
+        try:
+            # In a copy of this thread's context: the send belongs to its trace.
+            self._tools.pool.submit(copy_context().run, take_turn)
+        except RuntimeError:
+            # The machine has no thread left. The pool has queued the work by then, and may still do it.
+            take_turn()
 
     def _try_here(self, send: DeviceSend) -> None:
         self._take(send, self._try(send))

@@ -1,9 +1,11 @@
 """One call's pushes side by side, with a scripted sender, a clock that stands still and no thread."""
 
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future
-from typing import Any, cast
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from functools import partial
+from typing import Any, Literal, cast
 
 import pytest
 
@@ -19,6 +21,7 @@ SILENT = Outcome(OutcomeKind.TRANSIENT, "no answer", unanswered=Unanswered.TIMEO
 LOST = Outcome(OutcomeKind.TRANSIENT, "connection lost", unanswered=Unanswered.LOST)
 DEADLINE = 17.0
 NEARLY_ONE = 0.999
+PATIENCE = 10.0
 
 
 class AtOnce(Executor):
@@ -317,25 +320,58 @@ def test_a_send_that_queued_beyond_the_deadline_is_not_made() -> None:
     assert bench.sender.sent == {}
 
 
-class Hanging(Executor):
-    """A pool whose sends never end."""
+class Exhausted(Executor):
+    """A pool that can start no further thread. It has queued the work by then, which a thread of it does at
+    once, late or never, as ThreadPoolExecutor does."""
 
-    def submit(self, work: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ARG002
-        """A future that has started and is never done."""
-        future: Future[Any] = Future()
-        future.set_running_or_notify_cancel()
-        return future
+    def __init__(self, does: Literal["at once", "late", "never"]) -> None:
+        self._does = does
+        self._queued: list[Callable[[], object]] = []
+
+    def submit(self, work: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Raises what Python raises where the machine has no thread left."""
+        self._queued.append(partial(work, *args, **kwargs))
+        if self._does == "at once":
+            self.do()
+        raise RuntimeError("can't start new thread")
+
+    def do(self) -> None:
+        """Do what is queued."""
+        while self._queued:
+            self._queued.pop(0)()
 
 
-def test_a_send_that_hangs_is_left_behind() -> None:
+@pytest.mark.parametrize("does", ["at once", "late", "never"])
+def test_no_thread_left(does: Literal["at once", "late", "never"]) -> None:
+    """A machine that has no thread left costs no ring and doubles none: this thread sends."""
+    bench = Bench(a=[ACCEPTED], b=[TRANSIENT, ACCEPTED])
+    bench.pool = pool = Exhausted(does)
+    bench.run()
+    if does == "late":
+        pool.do()
+    assert bench.outcomes() == [ACCEPTED, ACCEPTED]
+    assert [len(times) for times in bench.sender.sent.values()] == [1, 2]
+    assert set(bench.keeper.results) == {send.device.registration_id for send in bench.sends}
+
+
+def test_a_send_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that no time-out ends does not keep the invocation from ending, soon after its deadline."""
     bench = Bench(a=[ACCEPTED], b=[ACCEPTED])
-    bench.pool = Hanging()
-    start, looks = DEADLINE - 0.01, iter(range(1_000_000))
-    # Each look turns the clock on, so that no test really waits.
-    bench.clock.monotonic = lambda: start + 0.2 * next(looks)  # type: ignore[method-assign]
-    with app_log() as log:
-        bench.run()
+    both_hang, released = threading.Barrier(3), threading.Event()
+
+    def hang(*_: object, **__: object) -> Outcome:
+        both_hang.wait(PATIENCE)
+        released.wait(PATIENCE)
+        return ACCEPTED
+
+    monkeypatch.setattr(bench.sender, "send", hang)
+    with ThreadPoolExecutor(2) as bench.pool, app_log() as log:
+        running = threading.Thread(target=bench.run, kwargs={"deadline": 0.05})
+        running.start()
+        both_hang.wait(PATIENCE)
+        bench.clock.sleep(2)  # the fan-out looks at it every 0.05 s
+        running.join(PATIENCE)
+        released.set()
     # It may have rung, and counts as such in later deliveries.
     assert [outcome and outcome.unanswered for outcome in bench.outcomes()] == [Unanswered.TIMEOUT] * 2
     assert [result.unanswered for result in bench.keeper.results.values()] == [1, 1]
