@@ -76,7 +76,7 @@ module deadLetterAccess 'modules/dead-letter-access.bicep' = if (deadLetters) {
   params: {
     storageName: last(split(storageAccountId, '/'))
     container: deadLetterContainer
-    // Resource Manager reads this although the condition is false, and a topic without an identity has no such property.
+    // Read although the condition is false, and a topic without an identity has no such property.
     principalId: deadLetters ? topic.identity.principalId : ''
   }
   dependsOn: [newTopic]

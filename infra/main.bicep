@@ -88,6 +88,9 @@ param mongoDbConnectionString string = ''
 @description('True makes namespace and hub. Deploying an existing hub again can remove its push credentials.')
 param createNotificationHub bool = false
 
+@description('Namespaces and hubs that are in the own resource group: namespace,namespace/hub,… None is made again.')
+param existingHubs string = ''
+
 @description('Resource group of an existing hub; empty for the own resource group.')
 param notificationHubResourceGroup string = ''
 
@@ -164,16 +167,19 @@ var hubNamespace = empty(notificationHubNamespace) ? 'ntfns-${token}' : notifica
 var hubGroupName = empty(notificationHubResourceGroup) ? group.name : notificationHubResourceGroup
 
 // The further hubs, with what was left open. A secret's name knows no underscore, a hub's name no hyphen.
+var present = split(toLower(existingHubs), ',')
 var furtherHubs = [for each in moreHubs: {
   name: toLower(each.name)
   hubName: each.hubName
   namespace: each.?namespace ?? hubNamespace
-  group: each.?resourceGroup ?? hubGroupName
-  create: each.?create ?? false
+  group: (each.?create ?? false) ? group.name : (each.?resourceGroup ?? hubGroupName)
+  make: (each.?create ?? false) && !contains(present, toLower('${each.?namespace ?? hubNamespace}/${each.hubName}'))
   tier: each.?tier ?? chosenHubTier
   entryName: 'hub-${replace(toLower(each.name), '_', '-')}-connection-string'
 }]
-var hubsToMake = filter(furtherHubs, each => each.create)
+var hubsToMake = filter(furtherHubs, each => each.make)
+// Not changed by a hub that is made in them: a namespace is deployed once.
+var namespaces = createNotificationHub ? concat(present, [toLower(hubNamespace)]) : present
 
 var byIdentity = createDatabase && databaseSignIn == 'identity'
 var newHost = createDatabase && !keepDatabaseAdministrator ? newDatabase!.outputs.host : ''
@@ -407,6 +413,7 @@ module hub 'modules/notification-hub.bicep' = if (createNotificationHub) {
     location: location
     tags: tags
     tier: chosenHubTier
+    makeNamespace: !contains(present, toLower(hubNamespace))
     apnsCredential: apnsCredential
     fcmV1Credential: fcmV1Credential
     browserCredential: browserCredential
@@ -428,9 +435,9 @@ module hubAccess 'modules/notification-hub-access.bicep' = {
   dependsOn: [hub]
 }
 
-// One after the other: hubs of one namespace would change it at the same time.
+// One after the other: the first hub of a new namespace makes it.
 @batchSize(1)
-module madeHubs 'modules/notification-hub.bicep' = [for each in hubsToMake: {
+module madeHubs 'modules/notification-hub.bicep' = [for (each, place) in hubsToMake: {
   name: 'notification-hub-${each.name}'
   scope: group
   params: {
@@ -439,6 +446,10 @@ module madeHubs 'modules/notification-hub.bicep' = [for each in hubsToMake: {
     location: location
     tags: tags
     tier: each.tier
+    makeNamespace: !contains(
+      concat(namespaces, map(take(hubsToMake, place), earlier => toLower(earlier.namespace))),
+      toLower(each.namespace)
+    )
     apnsCredential: ''
     fcmV1Credential: ''
     browserCredential: ''
@@ -448,7 +459,7 @@ module madeHubs 'modules/notification-hub.bicep' = [for each in hubsToMake: {
 
 module furtherAccess 'modules/notification-hub-access.bicep' = [for each in furtherHubs: {
   name: 'notification-hub-access-${each.name}'
-  scope: resourceGroup(each.create ? group.name : each.group)
+  scope: resourceGroup(each.group)
   params: {
     namespaceName: each.namespace
     hubName: each.hubName

@@ -1,10 +1,12 @@
-// A new namespace with its hub. main.bicep deploys it once: Resource Manager refuses a hub with FCM v1 credentials at
-// the second time (Azure/bicep#14513), and one without credentials would remove those that were entered by hand.
+// A new hub, in a new namespace or one that is there. main.bicep deploys either once: Resource Manager refuses a
+// namespace that has a hub with FCM v1 credentials at the second time (Azure/bicep#14513), and a hub without
+// credentials would remove those that were entered by hand.
 param namespaceName string
 param hubName string
 param location string
 param tags object
 param tier string
+param makeNamespace bool
 
 @secure()
 @description('Base64 of JSON; empty leaves APNs without credentials.')
@@ -18,7 +20,7 @@ param fcmV1Credential string
 @description('Base64 of JSON; empty leaves browsers without credentials.')
 param browserCredential string
 
-resource namespace 'Microsoft.NotificationHubs/namespaces@2023-10-01-preview' = {
+resource newNamespace 'Microsoft.NotificationHubs/namespaces@2023-10-01-preview' = if (makeNamespace) {
   name: namespaceName
   location: location
   tags: tags
@@ -27,6 +29,10 @@ resource namespace 'Microsoft.NotificationHubs/namespaces@2023-10-01-preview' = 
     namespaceType: 'NotificationHub'
     publicNetworkAccess: 'Enabled'
   }
+}
+
+resource namespace 'Microsoft.NotificationHubs/namespaces@2023-10-01-preview' existing = {
+  name: namespaceName
 }
 
 // A preview version: no other one has fcmV1Credential.
@@ -40,4 +46,5 @@ resource hub 'Microsoft.NotificationHubs/namespaces/notificationHubs@2023-10-01-
     fcmV1Credential: empty(fcmV1Credential) ? null : { properties: json(base64ToString(fcmV1Credential)) }
     browserCredential: empty(browserCredential) ? null : { properties: json(base64ToString(browserCredential)) }
   }
+  dependsOn: [newNamespace]
 }

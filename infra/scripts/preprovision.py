@@ -4,8 +4,10 @@ azd keeps an environment on one machine. A second operator or a pipeline starts 
 there already is asked of Azure at every run. The answers are kept in the environment, from which
 main.parameters.json takes them:
 
-CREATE_NOTIFICATION_HUB
-    Deploying a hub again can remove the credentials of APNs and FCM.
+CREATE_NOTIFICATION_HUB, EXISTING_HUBS
+    Deploying a hub again can remove the credentials of APNs and FCM, and a namespace whose hub has those of
+    FCM cannot be deployed again at all. The second variable names what the deployment's own resource group
+    has, for the hubs of moreHubs.
 KEEP_DATABASE_ADMINISTRATOR
     A new password would lock out every instance that still has the old one.
 RECOVER_KEY_VAULT
@@ -25,6 +27,7 @@ import python_version  # noqa: F401
 from command_line import Az, Azd, CommandError, Json, StopError
 from hook import chosen, is_true, main, needed, say
 
+NAMESPACES = "Microsoft.NotificationHubs/namespaces"
 HUB_API = "2023-09-01"
 VAULT_API = "2025-05-01"
 GENERATED_NAMESPACE = "ntfns-"
@@ -79,7 +82,7 @@ def hub_exists(az: Az, own_group: str, choice: HubChoice) -> bool:
         StopError: Azure did not say; or the chosen hub is not there; or it is not clear which one it is.
     """
     group = choice.group or own_group
-    found = resources(az, group, "Microsoft.NotificationHubs/namespaces", HUB_API)
+    found = resources(az, group, NAMESPACES, HUB_API)
     names = [str(each["name"]) for each in found or []]
     if choice.namespace:
         names = [name for name in names if name.lower() == choice.namespace.lower()]
@@ -103,11 +106,28 @@ def hub_exists(az: Az, own_group: str, choice: HubChoice) -> bool:
 
 
 def _has_hub(az: Az, group: str, namespace: str, hub: str) -> bool:
-    hubs = resources(
-        az, group, f"Microsoft.NotificationHubs/namespaces/{namespace}/notificationHubs", HUB_API
-    )
+    return hub.lower() in _hubs(az, group, namespace)
+
+
+def _hubs(az: Az, group: str, namespace: str) -> list[str]:
+    hubs = resources(az, group, f"{NAMESPACES}/{namespace}/notificationHubs", HUB_API)
     # The provider names a hub either by itself or behind its namespace.
-    return any(str(each["name"]).split("/")[-1].lower() == hub.lower() for each in hubs or [])
+    return [str(each["name"]).split("/")[-1].lower() for each in hubs or []]
+
+
+def existing_hubs(az: Az, group: str) -> list[str]:
+    """The namespaces of a group, and behind each its hubs as `namespace/hub`, in lower case.
+
+    Raises:
+        StopError: Azure did not say.
+    """
+    found: list[str] = []
+    for each in resources(az, group, NAMESPACES, HUB_API) or []:
+        # One that was broken off is finished by deploying it again.
+        if (each.get("properties") or {}).get("provisioningState", "Succeeded") == "Succeeded":
+            namespace = str(each["name"]).lower()
+            found += [namespace, *(f"{namespace}/{hub}" for hub in _hubs(az, group, namespace))]
+    return found
 
 
 @dataclass(frozen=True)
@@ -193,6 +213,7 @@ def preprovision() -> None:
         chosen("NOTIFICATION_HUB_NAME", "calling"),
     )
     hub = hub_exists(az, group, choice)
+    there = existing_hubs(az, group)
     vault = find_vault(az, group)
     without_database = not is_true("CREATE_DATABASE", default=True)
     if (
@@ -210,6 +231,7 @@ def preprovision() -> None:
     )
     recover = not vault.there and was_deleted(az, group, location)
     azd.set("CREATE_NOTIFICATION_HUB", "false" if hub else "true")
+    azd.set("EXISTING_HUBS", ",".join(there))
     azd.set("KEEP_DATABASE_ADMINISTRATOR", "true" if PASSWORD in vault.secrets else "false")
     azd.set("RECOVER_KEY_VAULT", "true" if recover else "false")
     if stays_with_password:

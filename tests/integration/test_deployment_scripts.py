@@ -76,14 +76,17 @@ def signs_in(azure: FakeAzure, connection: str, *more: str) -> None:
     azure.answers("functionapp config appsettings list", settings)
 
 
-def kept(*, create_hub: bool, keep_password: bool, recover_vault: bool = False) -> dict[str, str]:
-    """What the hook keeps in azd's environment."""
+def kept(
+    *, create_hub: bool, keep_password: bool, recover_vault: bool = False, hubs: str | None = ""
+) -> dict[str, str]:
+    """What a hook keeps in azd's environment."""
     values = {
         "CREATE_NOTIFICATION_HUB": create_hub,
         "KEEP_DATABASE_ADMINISTRATOR": keep_password,
         "RECOVER_KEY_VAULT": recover_vault,
     }
-    return {name: str(value).lower() for name, value in values.items()}
+    kept = {name: str(value).lower() for name, value in values.items()}
+    return kept if hubs is None else kept | {"EXISTING_HUBS": hubs}
 
 
 class TestPreprovision:
@@ -97,7 +100,23 @@ class TestPreprovision:
         """A fresh environment over an existing deployment makes neither anew."""
         done = deployed.run("preprovision.py")
         assert done.code == 0, done.err
-        assert deployed.kept() == kept(create_hub=False, keep_password=True)
+        hubs = "ntfns-abc,ntfns-abc/calling"
+        assert deployed.kept() == kept(create_hub=False, keep_password=True, hubs=hubs)
+
+    def test_further_hubs(self, deployed: FakeAzure) -> None:
+        """Every namespace and hub of the group is named, so that none of moreHubs is made a second time.
+
+        What was broken off is left out, and so finished.
+        """
+        namespaces = page("ntfns-abc", "Debug", "broken")
+        namespaces["value"][1]["properties"] = {"provisioningState": "Succeeded"}
+        namespaces["value"][2]["properties"] = {"provisioningState": "Failed"}
+        deployed.answers(f"rest {NAMESPACES}", namespaces)
+        deployed.answers(f"rest {NAMESPACES}/debug/notificationHubs", page("debug/One", "two"))
+        done = deployed.run("preprovision.py")
+        assert done.code == 0, done.err
+        hubs = "ntfns-abc,ntfns-abc/calling,debug,debug/one,debug/two"
+        assert deployed.kept() == kept(create_hub=False, keep_password=True, hubs=hubs)
 
     def test_after_azd_down(self, fresh: FakeAzure) -> None:
         """A vault that was deleted with the group is brought back; those of other groups and regions are not.
@@ -143,11 +162,12 @@ class TestPreprovision:
         deployed.answers(f"rest {NAMESPACES}/ntfns-abc/notificationHubs", page())
         deployed.answers(f"rest {VAULTS}/kv-abc/secrets", page("hub-connection-string"))
         assert deployed.run("preprovision.py").code == 0
-        assert deployed.kept() == kept(create_hub=True, keep_password=False)
+        assert deployed.kept() == kept(create_hub=True, keep_password=False, hubs="ntfns-abc")
 
     def test_other_resources(self, deployed: FakeAzure) -> None:
         """Namespaces, hubs and vaults of others in the same group are not taken for the deployment's."""
         deployed.answers(f"rest {NAMESPACES}", page("chat", "ntfns-abc"))
+        deployed.answers(f"rest {NAMESPACES}/chat/notificationHubs", page("calling"))
         deployed.answers(f"rest {VAULTS}", page("payroll", "kv-abc"))
         assert deployed.run("preprovision.py").code == 0
         assert deployed.kept()["CREATE_NOTIFICATION_HUB"] == "false"
@@ -343,7 +363,7 @@ class TestPostprovision:
         fresh.environment |= {"CREATE_NOTIFICATION_HUB": "true", "FCM_V1_CREDENTIAL": KEY}
         done = fresh.run("postprovision.py")
         assert done.code == 0, done.err
-        assert fresh.kept() == kept(create_hub=False, keep_password=True)
+        assert fresh.kept() == kept(create_hub=False, keep_password=True, hubs=None)
         assert "FCM_V1_CREDENTIAL" in done.out
         assert "APNS_CREDENTIAL" not in done.out
         assert KEY not in done.out

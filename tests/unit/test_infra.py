@@ -153,11 +153,21 @@ class TestSettings:
         assert "ANHHub__${each.name}__Url" not in source
 
     def test_push_credentials_of_further_hubs(self) -> None:
-        """A further hub is made only where it is asked for, since deploying one again removes its
-        credentials."""
-        assert "create: each.?create ?? false" in main().source
-        assert "var hubsToMake = filter(furtherHubs, each => each.create)" in main().source
-        assert "[for each in hubsToMake: {" in main().source
+        """A further hub is made where it is asked for and is not there, since deploying one again removes
+        them.
+
+        Neither is its namespace deployed again, which an earlier hub of this deployment may have made.
+        """
+        there = "!contains(present, toLower('${each.?namespace ?? hubNamespace}/${each.hubName}'))"
+        assert f"make: (each.?create ?? false) && {there}\n" in main().source
+        assert "var hubsToMake = filter(furtherHubs, each => each.make)" in main().source
+        assert "[for (each, place) in hubsToMake: {" in main().source
+        assert "makeNamespace: !contains(present, toLower(hubNamespace))" in main().source
+        earlier = "map(take(hubsToMake, place), earlier => toLower(earlier.namespace))"
+        assert f"concat(namespaces, {earlier})" in main().source
+        hub = BicepFile.read(INFRA / "modules" / "notification-hub.bicep")
+        (made,) = (one for one in hub.resources if one.type.endswith("/namespaces") and not one.existing)
+        assert made.conditional
         assert azd_parameters()["moreHubs"] == []
 
     def test_the_identity_is_a_user(self) -> None:
@@ -263,6 +273,7 @@ class TestParameters:
         set_by_hook = set(re.findall(r'azd\.set\("(\w+)"', source))
         assert set_by_hook == {
             "CREATE_NOTIFICATION_HUB",
+            "EXISTING_HUBS",
             "KEEP_DATABASE_ADMINISTRATOR",
             "RECOVER_KEY_VAULT",
             "DATABASE_SIGN_IN",
