@@ -1,7 +1,7 @@
 """Takes devices over. Never writes to the source, and never overrules an app."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import CancelledError, Executor, Future
 from datetime import datetime
 from itertools import batched
 from typing import Any
@@ -107,11 +107,20 @@ class Mover:
         pending: dict[str, Future[Adoption]] = {
             name: self._pool.submit(self._adopt_one, one) for name, one in registrations.items()
         }
-        for name, future in pending.items():
-            try:
-                outcomes[name] = future.result()
-            except ServiceError as error:
-                failure = error
+        try:
+            for name, future in pending.items():
+                try:
+                    outcomes[name] = future.result()
+                except CancelledError:
+                    continue  # not begun
+                except ServiceError as error:
+                    failure = error
+                    # Each of those that have not begun would be tried for as long as this one.
+                    _cancel(pending.values())
+        except KeyboardInterrupt:
+            _cancel(pending.values())
+            self._patience.stop()
+            raise
         return outcomes, failure
 
     def _adopt_one(self, registration: DeviceRegistration) -> Adoption:
@@ -153,6 +162,12 @@ class Mover:
             report.shortened += self._rules.life_seconds(found.acs_mri) < self._rules.ttl_seconds
         else:
             report.skip([skipped(found, _REASONS[outcome])])
+
+
+def _cancel(pending: Iterable[Future[Adoption]]) -> None:
+    """Cancel those that have not begun."""
+    for future in pending:
+        future.cancel()
 
 
 def _token_key(found: DeviceRegistration) -> bytes:

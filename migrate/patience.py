@@ -15,15 +15,20 @@ class Patience:
     def __init__(self, clock: Clock) -> None:
         """Take the clock to wait by."""
         self.clock = clock
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Wait no more: what fails from now on is not tried again."""
+        self._stopped = True
 
     def wait(self, failures: int, seconds: float | None = None) -> bool:
-        """Wait before the next try; False, at once, if there have been enough.
+        """Wait before the next try; False, at once, if there have been enough or it has been stopped.
 
         Args:
             failures: how many tries have failed in a row, this one not counted.
             seconds: how long the database asked to wait; None if it did not.
         """
-        if failures >= len(PAUSES_SECONDS):
+        if self._stopped or failures >= len(PAUSES_SECONDS):
             return False
         self.clock.sleep(PAUSES_SECONDS[failures] if seconds is None else seconds)
         return True
