@@ -12,10 +12,11 @@ import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import typer
-from pymongo import MongoClient
+from pymongo import MongoClient, errors
+from pymongo.database import Database
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -36,7 +37,7 @@ from migrate.sample_documents import Rules
 from models.database_sign_in import token_sign_in
 from models.errors import ConfigurationError, ServiceError
 from models.identity import MAXIMUM_TTL_SECONDS, MINIMUM_TTL_SECONDS
-from models.known_causes import Cause
+from models.known_causes import Cause, is_key_vault_reference
 from registrar.store import COLLECTION_NAME as TARGET_COLLECTION
 
 DONE, BROKE_OFF, WRONG_USE, DONE_WITH_LOSSES, INTERRUPTED = 0, 1, 2, 3, 130
@@ -107,7 +108,7 @@ class _Databases:
     def __init__(self, environment: Mapping[str, str], open_clients: ExitStack) -> None:
         self._target_uri = _needed(environment, "MongoDbConnectionString")
         self._name = _needed(environment, "DbName")
-        self._source_uri = environment.get("MigrateSourceConnectionString", "").strip() or self._target_uri
+        self._source_uri = _given(environment, "MigrateSourceConnectionString") or self._target_uri
         self._open_clients = open_clients
         self._tokens: dict[str, AccessTokens] = {}
         """By scope."""
@@ -119,13 +120,13 @@ class _Databases:
         name = "MongoDbConnectionString" if same else "MigrateSourceConnectionString"
         client = self._client(self._source_uri, name)
         by_identity = token_sign_in(self._source_uri) is not None
-        return SampleCollection(
-            client[database or self._name][collection], self._patience, by_identity=by_identity
-        )
+        named = _named("--source-database", client, database) if database else self._database(client)
+        found = _named("--source-collection", named, collection)
+        return SampleCollection(found, self._patience, by_identity=by_identity)
 
     def mover(self, pool: ThreadPoolExecutor, rules: Rules, *, dry_run: bool) -> Mover:
         """What moves devices into the target."""
-        target = self._client(self._target_uri, "MongoDbConnectionString")[self._name]
+        target = self._database(self._client(self._target_uri, "MongoDbConnectionString"))
         tokens = self._tokens_for(self._target_uri, "MongoDbConnectionString")
         work = mongodb.Work(mongodb.Timeouts(_TIMEOUT_SECONDS), tokens=tokens)
         store = AdoptionStore(target[TARGET_COLLECTION], work)
@@ -141,6 +142,9 @@ class _Databases:
             raise mongodb.error_of(client.of(name))
         self._open_clients.callback(client.close)
         return client
+
+    def _database(self, client: MongoClient[mongodb.Document]) -> Database[mongodb.Document]:
+        return _named("DbName", client, self._name)
 
     def _tokens_for(self, uri: str, name: str) -> AccessTokens | None:
         """The tokens of the developer who is signed in to Azure, where the connection string asks for one."""
@@ -158,11 +162,40 @@ class _Databases:
         return tokens
 
 
-def _needed(environment: Mapping[str, str], name: str) -> str:
+def _given(environment: Mapping[str, str], name: str) -> str:
     value = environment.get(name, "").strip()
+    if is_key_vault_reference(value):
+        raise ConfigurationError(
+            f"{name}: it is a Key Vault reference, which only Azure resolves; set the secret's own value."
+        )
+    return value
+
+
+def _needed(environment: Mapping[str, str], name: str) -> str:
+    value = _given(environment, name)
     if not value:
         raise ConfigurationError(f"Set {name} in the environment, as in the app's settings.")
     return value
+
+
+class _Container[Part](Protocol):
+    """A client or a database."""
+
+    def __getitem__(self, name: str, /) -> Part: ...
+
+
+def _named[Part](origin: str, whole: _Container[Part], name: str) -> Part:
+    """The database or collection of that name; `origin` is the setting or option that names it.
+
+    Raises:
+        ConfigurationError: MongoDB takes no such name.
+    """
+    try:
+        return whole[name]
+    except errors.InvalidName:
+        raise ConfigurationError(
+            f"{origin}: MongoDB takes no such name; copy it from the database."
+        ) from None
 
 
 def _run(mover: Mover, source: SampleCollection, batch_size: int, report: Report, *, quiet: bool) -> None:

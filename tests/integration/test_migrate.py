@@ -36,6 +36,8 @@ TEAMS_USER = "8:orgid:teams-user"
 SECRET = "do-not-quote-this-device-token"
 CHANNEL = "https://a.notify.windows.com/?token=c"
 
+VAULT_REFERENCE = "@Microsoft.KeyVault(SecretUri=https://contoso.vault.azure.net/secrets/mongo/)"
+
 _names = (f"move{number}" for number in count())
 
 
@@ -463,6 +465,29 @@ class TestCommand:
         assert done.returncode == WRONG_USE
         assert name in done.stderr
         assert SECRET not in done.stdout + done.stderr
+
+    @pytest.mark.parametrize(
+        ("name", "environment", "options"),
+        [
+            ("DbName", {"DbName": "my.calls"}, ()),
+            ("DbName", {"DbName": "my calls"}, ("--source-database", "sample")),
+            ("--source-database", {}, ("--source-database", "my/calls")),
+            ("--source-collection", {}, ("--source-collection", "")),
+            ("--source-collection", {}, ("--source-collection", "devices$")),
+            ("MongoDbConnectionString", {"MongoDbConnectionString": VAULT_REFERENCE}, ()),
+            ("DbName", {"DbName": VAULT_REFERENCE}, ()),
+            ("MigrateSourceConnectionString", {"MigrateSourceConnectionString": VAULT_REFERENCE}, ()),
+        ],
+    )
+    def test_unusable_name(self, name: str, environment: dict[str, str], options: tuple[str, ...]) -> None:
+        """A name that MongoDB does not take is told by its setting or option; so is a setting that was copied
+        from the app as a Key Vault reference."""
+        usual = {"MongoDbConnectionString": "mongodb://127.0.0.1:1/", "DbName": "calling"}
+        result = CliRunner().invoke(app, ["--json", *options], env={**usual, **environment})
+        assert result.exit_code == WRONG_USE, result.output
+        error = json.loads(result.stdout)["error"]
+        assert error.startswith(f"{name}: ")
+        assert ("Key Vault" in error) == (VAULT_REFERENCE in environment.values())
 
     @pytest.mark.parametrize(
         "options", [("--ttl-seconds", "299"), ("--ttl-seconds", "15552001"), ("--source-uri", "x")]
