@@ -155,21 +155,18 @@ class App:
         """What the HTTP functions call."""
         from registrar.registrations import Registrar
 
-        # First: a mistake in the access settings is reported whether or not the database can be used.
-        access = self.authenticator
-        self.settings.check_registrar()
+        self.settings.check_registrar(self.access.errors)
         rate_limit = self._rate_limit(TooManyChangesError)
-        return Registrar(self.device_store, access, rate_limit, self.clock, self._limits())
+        return Registrar(self.device_store, self.authenticator, rate_limit, self.clock, self._limits())
 
     @_Part
     def reports(self) -> "Reports":
         """What the function for reports calls."""
         from registrar.reports import Reports
 
-        access = self.authenticator
-        self.settings.check_registrar()
+        self.settings.check_registrar(self.access.errors)
         rate_limit = self._rate_limit(TooManyReportsError)
-        return Reports(self._reported, access, rate_limit, self.clock, self._limits())
+        return Reports(self._reported, self.authenticator, rate_limit, self.clock, self._limits())
 
     def _reported(self, report: "CallReport") -> "ReportEffect":
         # Built at the first report: with a mistake in a setting that it needs, strangers are still refused.

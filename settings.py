@@ -530,13 +530,16 @@ class Settings:
         """
         _raise_all(self.mistakes(*NEEDED_FOR_RINGING))
 
-    def check_registrar(self) -> None:
+    def check_registrar(self, sign_in: Sequence[FieldError] = ()) -> None:
         """Read every section that the registrar needs.
+
+        Args:
+            sign_in: what is wrong with the settings of its callers' sign-in.
 
         Raises:
             ConfigurationError: lists the mistakes of all of them.
         """
-        _raise_all(self.mistakes("database", "registrar"))
+        _raise_all((*sign_in, *self.mistakes("database", "registrar")))
 
     def mistakes(self, *sections: str) -> tuple[FieldError, ...]:
         """What is wrong in the named sections."""
@@ -563,18 +566,10 @@ class Settings:
                 except ValueError as error:
                     mistakes.append(FieldError(name, str(error)))
             elif each.default is MISSING:
-                mistakes.append(FieldError(name, self._missing(name)))
+                mistakes.append(FieldError(name, known_causes.problem_of_missing(name, self._values)))
         if mistakes:
             raise settings_error(mistakes)
         return section(**values)
-
-    def _missing(self, name: str) -> str:
-        elsewhere = known_causes.name_on_connection_strings_blade(name, self._values)
-        return f"{_BLADE.problem} ({elsewhere}). {_BLADE.remedy}" if elsewhere else "is missing"
-
-
-_KEY_VAULT = known_causes.KEY_VAULT_REFERENCE
-_BLADE = known_causes.CONNECTION_STRINGS_BLADE
 
 
 def setting_names() -> tuple[str, ...]:
@@ -626,7 +621,7 @@ _HUB_NAME_RULE = (
 
 def _value(setting: Field[Any], text: str) -> object:
     if known_causes.is_key_vault_reference(text):
-        raise ValueError(f"{_KEY_VAULT.problem}. {_KEY_VAULT.remedy}")
+        raise ValueError(known_causes.UNRESOLVED_REFERENCE)
     return parser_of(setting)(text)
 
 

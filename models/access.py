@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from models.errors import FieldError
 from models.hub import is_loopback
+from models.known_causes import UNRESOLVED_REFERENCE, is_key_vault_reference, problem_of_missing
 
 SETTING_NAMES = ("RegistrarAccess", "OidcIssuer", "OidcAudience", "OidcUserClaim", "OidcAdminRole")
 
@@ -57,22 +58,33 @@ def read_access(environment: Mapping[str, str]) -> AccessSettings:
         The settings; mistakes are in `errors`, without values.
     """
     values = _values(environment)
-    mode = values.get("RegistrarAccess", _KEY_MODE).lower()
-    if mode == _KEY_MODE:
+    mode = values.get("RegistrarAccess", _KEY_MODE)
+    if mode.lower() == _KEY_MODE:
         return AccessSettings()
-    if mode != _OIDC_MODE:
+    if is_key_vault_reference(mode):
+        return AccessSettings(errors=(FieldError("RegistrarAccess", UNRESOLVED_REFERENCE),))
+    if mode.lower() != _OIDC_MODE:
         return AccessSettings(errors=(FieldError("RegistrarAccess", "must be 'key' or 'oidc'"),))
-    issuer, audience = values.get("OidcIssuer", ""), values.get("OidcAudience", "")
-    errors = []
-    if not is_issuer_url(issuer):
-        problem = "must be the https URL of the issuer" if issuer else "is missing"
-        errors.append(FieldError("OidcIssuer", problem))
-    if not audience:
-        errors.append(FieldError("OidcAudience", "is missing"))
+    errors = [
+        FieldError(name, UNRESOLVED_REFERENCE)
+        for name, value in values.items()
+        if is_key_vault_reference(value)
+    ]
+    names = {name.lower() for name in environment}
+    errors += [
+        FieldError(name, problem_of_missing(name, names))
+        for name in ("OidcIssuer", "OidcAudience")
+        if name not in values
+    ]
+    issuer = values.get("OidcIssuer", "")
+    if "OidcIssuer" not in {each.field for each in errors} and not is_issuer_url(issuer):
+        errors.append(FieldError("OidcIssuer", "must be the https URL of the issuer"))
     if errors:
         return AccessSettings(errors=tuple(errors))
     user_claim = values.get("OidcUserClaim", _DEFAULT_USER_CLAIM)
-    return AccessSettings(OidcSettings(issuer, audience, user_claim, values.get("OidcAdminRole")))
+    return AccessSettings(
+        OidcSettings(issuer, values["OidcAudience"], user_claim, values.get("OidcAdminRole"))
+    )
 
 
 def _values(environment: Mapping[str, str]) -> Mapping[str, str]:

@@ -69,6 +69,9 @@ CONNECTION_STRINGS_BLADE = Cause(
     "from Connection strings.",
     setting=None,
 )
+UNRESOLVED_REFERENCE = f"{KEY_VAULT_REFERENCE.problem}. {KEY_VAULT_REFERENCE.remedy}"
+"""What is wrong with a setting whose value is a Key Vault reference."""
+
 CREDENTIALS_NOT_ENCODED = Cause(
     "credentials_not_encoded",
     Fault.MISCONFIGURED,
@@ -357,6 +360,19 @@ def name_on_connection_strings_blade(setting: str, names: Container[str]) -> str
     """
     candidates = (f"{prefix}{setting}" for prefix in _BLADE_PREFIXES)
     return next((candidate for candidate in candidates if candidate.lower() in names), None)
+
+
+def problem_of_missing(setting: str, names: Container[str]) -> str:
+    """What is said of a setting that is missing, and where it arrived instead.
+
+    Args:
+        setting: its proper name.
+        names: of everything in the environment, in lower case.
+    """
+    elsewhere = name_on_connection_strings_blade(setting, names)
+    if elsewhere is None:
+        return "is missing"
+    return f"{CONNECTION_STRINGS_BLADE.problem} ({elsewhere}). {CONNECTION_STRINGS_BLADE.remedy}"
 
 
 _PLACEHOLDERS = re.compile(r"[<{](?:db_|your[-_ ]?)?(?:user ?name|user|password)[>}]", re.IGNORECASE)

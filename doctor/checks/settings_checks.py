@@ -34,6 +34,7 @@ def check_settings(
     lesser = settings.mistakes(*NOT_NEEDED_FOR_RINGING, *READ_AT_INDEXING)
     mistakes = (*lesser, *settings.named_hub_mistakes)
     others = [_wrong(bad, unresolved) for bad in mistakes]
+    others += [*_sign_in(read_access(values), unresolved), *_telemetry(values)]
     if needed := settings.mistakes(*NEEDED_FOR_RINGING):
         return None, [*(_wrong(bad, unresolved) for bad in needed), *others]
     checks = [AREA.passed("complete", "every setting that ringing needs is there and well formed"), *others]
@@ -42,12 +43,11 @@ def check_settings(
         *_connection_string(settings),
         *(_same_hub(settings, hub) for hub in settings.hub_names if not settings.hub_mistakes(hub)),
         _api_version(settings),
-        *_sign_in(read_access(values)),
-        *_telemetry(values),
     ]
 
 
-def _wrong(mistake: FieldError, unresolved: Mapping[str, Unanswered]) -> Check:
+def _wrong(mistake: FieldError, unresolved: Mapping[str, Unanswered], remedy: str | None = None) -> Check:
+    """A failed check; `remedy` is for a mistake that has none of its own."""
     name, detail = mistake.field, mistake.detail
     why = next((each for setting, each in unresolved.items() if setting.lower() == name.lower()), None)
     if why is not None:
@@ -58,7 +58,7 @@ def _wrong(mistake: FieldError, unresolved: Mapping[str, Unanswered]) -> Check:
             return AREA.failed(name, detail.removesuffix(f" {cause.remedy}").removesuffix("."), cause.remedy)
     if name.lower().startswith(NAMED_HUB_PREFIX.lower()):
         return AREA.failed(name, detail, f"Correct {name}, or remove the hub's settings: see docs/hubs.md.")
-    return AREA.failed(name, detail, f"Set {name}: {_SAMPLE}.")
+    return AREA.failed(name, detail, remedy or f"Set {name}: {_SAMPLE}.")
 
 
 def _connection_string(settings: Settings) -> list[Check]:
@@ -104,10 +104,10 @@ def _telemetry(values: Mapping[str, str]) -> list[Check]:
     return [AREA.failed(name, f"{mistake}; the worker is told to send telemetry", remedy)]
 
 
-def _sign_in(access: AccessSettings) -> list[Check]:
+def _sign_in(access: AccessSettings, unresolved: Mapping[str, Unanswered]) -> list[Check]:
     if access.errors:
         remedy = "Set RegistrarAccess to oidc with OidcIssuer and OidcAudience, or to key with neither."
-        return [AREA.failed(bad.field, bad.detail, remedy) for bad in access.errors]
+        return [_wrong(bad, unresolved, remedy) for bad in access.errors]
     mode = (
         "function keys, which the host checks" if access.oidc is None else "bearer tokens of the OIDC issuer"
     )

@@ -15,6 +15,8 @@ NEEDED = {
 }
 OIDC = {"RegistrarAccess": "oidc", "OidcIssuer": "https://issuer.test/t", "OidcAudience": "api://registrar"}
 
+VAULT_REFERENCE = "@Microsoft.KeyVault(SecretUri=https://contoso.vault.azure.net/secrets/oidc/)"
+
 
 def settings(**changes: str) -> Settings:
     return Settings.from_mapping({**NEEDED, **changes})
@@ -116,6 +118,25 @@ class TestMistakes:
         assert mistakes(environment) == ["OidcIssuer"]
         assert "do-not-quote" not in repr(read_access(environment))
 
+    @pytest.mark.parametrize("name", SETTING_NAMES)
+    def test_key_vault_reference(self, name: str) -> None:
+        """A reference that Azure has not resolved is told as that, and is nobody's audience, claim or
+        role."""
+        environment = {**OIDC, name: VAULT_REFERENCE}
+        assert mistakes(environment) == [name]
+        (bad,) = read_access(environment).errors
+        assert "Key Vault reference is unresolved" in bad.detail
+        assert "contoso" not in bad.detail
+
+    @pytest.mark.parametrize("name", ["OidcIssuer", "OidcAudience"])
+    def test_on_the_connection_strings_blade(self, name: str) -> None:
+        """So is a setting that was entered where Azure puts a prefix before its name."""
+        environment = {each: text for each, text in OIDC.items() if each != name}
+        environment[f"CUSTOMCONNSTR_{name}"] = OIDC[name]
+        assert mistakes(environment) == [name]
+        (bad,) = read_access(environment).errors
+        assert f"CUSTOMCONNSTR_{name}" in bad.detail
+
     def test_calls_still_ring(self) -> None:
         """A mistake stops the registrar, not the handler of incoming calls."""
         with App({**NEEDED, "RegistrarAccess": "oidc"}) as app:
@@ -132,6 +153,16 @@ class TestMistakes:
             with pytest.raises(ConfigurationError) as caught:
                 _ = app.registrar
             assert [bad.field for bad in caught.value.errors] == ["RegistrarAccess"]
+
+    @pytest.mark.parametrize("part", ["registrar", "reports"])
+    def test_reported_with_the_others(self, part: str) -> None:
+        """Sign-in, limits and database are reported in one go."""
+        wrong = {"RegistrarAccess": "oidc", "OidcIssuer": "x", "MaxBodyBytes": "many", "DbName": ""}
+        with App({**NEEDED, **wrong}) as app:
+            with pytest.raises(ConfigurationError) as caught:
+                getattr(app, part)
+            named = {bad.field for bad in caught.value.errors}
+        assert named == {"OidcIssuer", "OidcAudience", "MaxBodyBytes", "DbName"}
 
 
 def test_every_setting_is_listed() -> None:

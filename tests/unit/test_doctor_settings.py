@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 import pytest
 
+from doctor.checks.azure import Unanswered
 from doctor.checks.findings import Check, Status
 from doctor.checks.settings_checks import check_settings
 from doctor.probes.settings_source import UsageError, parse_settings, read_settings
@@ -172,6 +173,37 @@ class TestChecks:
     def test_half_a_sign_in(self, more: dict[str, str], named: set[str]) -> None:
         """Half of a sign-in configuration is found, the missing half named."""
         assert named <= set(failures({**GOOD, **more}))
+
+    def test_sign_in_beside_what_ringing_needs(self) -> None:
+        """A mistake in the sign-in or in telemetry is listed at once, also where calls cannot ring either."""
+        telemetry = {
+            "PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY": "true",
+            "APPLICATIONINSIGHTS_CONNECTION_STRING": "rubbish",
+        }
+        wrong = {**GOOD, **telemetry, "ANHHubName": "", "RegistrarAccess": "oidc", "OidcIssuer": "x"}
+        assert set(failures(wrong)) == {
+            "ANHHubName",
+            "OidcIssuer",
+            "OidcAudience",
+            "APPLICATIONINSIGHTS_CONNECTION_STRING",
+        }
+
+    def test_reference_in_the_sign_in(self) -> None:
+        """A Key Vault reference there is named as one, with the reason if it could not be resolved."""
+        reference = "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/x)"
+        values = {
+            **GOOD,
+            "RegistrarAccess": "oidc",
+            "OidcIssuer": "https://i.example",
+            "OidcAudience": reference,
+        }
+        check = failures(values)["OidcAudience"]
+        assert "Key Vault" in check.detail
+        assert "Key Vault Secrets User" in check.remedy
+        _, checks = check_settings(values, {"OidcAudience": Unanswered("it is forbidden", "Ask for it.")})
+        (check,) = (each for each in checks if each.name == "OidcAudience")
+        assert "it is forbidden" in check.detail
+        assert check.remedy == "Ask for it."
 
 
 class TestTelemetry:
