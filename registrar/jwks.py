@@ -3,6 +3,8 @@
 Discovery: OpenID Connect Discovery 1.0; keys: RFC 7517.
 """
 
+import json
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import jwt
 import requests
 
+from common import telemetry
 from models.access import is_issuer_url
 from models.errors import IssuerUnavailableError
 
@@ -27,8 +30,20 @@ LONGEST_WAIT_SECONDS = 5.0
 """How long a request waits for another thread's fetch. The threads of this process also send pushes."""
 CONNECT_TIMEOUT_SECONDS = 2.0
 READ_TIMEOUT_SECONDS = 3.0
+FETCH_SECONDS = 8.0
+"""After this nothing more is read of either document: one that trickles in would hold up the thread for as
+long as it likes."""
+MOST_BYTES = 1_048_576
+"""Of one document. Entra's keys take some ten thousand."""
 
 _KEY_TYPES = frozenset({"RSA", "EC", "OKP"})
+
+_DISCOVERY, _KEY_SET = "the discovery document", "the key set"
+_PIECE = 65_536
+
+
+class _FetchError(Exception):
+    """The keys could not be fetched. The message is ours and quotes nothing."""
 
 
 class JwksKeys:
@@ -109,31 +124,72 @@ class JwksKeys:
     def _try_to_fetch(self) -> None:
         self._last_try_began_at = self._monotonic()
         try:
-            self._keys = self._fetch()
-        except (requests.RequestException, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            self._keys = self._fetch(self._last_try_began_at + FETCH_SECONDS)
+        except _FetchError as error:
             self._failed_at = self._monotonic()
+            self._tell_of(str(error))
         else:
             self._failed_at = None
             self._fetched_at = self._monotonic()
 
-    def _fetch(self) -> Mapping[str, dict[str, Any]]:
-        discovery = self._get(f"{self._issuer.rstrip('/')}/.well-known/openid-configuration")
-        jwks_url = discovery["jwks_uri"]
-        if discovery.get("issuer") != self._issuer or not is_issuer_url(jwks_url):
-            raise ValueError("the discovery document is not the issuer's")
-        keys = self._get(jwks_url)["keys"]
-        signing = (key for key in keys if key.get("use", "sig") == "sig" and key.get("kty") in _KEY_TYPES)
+    def _tell_of(self, problem: str) -> None:
+        serves = self._keys and self._age() < KEYS_USABLE_SECONDS
+        telemetry.log(
+            logging.WARNING if serves else logging.ERROR,
+            "issuer_keys_not_fetched",
+            problem=f"OidcIssuer: {problem}",
+            remedy="Run 'doctor check', which asks the issuer the same. "
+            + ("Until the keys are a day old, those that are known serve." if serves else "")
+            + ("" if serves else "Until then the registrar refuses every request with 503; calls ring."),
+        )
+
+    def _fetch(self, until: float) -> Mapping[str, dict[str, Any]]:
+        url = f"{self._issuer.rstrip('/')}/.well-known/openid-configuration"
+        discovery = self._get(_DISCOVERY, url, until)
+        if discovery.get("issuer") != self._issuer:
+            raise _FetchError(f"{_DISCOVERY} names another issuer")
+        jwks_url = discovery.get("jwks_uri")
+        if not isinstance(jwks_url, str) or not is_issuer_url(jwks_url):
+            raise _FetchError(f"{_DISCOVERY} has no jwks_uri that is https")
+        keys = self._get(_KEY_SET, jwks_url, until).get("keys")
+        if not isinstance(keys, list) or not all(isinstance(key, dict) for key in keys):
+            raise _FetchError(f"{_KEY_SET} has no list of keys")
+        signing = (key for key in keys if key.get("use", "sig") == "sig" and _is_asymmetric(key))
         return {str(key.get("kid", "")): key for key in signing}
 
-    def _get(self, url: str) -> dict[str, Any]:
-        timeout = (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)
-        response = self._session.get(url, timeout=timeout, allow_redirects=False)
-        if response.status_code != 200:
-            raise ValueError("the issuer does not answer 200")
-        document = response.json()
+    def _get(self, name: str, url: str, until: float) -> dict[str, Any]:
+        try:
+            document = json.loads(self._read(name, url, until))
+        except _FetchError:
+            raise
+        except (ValueError, RecursionError):
+            document = None
+        except Exception as error:  # noqa: BLE001 - requests and what is below it raise classes of their own
+            # Their texts quote the URL.
+            raise _FetchError(f"{name} cannot be fetched ({type(error).__name__})") from None
         if not isinstance(document, dict):
-            raise TypeError("the issuer does not answer a JSON object")
+            raise _FetchError(f"{name} is no JSON object")
         return document
+
+    def _read(self, name: str, url: str, until: float) -> bytes:
+        timeout = (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)
+        body = bytearray()
+        with self._session.get(url, timeout=timeout, allow_redirects=False, stream=True) as response:
+            if response.status_code != 200:
+                raise _FetchError(f"{name} is answered with {response.status_code}")
+            # One read of the socket at a time: a document that trickles in must not outlast the time.
+            while piece := response.raw.read1(_PIECE, decode_content=True):
+                body += piece
+                if len(body) > MOST_BYTES:
+                    raise _FetchError(f"{name} has more than {MOST_BYTES} bytes")
+                if self._monotonic() > until:
+                    raise _FetchError(f"{name} has not been read within {FETCH_SECONDS:g} s")
+        return bytes(body)
+
+
+def _is_asymmetric(key: Mapping[str, Any]) -> bool:
+    kind = key.get("kty")
+    return isinstance(kind, str) and kind in _KEY_TYPES
 
 
 class _TokenBucket:

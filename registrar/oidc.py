@@ -79,6 +79,7 @@ _REASONS: tuple[tuple[type[jwt.PyJWTError], str], ...] = (
     (jwt.InvalidIssuerError, "The bearer token is from another issuer."),
     (jwt.MissingRequiredClaimError, "The bearer token lacks one of the claims exp, iss and aud."),
     (jwt.InvalidSignatureError, "The bearer token's signature is wrong."),
+    (jwt.InvalidKeyError, "The issuer's key cannot check the bearer token."),
 )
 
 

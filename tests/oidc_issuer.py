@@ -113,6 +113,10 @@ class OidcIssuer:
         self.body: bytes | None = None
         """What is answered instead of any document."""
         self.delay_seconds = 0.0
+        self.leading_spaces = 0
+        """Before each document, which JSON allows."""
+        self.on_space: Callable[[], object] | None = None
+        """Called after each of them, which is then sent by itself."""
         self.fetches = 0
         """How often the JWKS was asked for."""
         self.requests = 0
@@ -179,7 +183,19 @@ class OidcIssuer:
         finally:
             await runner.cleanup()
 
-    async def _answer(self, request: web.Request) -> web.Response:
+    async def _trickled(
+        self, request: web.Request, body: bytes, on_space: Callable[[], object]
+    ) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        for _ in range(self.leading_spaces):
+            await response.write(b" ")
+            on_space()
+            await asyncio.sleep(0.01)
+        await response.write(body)
+        return response
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
         self.requests += 1
         documents: dict[str, dict[str, Any]] = {
             "/tenant/v2.0/.well-known/openid-configuration": {
@@ -196,6 +212,9 @@ class OidcIssuer:
         if request.path not in documents:
             return web.Response(status=404)
         body = self.body if self.body is not None else json.dumps(documents[request.path]).encode()
+        if self.on_space is not None:
+            return await self._trickled(request, body, self.on_space)
+        body = b" " * self.leading_spaces + body
         return web.Response(status=self.status, body=body, content_type="application/json")
 
 

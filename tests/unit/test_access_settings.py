@@ -120,7 +120,7 @@ class TestMistakes:
 
     @pytest.mark.parametrize("name", SETTING_NAMES)
     def test_key_vault_reference(self, name: str) -> None:
-        """A reference that Azure has not resolved is told as that, and is nobody's audience, claim or
+        """A reference that Azure has not resolved is told as that, and serves as no audience, claim or
         role."""
         environment = {**OIDC, name: VAULT_REFERENCE}
         assert mistakes(environment) == [name]
@@ -130,7 +130,7 @@ class TestMistakes:
 
     @pytest.mark.parametrize("name", ["OidcIssuer", "OidcAudience"])
     def test_on_the_connection_strings_blade(self, name: str) -> None:
-        """So is a setting that was entered where Azure puts a prefix before its name."""
+        """A setting that was entered where Azure puts a prefix before its name is told as that."""
         environment = {each: text for each, text in OIDC.items() if each != name}
         environment[f"CUSTOMCONNSTR_{name}"] = OIDC[name]
         assert mistakes(environment) == [name]

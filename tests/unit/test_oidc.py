@@ -22,17 +22,19 @@ from jwt.algorithms import RSAAlgorithm
 from models.access import OidcSettings
 from models.errors import IssuerUnavailableError, UnauthenticatedError
 from registrar.jwks import (
+    FETCH_SECONDS,
     FETCHES_AT_ONCE,
     KEYS_FRESH_SECONDS,
     KEYS_USABLE_SECONDS,
     LONGEST_WAIT_SECONDS,
+    MOST_BYTES,
     READ_TIMEOUT_SECONDS,
     SECONDS_AFTER_FAILURE,
     SECONDS_PER_FETCH,
     JwksKeys,
 )
 from registrar.oidc import ALGORITHMS, OidcAccess
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, app_log
 from tests.oidc_issuer import AUDIENCE, OidcIssuer, SigningKey, encoded, forged
 
 SECRET = "do-not-quote-this-claim"
@@ -292,7 +294,7 @@ class TestKeySet:
         # PyJWT warns the signer; the issuer would not care.
         with pytest.warns(match="1024"):
             token = key.sign(issuer.claims())
-        assert refused(access, token) == "The bearer token is malformed."
+        assert refused(access, token) == "The issuer's key cannot check the bearer token."
 
     def test_rotation(self, issuer: OidcIssuer, access: OidcAccess) -> None:
         """A token under a new key is accepted at once, even right after a fetch; the old key is not."""
@@ -477,6 +479,70 @@ class TestOutage:
         with Watched() as session:
             unavailable(OidcAccess(wanted, JwksKeys(wanted.issuer, session, clock.monotonic)), issuer.token())
         assert asked == [f"{issuer.url}/.well-known/openid-configuration"]
+
+    def test_large(self, issuer: OidcIssuer, access: OidcAccess) -> None:
+        """A document that is larger than any issuer's is not read to its end; a padded one is read."""
+        token = issuer.token()
+        issuer.leading_spaces = 2 * MOST_BYTES
+        with app_log() as log:
+            unavailable(access, token)
+        (line,) = log.events("issuer_keys_not_fetched")
+        assert f"more than {MOST_BYTES} bytes" in line["problem"]
+
+    def test_trickling(self, issuer: OidcIssuer, access: OidcAccess, clock: FakeClock) -> None:
+        """A document that comes byte by byte is given up after a while, although no single byte is late."""
+        token = issuer.token()
+        issuer.leading_spaces = 100
+        issuer.on_space = lambda: clock.sleep(READ_TIMEOUT_SECONDS / 2)
+        with app_log() as log:
+            unavailable(access, token)
+        (line,) = log.events("issuer_keys_not_fetched")
+        assert f"within {FETCH_SECONDS:g} s" in line["problem"]
+        issuer.on_space = None
+        clock.sleep(SECONDS_AFTER_FAILURE)
+        assert access.claims(token)
+
+    @pytest.mark.parametrize(
+        ("change", "says"),
+        [
+            ({"status": 404}, "the discovery document is answered with 404"),
+            ({"status": 302}, "the discovery document is answered with 302"),
+            ({"body": b"<html>"}, "the discovery document is no JSON object"),
+            ({"discovery": {"issuer": f"https://{SECRET}.test"}}, "names another issuer"),
+            ({"discovery": {"jwks_uri": f"http://{SECRET}.test/"}}, "no jwks_uri that is https"),
+            ({"discovery": {"jwks_uri": "http://127.0.0.1:1/keys"}}, "the key set cannot be fetched"),
+            ({"keys": 7}, "the key set has no list of keys"),
+        ],
+    )
+    def test_reason(
+        self, issuer: OidcIssuer, access: OidcAccess, change: dict[str, object], says: str
+    ) -> None:
+        """The log says what is wrong with the issuer, once a try, and quotes nothing of what it answers."""
+        for name, value in change.items():
+            setattr(issuer, name, value)
+        with app_log() as log:
+            unavailable(access, issuer.token())
+            unavailable(access, issuer.token())
+        (line,) = log.events("issuer_keys_not_fetched")
+        assert line["level"] == "ERROR"
+        assert line["problem"].startswith("OidcIssuer: ")
+        assert says in line["problem"]
+        assert "503" in line["remedy"]
+        assert SECRET not in log.text
+
+    def test_reason_while_keys_are_known(
+        self, issuer: OidcIssuer, access: OidcAccess, clock: FakeClock
+    ) -> None:
+        """Where known keys serve, it is a warning: an operator has a day."""
+        token = issuer.token()
+        assert access.claims(token)
+        clock.sleep(KEYS_FRESH_SECONDS)
+        issuer.stop()
+        with app_log() as log:
+            assert access.claims(token)
+        (line,) = log.events("issuer_keys_not_fetched")
+        assert line["level"] == "WARNING"
+        assert "503" not in line["remedy"]
 
     def test_slow(self, issuer: OidcIssuer, access: OidcAccess, clock: FakeClock) -> None:
         """A silent issuer holds no request for long, in sequence or at once."""
