@@ -6,14 +6,21 @@ import python_version  # noqa: F401
 from command_line import Azd
 from hook import chosen, is_true, main, needed, say
 
+CONNECTION_STRING = "MONGODB_CONNECTION_STRING"
 CREDENTIALS = ("APNS_CREDENTIAL", "FCM_V1_CREDENTIAL", "BROWSER_CREDENTIAL")
 
 
 def postprovision() -> None:
-    """Keep in azd's environment that the hub is there, also for a provision whose hooks are skipped."""
+    """Keep in azd's environment what is there, also for a provision whose hooks are skipped."""
     azd = Azd(needed("AZURE_ENV_NAME", "Run this through azd: azd hooks run postprovision"))
     azd.set("KEEP_DATABASE_ADMINISTRATOR", "true" if is_true("CREATE_DATABASE", default=True) else "false")
     azd.set("RECOVER_KEY_VAULT", "false")
+    if chosen(CONNECTION_STRING) and not is_true("CREATE_DATABASE", default=True):
+        azd.set(CONNECTION_STRING, "")
+        say(
+            f"{CONNECTION_STRING} is in the key vault now, and no longer in azd's environment: the next provision"
+        )
+        say("would undo a change of the secret. Change it there: docs/security.md.")
     if not is_true("CREATE_NOTIFICATION_HUB", default=False):
         return
     azd.set("CREATE_NOTIFICATION_HUB", "false")

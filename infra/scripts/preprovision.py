@@ -16,7 +16,8 @@ DATABASE_SIGN_IN
     An app that signs in to its database with a password goes on with that, unless the environment says
     otherwise: the release that is running may know no other way.
 
-Only "not found" means that something is not there. Whatever else goes wrong stops the deployment.
+Only "not found" means that something is not there, and a subscription that does not know the resource
+provider yet: it has nothing of it. Whatever else goes wrong stops the deployment.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ APP_API = "2025-03-01"
 APP_PREFIX = "func-"
 DATABASE_SETTING = "MongoDbConnectionString"
 
+NOT_REGISTERED = ("MissingSubscriptionRegistration", "SubscriptionNotRegistered")
+"""A subscription in which nothing of a resource provider has ever been made; the deployment registers it."""
+
 FRESH = (
     "azd has not asked for it yet in a new environment. Run 'azd up', which asks first; or run "
     "'azd env set AZURE_SUBSCRIPTION_ID …' and 'azd env set AZURE_LOCATION …', then 'azd provision'."
@@ -58,7 +62,7 @@ class HubChoice:
 
 
 def resources(az: Az, group: str, resource_type: str, version: str) -> list[Json] | None:
-    """The resources of a type in a group; None if there is no such group.
+    """The resources of a type in a group; None if there is no such group, or nothing of that provider.
 
     Raises:
         StopError: Azure did not say; the message says what to do.
@@ -66,7 +70,7 @@ def resources(az: Az, group: str, resource_type: str, version: str) -> list[Json
     try:
         return az.list(f"/resourceGroups/{group}/providers/{resource_type}", version)
     except CommandError as error:
-        if error.code == "ResourceGroupNotFound":
+        if error.code in ("ResourceGroupNotFound", *NOT_REGISTERED):
             return None
         raise _no_answer(f"what is in the resource group {group}", error) from None
 
@@ -166,6 +170,8 @@ def was_deleted(az: Az, group: str, location: str) -> bool:
     try:
         deleted = az.list("/providers/Microsoft.KeyVault/deletedVaults", VAULT_API)
     except CommandError as error:
+        if error.code in NOT_REGISTERED:
+            return False
         raise _no_answer("which key vaults were deleted", error) from None
     ours = f"/resourcegroups/{group}/providers/microsoft.keyvault/vaults/{VAULT_PREFIX}".lower()
     return any(

@@ -139,6 +139,16 @@ class TestPreprovision:
         assert fresh.run("preprovision.py").code == 0
         assert fresh.kept() == kept(create_hub=True, keep_password=False, recover_vault=True)
 
+    @pytest.mark.parametrize("code", ["MissingSubscriptionRegistration", "SubscriptionNotRegistered"])
+    def test_empty_subscription(self, fresh: FakeAzure, code: str) -> None:
+        """A subscription that has never used a resource provider refuses to list its resources: it has
+        none."""
+        for path in (NAMESPACES, VAULTS, SITES, DELETED):
+            fresh.refuses(f"rest {path}", code, status="Conflict")
+        done = fresh.run("preprovision.py")
+        assert done.code == 0, done.err
+        assert fresh.kept() == kept(create_hub=True, keep_password=False)
+
     def test_it_only_looks(self, deployed: FakeAzure) -> None:
         """Nothing in Azure is changed, and no secret is read."""
         deployed.run("preprovision.py")
@@ -358,6 +368,21 @@ class TestDatabaseSignIn:
 
 
 class TestPostprovision:
+    def test_the_connection_string(self, fresh: FakeAzure) -> None:
+        """It is cleared once it is in the vault: the next provision would undo its change there."""
+        fresh.environment |= {"CREATE_DATABASE": "false", "MONGODB_CONNECTION_STRING": f"mongodb://u:{KEY}@x"}
+        done = fresh.run("postprovision.py")
+        assert done.code == 0, done.err
+        assert fresh.kept()["MONGODB_CONNECTION_STRING"] == ""
+        assert "docs/security.md" in done.out
+        assert KEY not in done.out + done.err + fresh.recorded()
+
+    def test_a_connection_string_that_is_not_used(self, fresh: FakeAzure) -> None:
+        """With a database of the deployment's own it is not in the vault, and stays."""
+        fresh.environment["MONGODB_CONNECTION_STRING"] = KEY
+        assert fresh.run("postprovision.py").code == 0
+        assert "MONGODB_CONNECTION_STRING" not in fresh.kept()
+
     def test_the_hub_was_made(self, fresh: FakeAzure) -> None:
         """A provision without hooks cannot make hub or password again, and the next step is named."""
         fresh.environment |= {"CREATE_NOTIFICATION_HUB": "true", "FCM_V1_CREDENTIAL": KEY}
