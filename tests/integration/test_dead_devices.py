@@ -22,6 +22,7 @@ from local.hub.simulator import Simulator
 from models.device import DeviceRegistration
 from models.platform import Platform
 from models.push_subscription import PushSubscription
+from push.dead_devices import MOST_BYTES, READING_SECONDS
 from tests.answering_server import Asked, Reply, answering
 from tests.end_to_end.hosts import new_user
 from tests.fakes import AppLog, ShiftedClock
@@ -185,10 +186,16 @@ class Storage:
     replies: dict[str, Reply] = field(default_factory=dict)
     """In place of the usual ones, by the path's end."""
     ignores_ranges: bool = False
+    meanwhile: dict[str, Callable[[], object]] = field(default_factory=dict)
+    """What happens before the reply, once, by the path's end."""
+    sent: dict[str, int] = field(default_factory=dict)
+    """Bytes of each blob."""
 
     def answer(self, asked: Asked) -> Reply:
         path, _, query = asked.path.partition("?")
         self.asked.append(asked.path)
+        for end in [end for end in self.meanwhile if path.endswith(end)]:
+            self.meanwhile.pop(end)()
         for end, reply in self.replies.items():
             if path.endswith(end):
                 return reply
@@ -204,11 +211,14 @@ class Storage:
                 for name, content in self.blobs.items()
             )
             return Reply(200, f"<EnumerationResults><Blobs>{listed}</Blobs></EnumerationResults>".encode())
-        content = self.blobs[path.rpartition("/")[2]]
+        name = path.rpartition("/")[2]
+        content = self.blobs[name]
         wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", asked.headers.get("range", ""))
         if wanted is None or self.ignores_ranges:
             return Reply(200, content)
-        return Reply(206, content[int(wanted[1]) : int(wanted[2]) + 1])
+        begin, end_of_range = int(wanted[1]), int(wanted[2]) + 1
+        self.sent[name] = self.sent.get(name, 0) + end_of_range - begin
+        return Reply(206, content[begin:end_of_range])
 
     def report(self, *devices: DeviceRegistration, error: str = "ExpiredChannel", blob: str = "1") -> None:
         """Add documents about devices."""
@@ -408,6 +418,51 @@ class TestMarks:
         app.app.device_store.register(device, app.app.clock.now() + timedelta(seconds=1))
         assert [app.app.dead_registrations.forget(dead) for dead in found] == [False]
         assert registered(app, device)
+
+
+class TestBounds:
+    """What one sweep leaves unread, the next one reads."""
+
+    @pytest.fixture
+    def app(self, open_app: Open, storage: Storage) -> tuple[Instance, Sequence[DeviceRegistration]]:
+        """An instance, and three devices of which each stands at the end of a blob of its own."""
+        app = open_app()
+        devices = app.register(new_user(), 3)
+        for blob, device in enumerate(devices, 1):
+            storage.report(device, blob=str(blob))
+        return app, devices
+
+    def test_bytes(
+        self, app: tuple[Instance, Sequence[DeviceRegistration]], storage: Storage, log: AppLog
+    ) -> None:
+        """A sweep reads so many bytes of all blobs together."""
+        instance, devices = app
+        first, second = MOST_BYTES - 300_000, 1_000_000
+        storage.blobs["1"] = b" " * first + storage.blobs["1"]
+        storage.blobs["2"] = b" " * second + storage.blobs["2"]
+        sweep(instance)
+        assert [registered(instance, each) for each in devices] == [False, True, True]
+        assert storage.requests_of("/3") == 0
+        storage.sent.clear()
+        sweep(instance)
+        assert left(instance, devices) == 0
+        # What was read of the second blob is not read again.
+        assert "1" not in storage.sent
+        assert 0 < storage.sent["2"] < len(storage.blobs["2"])
+        assert [line["dead"] for line in log.events("dead_devices")] == [1, 2]
+
+    def test_seconds(self, app: tuple[Instance, Sequence[DeviceRegistration]], storage: Storage) -> None:
+        """A sweep reads for so long."""
+        instance, devices = app
+        clock = instance.app.clock
+        assert isinstance(clock, ShiftedClock)
+        storage.meanwhile["/1"] = lambda: clock.turn(READING_SECONDS / 2)
+        storage.meanwhile["/2"] = lambda: clock.turn(READING_SECONDS / 2)
+        sweep(instance)
+        assert [registered(instance, each) for each in devices] == [False, True, True]
+        assert storage.requests_of("/3") == 0
+        sweep(instance)
+        assert left(instance, devices) == 0
 
 
 class TestBadInput:

@@ -30,11 +30,13 @@ DEVELOPER = "0c5fd6f1-0000-4000-8000-0000000000dd"
 """Stands for the developer: the identity that their token names."""
 
 _AZ = """#!{python}
-import json, sys
+import json, sys, time
 from pathlib import Path
 folder = Path({folder!r})
 with (folder / "calls").open("a") as calls:
     calls.write(" ".join(sys.argv[1:]) + "\\n")
+slow = folder / "seconds"
+time.sleep(float(slow.read_text()) if slow.exists() else 0)
 answer = folder / "token.json"
 if not answer.exists():
     sys.exit("ERROR: Please run 'az login' to setup account.")
@@ -70,6 +72,10 @@ class SignedInDeveloper:
     def sign_out(self) -> None:
         """As `az logout`."""
         (self.folder / "token.json").unlink()
+
+    def take(self, seconds: float) -> None:
+        """Have `az` answer late."""
+        (self.folder / "seconds").write_text(str(seconds))
 
     def calls(self) -> list[str]:
         """The arguments of each call of `az`."""
@@ -138,6 +144,12 @@ class TestSignedIn:
         of_the_app = found["database", "the app's identity"]
         assert of_the_app.status is Status.CANNOT_TELL
         assert "/api/health/ready" in of_the_app.remedy
+        check_that_one_token_was_asked_for(developer)
+
+    def test_slow_command(self, developer: SignedInDeveloper) -> None:
+        """An `az` that takes longer than the library would wait by itself, which is 10 s, is waited for."""
+        developer.take(10.3)
+        assert developer.checks()["database", "credentials"].status is Status.PASS
         check_that_one_token_was_asked_for(developer)
 
     def test_ring(self, developer: SignedInDeveloper) -> None:
