@@ -11,13 +11,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from local.process import Child, ChildError, OnLine
+from local.startable import Startable
 
 START_TIMEOUT = 30.0
 """Seconds until the database must answer a ping; half a second is usual."""
@@ -32,7 +32,7 @@ class DatabaseStartError(Exception):
     """The database did not start; the message ends with its last output."""
 
 
-class EmbeddedDatabase:
+class EmbeddedDatabase(Startable):
     """One database on loopback: `with EmbeddedDatabase() as database: MongoClient(database.uri)`.
 
     Without `storage` the data is lost when the process ends. With a directory, the data survives `stop`, and
@@ -115,15 +115,6 @@ class EmbeddedDatabase:
             client.admin.command("secantusAdmin.pruneTtl")
         finally:
             client.close()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _launch(self, port: int) -> None:
         # With `:memory:` it uses a temporary directory, which a killed process cannot remove.

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from local.server_thread import ServerThread
+from local.startable import Startable
 
 LOOPBACK = "127.0.0.1"
 _CHUNK = 65_536
@@ -94,7 +94,7 @@ class Link:
                 await writer.wait_closed()
 
 
-class TcpProxy:
+class TcpProxy(Startable):
     """Passes connections on to a server: `with TcpProxy(server_port) as proxy: … proxy.port`.
 
     Every fault can be switched while connections are open, from any thread; it is in effect when the method
@@ -223,15 +223,6 @@ class TcpProxy:
     def stop(self) -> None:
         """Close the port and every connection."""
         self._thread.stop()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     # --- for subclasses that understand a protocol
 

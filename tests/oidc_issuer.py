@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from types import TracebackType
 from typing import Any, Self
 
 import jwt
@@ -22,6 +21,8 @@ from cryptography.hazmat.primitives.serialization import (
 from jwt import algorithms
 
 from local.server_thread import ServerThread
+from local.startable import Startable
+from tests.served_application import serve_application
 
 AUDIENCE = "api://registrar"
 ADMIN_ROLE = "Registrar.Admin"
@@ -97,7 +98,7 @@ def _first_key() -> SigningKey:
     return SigningKey.new("key-1")
 
 
-class OidcIssuer:
+class OidcIssuer(Startable):
     """Serves discovery and JWKS from a thread of its own: ``with OidcIssuer() as issuer: … issuer.url``.
 
     ``stop`` and ``start`` in between make it unreachable and bring it back on the same port.
@@ -162,26 +163,10 @@ class OidcIssuer:
         """Stop listening; does nothing to a stopped one."""
         self._server.stop()
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
     async def _serve(self, listening: Callable[[int], None], stopping: asyncio.Event) -> None:
         app = web.Application()
         app.router.add_get("/{path:.*}", self._answer)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, "127.0.0.1", self._port).start()
-            listening(runner.addresses[0][1])
-            await stopping.wait()
-        finally:
-            await runner.cleanup()
+        await serve_application(app, self._port, listening, stopping)
 
     async def _trickled(
         self, request: web.Request, body: bytes, on_space: Callable[[], object]

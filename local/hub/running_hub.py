@@ -3,15 +3,14 @@
 import asyncio
 import ssl
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
 from local.hub.server import base_url, serve
 from local.hub.simulator import Simulator
 from local.server_thread import ServerThread
+from local.startable import Startable
 
 
-class RunningHub:
+class RunningHub(Startable):
     """A simulator with a server thread of its own: `with RunningHub() as hub: … hub.url`.
 
     Between `stop` and `start` the hub is unreachable; `start` brings it back on the same port, with its
@@ -54,15 +53,6 @@ class RunningHub:
     def stop(self) -> None:
         """Close the port and every connection; no effect on a stopped hub."""
         self._server.stop()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     async def _serve(self, listening: Callable[[int], None], stopping: asyncio.Event) -> None:
         await serve(self.simulator, self.port, self._tls, listening, stopping)

@@ -4,8 +4,6 @@ import asyncio
 import errno
 from collections.abc import Callable
 from contextlib import suppress
-from types import TracebackType
-from typing import Self
 
 from aiohttp import web
 
@@ -18,6 +16,7 @@ from local.page.sources import Sources
 from local.page.watcher import Watcher
 from local.server_thread import ServerThread
 from local.stack import DATABASE_NAME, Stack
+from local.startable import Startable
 
 LOOPBACK = "127.0.0.1"
 DEFAULT_PORT = 7072
@@ -28,7 +27,7 @@ class PageError(Exception):
     """The page cannot be served; the message says why."""
 
 
-class RunningPage:
+class RunningPage(Startable):
     """`with RunningPage(stack, lines) as page: … page.url`, inside the `with` block of the stack."""
 
     def __init__(self, stack: Stack, lines: HostLines, *, port: int | None = 0) -> None:
@@ -43,7 +42,8 @@ class RunningPage:
         """`http://127.0.0.1:PORT`, no trailing slash."""
         return f"http://{LOOPBACK}:{self._port}"
 
-    def __enter__(self) -> Self:
+    def start(self) -> None:
+        """Listen; PageError if that is not possible."""
         try:
             self._port = self._server.start()
         except OSError as error:
@@ -51,11 +51,9 @@ class RunningPage:
                 f"The page cannot listen on port {self._port}: {error.strerror}. "
                 "Take another port (--page-port), or 0 for a free one."
             ) from None
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def stop(self) -> None:
+        """Close the port and every connection."""
         self._server.stop()
 
     async def _serve(self, listening: Callable[[int], None], stopping: asyncio.Event) -> None:

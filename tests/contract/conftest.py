@@ -1,19 +1,79 @@
-"""What the tests of the hub's connections share."""
+"""What the contract tests share: databases, hubs and connections to them."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import cast
 
 import pytest
+from pymongo import MongoClient
+from pymongo.collection import Collection
 
+from common import mongodb
 from local.certificates import Certificates, make_certificates
+from local.database import EmbeddedDatabase
+from local.hub.running_hub import RunningHub
+from local.hub.simulator import Simulator
 from push.hub.wire import HubWire, Timeouts
+from tests.contract.hub_requests import HUB
+from tests.databases import database_for_tests, unique_names
 from tests.fakes import FakeClock
+from tests.memory_store import new_collection
 from tests.scripted_hub import PATIENCE, ScriptedHub
 
 _PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY")
 _AUTHORITIES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
+_names = unique_names("contract")
+
 MakeWire = Callable[..., HubWire]
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[EmbeddedDatabase]:
+    """One database process for a module's tests, with fail points; each test has a collection of its own."""
+    with database_for_tests(test_commands=True) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(database: EmbeddedDatabase) -> Iterator[MongoClient[mongodb.Document]]:
+    """A client that repeats nothing by itself, as with Azure's connection strings."""
+    with MongoClient[mongodb.Document](
+        database.uri,
+        serverSelectionTimeoutMS=5_000,
+        retryWrites=False,
+        retryReads=False,
+        serverMonitoringMode="poll",
+    ) as connected:
+        yield connected
+
+
+@pytest.fixture
+def wire(client: MongoClient[mongodb.Document]) -> Collection[mongodb.Document]:
+    """An empty collection on a real server."""
+    return client["calling"][next(_names)]
+
+
+@pytest.fixture(params=["mongomock", "wire"])
+def collection(request: pytest.FixtureRequest) -> Collection[mongodb.Document]:
+    """An empty collection, in memory or on a real server."""
+    if request.param == "mongomock":
+        return new_collection()
+    return cast("Collection[mongodb.Document]", request.getfixturevalue("wire"))
+
+
+@pytest.fixture(scope="module")
+def shared_simulator() -> Iterator[RunningHub]:
+    """One hub simulator for a module's tests that add no faults."""
+    with RunningHub(Simulator(HUB)) as hub:
+        yield hub
+
+
+@pytest.fixture
+def hub(shared_simulator: RunningHub) -> RunningHub:
+    """A hub simulator without records."""
+    shared_simulator.simulator.forget()
+    return shared_simulator
 
 
 @pytest.fixture

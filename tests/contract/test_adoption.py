@@ -1,14 +1,11 @@
 """Taking registrations over from an older registrar: a registration by an app wins, in any order."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
-from typing import Any
 
-import mongomock
 import pytest
-from pymongo import MongoClient
 from pymongo.collection import Collection
 
 from common import mongodb
@@ -17,34 +14,14 @@ from models.device import DeviceRegistration
 from models.identity import Identity
 from models.platform import Platform
 from registrar.store import DeviceStore
-from tests.databases import database_for_tests, unique_names
 
 NOW = datetime(2100, 1, 31, 12, 0, 0, tzinfo=UTC)
 MONTH = timedelta(days=30)
 ALICE, BOB = "8:acs:resource_alice", "8:acs:resource_bob"
 
-_names = unique_names("adoption")
-
 
 def phone(user: str = ALICE, device: str = "phone", token: str = "token") -> DeviceRegistration:
     return DeviceRegistration(Identity.parse(user), device, token, Platform.APPLE, NOW + MONTH)
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[MongoClient[mongodb.Document]]:
-    with (
-        database_for_tests() as database,
-        MongoClient[mongodb.Document](database.uri, serverSelectionTimeoutMS=5_000) as connected,
-    ):
-        yield connected
-
-
-@pytest.fixture(params=["mongomock", "wire"])
-def collection(request: pytest.FixtureRequest) -> Any:
-    """An empty collection, in memory or over the wire."""
-    if request.param == "mongomock":
-        return mongomock.MongoClient()["calling"][next(_names)]
-    return request.getfixturevalue("client")["calling"][next(_names)]
 
 
 @pytest.fixture
@@ -157,11 +134,10 @@ class TestRaces:
                     store.register(phone(device=device, token=f"new-{number}"), NOW, 20)
         assert tokens(store) == ["new-0", "new-1"]
 
-    def test_side_by_side(self, client: MongoClient[mongodb.Document]) -> None:
+    def test_side_by_side(self, wire: Collection[mongodb.Document]) -> None:
         """Adoptions race with apps: each token ends with the app's user, each device with the app's token."""
-        collection = client["calling"][next(_names)]
-        store = DeviceStore(collection, mongodb.Work(mongodb.Timeouts(20.0)))
-        adoptions = AdoptionStore(collection, mongodb.Work(mongodb.Timeouts(20.0)))
+        store = DeviceStore(wire, mongodb.Work(mongodb.Timeouts(20.0)))
+        adoptions = AdoptionStore(wire, mongodb.Work(mongodb.Timeouts(20.0)))
         numbers = range(40)
 
         def adopt_moved(number: int) -> None:
@@ -182,7 +158,7 @@ class TestRaces:
                 future.result(timeout=30)
         assert sorted(tokens(store, BOB)) == sorted(f"moved-{number}" for number in numbers)
         assert sorted(tokens(store, ALICE)) == sorted(f"new-{number}" for number in numbers)
-        assert collection.count_documents({}) == 2 * len(numbers)
+        assert wire.count_documents({}) == 2 * len(numbers)
 
 
 # FIXME

@@ -1,17 +1,14 @@
 """What becomes of calls, over mongomock and over the wire."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import cast
 
-import mongomock
 import pytest
-from pymongo import MongoClient, errors
+from pymongo import errors
 from pymongo.collection import Collection
 
 from common import mongodb
-from local.database import EmbeddedDatabase
 from models.call_end import CallEnd
 from models.call_keys import call_keys
 from models.identity import Identity
@@ -28,29 +25,6 @@ KEYS = call_keys("call-1", None)
 LEASE = timedelta(seconds=9)
 SECOND = timedelta(seconds=1)
 DAY = timedelta(days=1)
-
-
-@pytest.fixture(scope="module")
-def database() -> Iterator[EmbeddedDatabase]:
-    with EmbeddedDatabase() as running:
-        yield running
-
-
-@pytest.fixture
-def wire(database: EmbeddedDatabase) -> Iterator[Collection[mongodb.Document]]:
-    """An empty collection on a real server."""
-    with MongoClient[mongodb.Document](database.uri, retryWrites=False) as client:
-        collection = client["calling"]["states"]
-        collection.drop()
-        yield collection
-
-
-@pytest.fixture(params=["mongomock", "wire"])
-def collection(request: pytest.FixtureRequest) -> Collection[mongodb.Document]:
-    """An empty collection, in memory or on a real server."""
-    if request.param == "mongomock":
-        return cast("Collection[mongodb.Document]", mongomock.MongoClient()["calling"]["ledger"])
-    return cast("Collection[mongodb.Document]", request.getfixturevalue("wire"))
 
 
 @pytest.fixture
@@ -220,21 +194,18 @@ class TestClaims:
 
 
 class TestRaces:
-    def test_claims(self, database: EmbeddedDatabase) -> None:
+    def test_claims(self, wire: Collection[mongodb.Document]) -> None:
         """Of many that claim at once, each notice goes to one."""
-        with MongoClient[mongodb.Document](database.uri, retryWrites=False) as client:
-            collection = client["calling"]["races"]
-            collection.drop()
-            entry_id = ring(collection, facts())
-            states = CallStates(collection, mongodb.Work(mongodb.Timeouts(10, None), FakeClock()))
-            devices = [f"device-{number}" for number in range(10)]
-            with ThreadPoolExecutor(8) as pool:
-                won = list(pool.map(lambda _: states.claim(entry_id, NoticeKind.STOP, devices), range(16)))
-            assert sorted(device for each in won for device in each) == sorted(devices)
-            with ThreadPoolExecutor(8) as pool:
-                answers = list(
-                    pool.map(
-                        lambda name: states.answer(entry_id, Answer(AnswerKind.ANSWERED, NOW, name)), devices
-                    )
+        entry_id = ring(wire, facts())
+        states = CallStates(wire, mongodb.Work(mongodb.Timeouts(10, None), FakeClock()))
+        devices = [f"device-{number}" for number in range(10)]
+        with ThreadPoolExecutor(8) as pool:
+            won = list(pool.map(lambda _: states.claim(entry_id, NoticeKind.STOP, devices), range(16)))
+        assert sorted(device for each in won for device in each) == sorted(devices)
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(
+                pool.map(
+                    lambda name: states.answer(entry_id, Answer(AnswerKind.ANSWERED, NOW, name)), devices
                 )
-            assert answers.count(True) == 1
+            )
+        assert answers.count(True) == 1

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, cast
 
-import mongomock
 import pytest
 from pymongo import MongoClient, errors
 from pymongo.collection import Collection
@@ -28,16 +27,14 @@ from models.errors import (
 from models.identity import Identity
 from models.platform import Platform
 from registrar.store import DeviceStore
-from tests.databases import database_for_tests, unique_names
 from tests.fakes import ALICE, BOB, NOW, app_log, registration
+from tests.memory_store import new_collection
 
 SECOND = timedelta(seconds=1)
 WORK = mongodb.Work(mongodb.Timeouts(10.0))
 TOKEN = "do-not-quote-this-device-token"
 
 owner = Identity.parse
-
-_names = unique_names("devices")
 
 
 class Commands(CommandListener):
@@ -61,13 +58,6 @@ class Commands(CommandListener):
 
 
 @pytest.fixture(scope="module")
-def database() -> Iterator[EmbeddedDatabase]:
-    """One database process for all tests here; each has a collection of its own."""
-    with database_for_tests(test_commands=True) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def commands() -> Commands:
     return Commands()
 
@@ -84,27 +74,9 @@ def client(database: EmbeddedDatabase, commands: Commands) -> Iterator[MongoClie
 
 
 @pytest.fixture
-def wire(client: MongoClient[mongodb.Document]) -> Collection[mongodb.Document]:
-    """An empty collection of the embedded database."""
-    return client["calling"][next(_names)]
-
-
-def mocked() -> Collection[mongodb.Document]:
-    return cast("Collection[mongodb.Document]", mongomock.MongoClient()["calling"]["devices"])
-
-
-@pytest.fixture(params=["mongomock", "embedded"])
-def collection(request: pytest.FixtureRequest) -> Collection[mongodb.Document]:
-    """An empty collection, of mongomock or of the embedded database."""
-    found = mocked() if request.param == "mongomock" else request.getfixturevalue("wire")
-    return cast("Collection[mongodb.Document]", found)
-
-
-@pytest.fixture(params=["mongomock", "embedded"])
-def store(request: pytest.FixtureRequest) -> DeviceStore:
+def store(collection: Collection[mongodb.Document]) -> DeviceStore:
     """An empty store."""
-    found = mocked() if request.param == "mongomock" else request.getfixturevalue("wire")
-    return DeviceStore(found, WORK)
+    return DeviceStore(collection, WORK)
 
 
 class TestRegister:
@@ -625,7 +597,7 @@ class TestLostUpsertRace:
     """MongoDB may answer two upserts of one new `_id` with a duplicate key; the loser has to try again."""
 
     def store(self, races: int) -> tuple[DeviceStore, RacingCollection]:
-        racing = RacingCollection(mocked(), races)
+        racing = RacingCollection(new_collection(), races)
         return DeviceStore(cast("Collection[mongodb.Document]", racing), WORK), racing
 
     @pytest.mark.parametrize("races", [1, 2])

@@ -1,19 +1,15 @@
 """The maximum of devices, and deleting all of them: over mongomock and over the embedded database."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-import mongomock
 import pytest
-from pymongo import MongoClient
 from pymongo.collection import Collection
 
 from common import mongodb
 from models.identity import Identity
 from registrar.store import DeviceStore
-from tests.databases import database_for_tests, unique_names
 from tests.fakes import ALICE, BOB, NOW, registration
 
 SECOND = timedelta(seconds=1)
@@ -21,27 +17,11 @@ WORK = mongodb.Work(mongodb.Timeouts(10.0))
 
 owner = Identity.parse
 
-_names = unique_names("devices")
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[MongoClient[mongodb.Document]]:
-    with database_for_tests() as database, MongoClient[mongodb.Document](database.uri) as connected:
-        yield connected
-
 
 @pytest.fixture
-def wire(client: MongoClient[mongodb.Document]) -> Collection[mongodb.Document]:
-    return client["calling"][next(_names)]
-
-
-@pytest.fixture(params=["mongomock", "embedded"])
-def store(request: pytest.FixtureRequest) -> DeviceStore:
+def store(collection: Collection[mongodb.Document]) -> DeviceStore:
     """An empty store."""
-    if request.param == "mongomock":
-        mocked: object = mongomock.MongoClient()["calling"]["devices"]
-        return DeviceStore(cast("Collection[mongodb.Document]", mocked), WORK)
-    return DeviceStore(request.getfixturevalue("wire"), WORK)
+    return DeviceStore(collection, WORK)
 
 
 def add(

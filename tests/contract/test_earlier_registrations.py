@@ -1,12 +1,10 @@
 """Registrations of an earlier release, and documents that cannot be read: in memory and over the wire."""
 
 import hashlib
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from pymongo import MongoClient
 from pymongo.collection import Collection
 
 from common import mongodb
@@ -15,9 +13,8 @@ from models.errors import RegistrationNotFoundError
 from models.identity import Identity
 from models.platform import Platform
 from registrar.store import DeviceStore
-from tests.databases import database_for_tests, unique_names
 from tests.fakes import ALICE, BOB, NOW, TEAMS_USER, app_log, registration
-from tests.memory_store import WORK, new_collection
+from tests.memory_store import WORK
 
 SECOND = timedelta(seconds=1)
 EARLIER = NOW - timedelta(days=1)
@@ -25,23 +22,6 @@ HEX = "ab" * 32
 CAPITALS = HEX.upper()
 IN_CAPITALS = TEAMS_USER.upper()
 OWNER = Identity.parse
-
-_names = unique_names("earlier")
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[MongoClient[mongodb.Document]]:
-    with database_for_tests() as database, MongoClient[mongodb.Document](database.uri) as connected:
-        yield connected
-
-
-@pytest.fixture(params=["mongomock", "embedded"])
-def collection(request: pytest.FixtureRequest) -> Collection[mongodb.Document]:
-    """An empty collection."""
-    if request.param == "mongomock":
-        return new_collection()
-    found: Collection[mongodb.Document] = request.getfixturevalue("client")["calling"][next(_names)]
-    return found
 
 
 @pytest.fixture

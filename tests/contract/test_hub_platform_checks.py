@@ -4,16 +4,14 @@ Every row changes one thing in a request that is accepted.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from local.hub.running_hub import RunningHub
-from local.hub.simulator import Simulator
 from tests.contract.hub_requests import (
     ENDPOINT,
-    HUB,
     TOAST,
     Send,
     alert,
@@ -27,19 +25,6 @@ from tests.contract.hub_requests import (
 )
 
 STOP = {"eventId": 110, "callId": "call-1", "recipientId": "8:acs:a_b", "reason": "answered"}
-
-
-@pytest.fixture(scope="module")
-def shared_hub() -> Iterator[RunningHub]:
-    with RunningHub(Simulator(HUB)) as hub:
-        yield hub
-
-
-@pytest.fixture
-def hub(shared_hub: RunningHub) -> RunningHub:
-    """A hub without records."""
-    shared_hub.simulator.forget()
-    return shared_hub
 
 
 def android_shows(**notification: object) -> Send:

@@ -13,7 +13,7 @@ import time
 import urllib.parse
 import uuid
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,20 +55,6 @@ def token_with_a_bare_plus() -> str:
         if "%2B" in token:
             return token.replace("%2B", "+")
     raise AssertionError("a thousand signatures without a plus")
-
-
-@pytest.fixture(scope="module")
-def shared_hub() -> Iterator[RunningHub]:
-    """One hub for the tests that add no faults."""
-    with RunningHub(Simulator(HUB)) as hub:
-        yield hub
-
-
-@pytest.fixture
-def hub(shared_hub: RunningHub) -> RunningHub:
-    """A hub without records."""
-    shared_hub.simulator.forget()
-    return shared_hub
 
 
 def reason(answer: requests.Response) -> str:

@@ -1,22 +1,17 @@
 """The ledger's contract, over mongomock and over the wire; then what only a real server can show."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import cast
 
 import mongomock
 import pytest
-from pymongo import MongoClient
 from pymongo.collection import Collection
 
 from common import mongodb
-from local.database import EmbeddedDatabase
 from models.errors import ConfigurationError, DatabaseUnavailableError
 from models.push import DeviceResult, Outcome, OutcomeKind
 from push.ledger import Finished, HeldElsewhere, Lease, Ledger
 from push.ledger_entry import REMEMBERED_FOR, EventKey, LedgerEntry, Note
-from tests.databases import database_for_tests
 from tests.fakes import NOW, app_log
 
 # mongomock still asks for the time in the deprecated way.
@@ -30,36 +25,6 @@ PHONE, TABLET = "a" * 64, "b" * 64
 def result(kind: OutcomeKind = OutcomeKind.ACCEPTED) -> DeviceResult:
     outcome = Outcome(kind, "a reason", status=201, tracking_id="tracking", notification_id="1-2-3")
     return DeviceResult(outcome, 2, 1_500, 1, "key", hub="sandbox")
-
-
-@pytest.fixture(scope="module")
-def database() -> Iterator[EmbeddedDatabase]:
-    """A database in memory, with fail points."""
-    with database_for_tests(test_commands=True) as running:
-        yield running
-
-
-@pytest.fixture
-def wire(database: EmbeddedDatabase) -> Iterator[Collection[mongodb.Document]]:
-    """An empty collection on a real server."""
-    with MongoClient[mongodb.Document](
-        database.uri,
-        serverSelectionTimeoutMS=2_000,
-        retryWrites=False,
-        retryReads=False,
-        serverMonitoringMode="poll",
-    ) as client:
-        collection = client["calling"]["ledger"]
-        collection.drop()
-        yield collection
-
-
-@pytest.fixture(params=["mongomock", "wire"])
-def collection(request: pytest.FixtureRequest) -> Collection[mongodb.Document]:
-    """An empty collection, in memory or on a real server."""
-    if request.param == "mongomock":
-        return cast("Collection[mongodb.Document]", mongomock.MongoClient()["calling"]["ledger"])
-    return cast("Collection[mongodb.Document]", request.getfixturevalue("wire"))
 
 
 @pytest.fixture

@@ -1,12 +1,10 @@
 """How often requests for one user may come: over mongomock, and over the embedded database with races."""
 
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
-import mongomock
 import pytest
 from pymongo import MongoClient, errors
 from pymongo.collection import Collection
@@ -15,35 +13,10 @@ from common import mongodb
 from models.errors import DatabaseUnavailableError, TooManyChangesError, TooManyReportsError
 from models.identity import Identity
 from registrar.rate import RateLimit
-from tests.databases import database_for_tests, unique_names
 from tests.fakes import ALICE, BOB
 
 MINUTE = datetime(2100, 1, 31, 12, 0, 0, tzinfo=UTC)
 WORK = mongodb.Work(mongodb.Timeouts(10.0))
-
-_names = unique_names("rates")
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[MongoClient[mongodb.Document]]:
-    with (
-        database_for_tests() as database,
-        MongoClient[mongodb.Document](database.uri, tz_aware=True) as connected,
-    ):
-        yield connected
-
-
-@pytest.fixture
-def wire(client: MongoClient[mongodb.Document]) -> Collection[mongodb.Document]:
-    return client["calling"][next(_names)]
-
-
-@pytest.fixture(params=["mongomock", "embedded"])
-def collection(request: pytest.FixtureRequest) -> Collection[mongodb.Document]:
-    """An empty collection."""
-    if request.param == "mongomock":
-        return cast("Collection[mongodb.Document]", mongomock.MongoClient(tz_aware=True)["calling"]["rates"])
-    return cast("Collection[mongodb.Document]", request.getfixturevalue("wire"))
 
 
 def allowed(limit: RateLimit, user: str, now: datetime) -> bool:
@@ -105,7 +78,8 @@ class TestLimit:
         (document,) = collection.find()
         assert set(document) == {"_id", "count", "expiresAt"}
         assert ALICE not in str(document)
-        assert MINUTE + timedelta(minutes=1) <= document["expiresAt"] <= MINUTE + timedelta(minutes=3)
+        expires_at = document["expiresAt"].replace(tzinfo=UTC)
+        assert MINUTE + timedelta(minutes=1) <= expires_at <= MINUTE + timedelta(minutes=3)
         assert collection.index_information()["expiresAt_1"]["expireAfterSeconds"] == 0
 
     def test_switched_off(self, collection: Collection[mongodb.Document]) -> None:

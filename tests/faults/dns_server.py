@@ -5,8 +5,6 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
-from types import TracebackType
-from typing import Self
 
 import dns.exception
 import dns.flags
@@ -18,6 +16,7 @@ import dns.resolver
 import dns.rrset
 
 from local.server_thread import ServerThread
+from local.startable import Startable
 
 LOOPBACK = "127.0.0.1"
 PORT_VARIABLE = "TEST_DNS_PORT"
@@ -38,7 +37,7 @@ class DnsMode(Enum):
     NXDOMAIN = "NXDOMAIN"
 
 
-class DnsServer:
+class DnsServer(Startable):
     """Answers A, SRV and TXT queries over UDP: `with DnsServer() as server: server.add_mongodb(…)`.
 
     `localhost` resolves to 127.0.0.1, so that a process whose resolver this is can still find itself.
@@ -98,15 +97,6 @@ class DnsServer:
     def stop(self) -> None:
         """Close the port: queries then get ICMP "port unreachable"."""
         self._thread.stop()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     async def _serve(self, listening: Callable[[int], None], stopping: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()

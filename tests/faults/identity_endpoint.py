@@ -11,12 +11,13 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from aiohttp import web
 
 from local.server_thread import ServerThread
+from local.startable import Startable
+from tests.served_application import serve_application
 
 API_VERSION = "2019-08-01"
 DATABASE_RESOURCE = "https://ossrdbms-aad.database.windows.net"
@@ -51,7 +52,7 @@ class _Answer:
     headers: Mapping[str, str]
 
 
-class IdentityEndpoint:
+class IdentityEndpoint(Startable):
     """Hands out tokens: `with IdentityEndpoint() as endpoint: settings = {**endpoint.environment()}`.
 
     Every method acts at once, from any thread. `restore` ends all faults. `stop` and `start` make it
@@ -137,29 +138,12 @@ class IdentityEndpoint:
         self._server.stop()
         self._is_running = False
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
     # --- in the server's thread
 
     async def _serve(self, listening: Callable[[int], None], stopping: asyncio.Event) -> None:
         application = web.Application()
         application.router.add_get("/msi/token", self._handle)
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
-        await runner.setup()
-        try:
-            site = web.TCPSite(runner, "127.0.0.1", self.port, reuse_address=True)
-            await site.start()
-            listening(runner.addresses[0][1])
-            await stopping.wait()
-        finally:
-            await runner.cleanup()
+        await serve_application(application, self.port, listening, stopping)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         query = request.query

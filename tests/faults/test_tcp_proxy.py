@@ -14,6 +14,7 @@ import pytest
 from local.certificates import make_certificates
 from local.hub.server import server_tls
 from local.server_thread import ServerThread
+from local.startable import Startable
 from tests.faults import Direction, TcpProxy
 from tests.rig import eventually
 
@@ -21,7 +22,7 @@ SILENCE_SECONDS = 0.15
 """Silence of this length counts as "nothing passes"; a slow machine can only let a test pass."""
 
 
-class EchoServer:
+class EchoServer(Startable):
     """Sends back what it receives; records it."""
 
     def __init__(self) -> None:
@@ -30,11 +31,12 @@ class EchoServer:
         self.port = 0
         self._thread = ServerThread("echo", self._serve)
 
-    def __enter__(self) -> "EchoServer":
+    def start(self) -> None:
+        """Listen."""
         self.port = self._thread.start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def stop(self) -> None:
+        """Close the port and every connection."""
         self._thread.stop()
 
     async def _serve(self, listening: Callable[[int], None], stopping: asyncio.Event) -> None:
