@@ -8,6 +8,7 @@ from local.database import EmbeddedDatabase
 from local.hub.running_hub import RunningHub
 from local.hub.simulator import Simulator
 from local.stack import Stack, StackOptions
+from tests.call_events import TurnedClock
 from tests.databases import database_for_tests
 from tests.end_to_end.host_log import HostLog
 from tests.fakes import AppLog, app_log
@@ -28,6 +29,12 @@ def hub() -> Iterator[RunningHub]:
     """A healthy hub that has seen nothing yet."""
     with RunningHub(Simulator()) as running:
         yield running
+
+
+@pytest.fixture
+def clock() -> TurnedClock:
+    """For an instance whose time a test lets pass."""
+    return TurnedClock()
 
 
 @pytest.fixture

@@ -55,11 +55,6 @@ STOPS = {**SHORT, "StopRinging": "fcmv1,windows"}
 
 
 @pytest.fixture
-def clock() -> TurnedClock:
-    return TurnedClock()
-
-
-@pytest.fixture
 def app(hub: RunningHub, database: EmbeddedDatabase, clock: TurnedClock) -> Iterator[Instance]:
     """One instance that stops Android and Windows devices."""
     with Instance(hub, database.uri, STOPS, clock=clock) as running:

@@ -42,12 +42,6 @@ def app(hub: RunningHub, database: EmbeddedDatabase) -> Iterator[Instance]:
 
 
 @pytest.fixture
-def clock() -> TurnedClock:
-    """A clock that tests turn."""
-    return TurnedClock()
-
-
-@pytest.fixture
 def turned(hub: RunningHub, database: EmbeddedDatabase, clock: TurnedClock) -> Iterator[Instance]:
     """One instance whose clock is turned."""
     with Instance(hub, database.uri, SHORT, clock=clock) as running:

@@ -32,11 +32,6 @@ FALLBACK = {**PATIENT, "VisibleNotifications": "fallback,missed"}
 
 
 @pytest.fixture
-def clock() -> TurnedClock:
-    return TurnedClock()
-
-
-@pytest.fixture
 def app(hub: RunningHub, database: EmbeddedDatabase, clock: TurnedClock) -> Iterator[Instance]:
     """One instance that tells of missed calls."""
     with Instance(hub, database.uri, MISSED, clock=clock) as running:
@@ -452,6 +447,18 @@ class TestMissed:
 
 
 class TestFallback:
+    def _refused(
+        self, app: Instance, user: str, iphone: DeviceRegistration, *, later: DeviceRegistration
+    ) -> dict[str, Any]:
+        """A call whose push the iPhone is refused, and which is raised because of another device."""
+        app.hub.simulator.add_fault(Fault(kind="status", status=400, device_handle=iphone.device_token))
+        app.hub.simulator.add_fault(
+            Fault(kind="status", status=429, retry_after="60", device_handle=later.device_token)
+        )
+        call = call_to(user)
+        assert app.deliver(call).status == 500
+        return call
+
     @pytest.mark.parametrize("status", [400, 410])
     def test_refused(self, falling_back: Instance, status: int) -> None:
         """The iPhone shows the incoming call at once; that counts as rung and is not repeated."""
@@ -478,12 +485,7 @@ class TestFallback:
         app = falling_back
         user, iphone, alerts = iphone_with_alerts(app)
         (android,) = app.register(user, first=1)
-        app.hub.simulator.add_fault(Fault(kind="status", status=400, device_handle=iphone.device_token))
-        app.hub.simulator.add_fault(
-            Fault(kind="status", status=429, retry_after="60", device_handle=android.device_token)
-        )
-        call = call_to(user)
-        assert app.deliver(call).status == 500
+        call = self._refused(app, user, iphone, later=android)
         assert events_shown(app, alerts) == ["incomingCall"]
         app.hub.simulator.clear_faults()
         assert app.deliver(call).status == 202
@@ -507,12 +509,7 @@ class TestFallback:
         app = falling_back
         user, iphone, alerts = iphone_with_alerts(app)
         (android,) = app.register(user, first=1)
-        app.hub.simulator.add_fault(Fault(kind="status", status=400, device_handle=iphone.device_token))
-        app.hub.simulator.add_fault(
-            Fault(kind="status", status=429, retry_after="60", device_handle=android.device_token)
-        )
-        call = call_to(user)
-        assert app.deliver(call).status == 500
+        call = self._refused(app, user, iphone, later=android)
         app.hub.simulator.clear_faults()
         app.hub.simulator.add_fault(Fault(kind="status", status=400, device_handle=android.device_token))
         assert app.deliver(call).status == 202
