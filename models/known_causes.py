@@ -171,6 +171,24 @@ THROUGHPUT_LIMIT = Cause(
     "database's throughput.",
     setting=None,
 )
+_SHARD_BY_ID = (
+    "DeviceRegistrations, CallLedger, RegistrationRates and FeedbackMarks take the shard key _id: make them "
+    "anew with it (portal, the database account, Data Explorer)"
+)
+SHARD_KEY_NEEDED = Cause(
+    "shard_key_needed",
+    Fault.MISCONFIGURED,
+    "the database shares its throughput, and takes no new collection without a shard key",
+    f"{_SHARD_BY_ID}, or use a database whose collections have throughput of their own.",
+    setting=None,
+)
+ANOTHER_SHARD_KEY = Cause(
+    "another_shard_key",
+    Fault.MISCONFIGURED,
+    "a collection of the app is sharded by a field that its documents do not have",
+    f"{_SHARD_BY_ID}, or without a shard key.",
+    setting=None,
+)
 DATABASE_FULL = Cause(
     "database_full",
     Fault.MISCONFIGURED,
@@ -247,6 +265,8 @@ CAUSES: tuple[Cause, ...] = (
     FIREWALL,
     RETRYABLE_WRITES,
     THROUGHPUT_LIMIT,
+    SHARD_KEY_NEEDED,
+    ANOTHER_SHARD_KEY,
     DATABASE_FULL,
     DATABASE_NAME_CASE,
     INDEX_OF_ANOTHER_KIND,
@@ -261,6 +281,7 @@ CAUSES: tuple[Cause, ...] = (
 _BY_CODE: Mapping[int, Cause] = {
     13: RIGHT_MISSING,
     18: CREDENTIALS_REFUSED,
+    61: ANOTHER_SHARD_KEY,  # ShardKeyNotFound
     85: INDEX_OF_ANOTHER_KIND,  # IndexOptionsConflict
     86: INDEX_OF_ANOTHER_KIND,  # IndexKeySpecsConflict
     334: CREDENTIALS_REFUSED,  # MechanismUnavailable
@@ -275,6 +296,7 @@ _BY_CODE_AND_PHRASE: tuple[tuple[int, str, Cause], ...] = (
     # Azure Cosmos DB for MongoDB (RU) has few codes for what its other interfaces tell apart.
     (2, "retryable writes are not supported", RETRYABLE_WRITES),
     (2, "total throughput limit", THROUGHPUT_LIMIT),
+    (2, "should have a partition key", SHARD_KEY_NEEDED),
     (13, "firewall settings", FIREWALL),
     # With its server-side retry it refuses only after a minute of throttling.
     (50, "rate limiting: true", THROTTLED),

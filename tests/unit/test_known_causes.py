@@ -1,6 +1,7 @@
 """Causes that are recognised: by a code, by a driver's fixed phrase, by a connection string's text."""
 
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote_plus
 
 import pytest
@@ -15,6 +16,7 @@ from pymongo.uri_parser import parse_uri
 
 from models import known_causes
 from models.known_causes import (
+    ANOTHER_SHARD_KEY,
     CAUSES,
     CREDENTIALS_NOT_ENCODED,
     CREDENTIALS_REFUSED,
@@ -26,6 +28,7 @@ from models.known_causes import (
     PLACEHOLDER,
     RETRYABLE_WRITES,
     RIGHT_MISSING,
+    SHARD_KEY_NEEDED,
     THROTTLED,
     THROUGHPUT_LIMIT,
     Cause,
@@ -36,9 +39,12 @@ from models.known_causes import (
     is_key_vault_reference,
     name_on_connection_strings_blade,
 )
+from push import feedback_marks, ledger
+from registrar import rate, store
 
 # What Azure Cosmos DB for MongoDB (RU) says, shortened: microsoft/vscode-cosmosdb#2291 and #1343,
-# gottscj/Hangfire.Mongo#402; code 50: Microsoft Q&A 1508756.
+# gottscj/Hangfire.Mongo#402, MicrosoftDocs/azure-docs#37251, Azure/azure-cli#8633; code 50: Microsoft Q&A
+# 1508756.
 BLOCKED = (
     "Error=13, Details='Request originated from IP 203.0.113.7 through public internet. This is blocked by "
 )
@@ -47,6 +53,8 @@ NO_RETRIES = "Retryable writes are not supported. Please disable retryable write
 TOO_MUCH = (
     "Error=2, Details='Your account is currently configured with a total throughput limit of 1000 RU/s."
 )
+NO_SHARD_KEY = "Shared throughput collection should have a partition key\r\nActivityId: a9562d77-…"
+WRONG_SHARD_KEY = "query in command must target a single shard key"
 QUOTA = "you are over your space quota, using 513 MB of 512 MB"
 
 
@@ -71,6 +79,13 @@ class TestTexts:
         )
 
 
+@pytest.mark.parametrize("module", [ledger, feedback_marks, rate, store])
+@pytest.mark.parametrize("cause", [SHARD_KEY_NEEDED, ANOTHER_SHARD_KEY])
+def test_collections(cause: Cause, module: Any) -> None:
+    """The remedies for shard keys name every collection of the app."""
+    assert module.COLLECTION_NAME in cause.remedy
+
+
 class TestCodes:
     @pytest.mark.parametrize(
         ("code", "message", "cause"),
@@ -80,6 +95,9 @@ class TestCodes:
             (2, NO_RETRIES, RETRYABLE_WRITES),
             (20, "Transaction numbers are only allowed on a replica set member", RETRYABLE_WRITES),
             (2, TOO_MUCH, THROUGHPUT_LIMIT),
+            (2, NO_SHARD_KEY, SHARD_KEY_NEEDED),
+            (61, WRONG_SHARD_KEY, ANOTHER_SHARD_KEY),
+            (61, "document does not contain shard key", ANOTHER_SHARD_KEY),
             (2, "The 'expireAfterSeconds' option is supported on '_ts' field only.", None),
             (18, "Authentication failed.", CREDENTIALS_REFUSED),
             (8000, "bad auth : Authentication failed.", CREDENTIALS_REFUSED),
