@@ -9,7 +9,7 @@ from models.push import DeviceResult, Outcome
 
 
 def tell_of_misconfigured_hubs(results: Iterable[DeviceResult]) -> None:
-    """One loud line for each hub, however many devices its refusal has cost."""
+    """Write one line at CRITICAL for each hub, however many devices its refusal has cost."""
     by_hub: dict[str, list[Outcome]] = {}
     for result in results:
         by_hub.setdefault(result.hub, []).append(result.outcome)

@@ -103,7 +103,7 @@ class EventHandler:
 
 
 def tell_misconfigured(error: ServiceError) -> None:
-    """One loud line about a configuration that an operator has to correct."""
+    """Write the line about a configuration that an operator has to correct."""
     telemetry.log(logging.CRITICAL, "misconfigured", code=error.code, remedy=error.detail)
 
 

@@ -540,7 +540,7 @@ class TestRefusedTtlIndex:
     def test_survived(
         self, wire: Collection[mongodb.Document], failing: Callable[..., None], code: int
     ) -> None:
-        """Where no TTL index can be had, the app goes on and says so loudly, once."""
+        """Where no TTL index can be had, the app goes on, with one line at ERROR."""
         store = DeviceStore(wire, WORK)
         failing("createIndexes", errorCode=code, mode={"skip": 1})
         with app_log() as log:

@@ -320,7 +320,7 @@ class TestOverTheWire:
         assert KEY.event_id not in str(raised.value)
 
     def test_a_database_without_ttl_indexes(self, wire: Collection[mongodb.Document]) -> None:
-        """It is said loudly, once; events are dealt with all the same."""
+        """It leaves one line at ERROR; events are dealt with all the same."""
         ledger = Ledger(wire, mongodb.Work(mongodb.Timeouts(3.0)), LEASE)
         admin = wire.database.client.admin
         data = {"failCommands": ["createIndexes"], "errorCode": 67}

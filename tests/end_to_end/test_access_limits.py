@@ -177,7 +177,7 @@ def connection_string(key: str) -> str:
 
 class TestHubKeys:
     @pytest.mark.parametrize(
-        ("keys", "answered", "loud"),
+        ("keys", "answered", "told"),
         [
             ((SECRETS[0], SECRETS[2]), [401, 201], "hub_key_refused"),
             ((SECRETS[0], SECRETS[1]), [401, 401] * MOST_MISCONFIGURED, "misconfigured"),
@@ -185,9 +185,10 @@ class TestHubKeys:
         ],
     )
     def test_rotation(
-        self, stack: Stack, user: str, keys: tuple[str, str], answered: list[int], loud: str | None
+        self, stack: Stack, user: str, keys: tuple[str, str], answered: list[int], told: str | None
     ) -> None:
-        """A refused key costs no call while the other one is good, and one loud line; no key is logged."""
+        """A refused key costs no call while the other one is good, and one line at CRITICAL; no key is
+        logged."""
         phone, log = phones()[0], HostLog()
         assert stack.host.add_device_token(phone.registration(user)).status_code == 201
         settings = {
@@ -196,12 +197,12 @@ class TestHubKeys:
         }
         event = event_grid_event(incoming_call_data(user))
         with another_host(stack, log, settings, log_level="DEBUG") as rotating:
-            assert rotating.deliver(event).status_code == (500 if loud == "misconfigured" else 202)
+            assert rotating.deliver(event).status_code == (500 if told == "misconfigured" else 202)
             line = log.entry(event="incoming_call", event_id=event["id"])
         attempts = [each for each in stack.hub.attempts() if each.device_handle == phone.device_token]
         assert [each.status for each in attempts] == answered
         critical = [each for each in log.entries() if each.level == "CRITICAL"]
-        assert [each.fields["event"] for each in critical] == ([loud] if loud else [])
+        assert [each.fields["event"] for each in critical] == ([told] if told else [])
         assert line.fields["accepted"] == answered.count(201)
         text = "\n".join(log.lines())
         assert all(secret not in text for secret in (*SECRETS, "SharedAccessSignature", phone.device_token))

@@ -335,7 +335,7 @@ def tell_all(story: Story, tap: WireTap, control: ControlClient) -> None:
             assert answered.status_code == 500
 
 
-def test_it_was_loud(evidence: Evidence) -> None:
+def test_it_was_logged(evidence: Evidence) -> None:
     """The search below means something: all loggers spoke at DEBUG, and what they spoke about did happen."""
     lines = evidence.hosts.lines()
     for logger in ("azure.functions", "asyncio"):

@@ -192,7 +192,8 @@ class TestGone:
         assert "goneAt" not in document
 
     def test_a_spell(self, app: Instance, log: AppLog) -> None:
-        """A hub that calls most devices gone is not believed: one loud line, nothing marked or deleted."""
+        """A hub that calls most devices gone is not believed: one line at CRITICAL, nothing marked or
+        deleted."""
         devices = app.register(user := new_user(), 15)
         app.hub.simulator.add_fault(Fault(kind="status", status=410))
         for _ in range(2):

@@ -147,7 +147,7 @@ class TestReadiness:
         assert "user of the cluster" in line["reason"]
 
     def test_no_token(self, signed_in: SignedIn) -> None:
-        """The same where Azure hands out no token; nothing names the identity but the loud line."""
+        """The same where Azure hands out no token; nothing names the identity but no_database_token."""
         signed_in.endpoint.answer(400)
         with signed_in.app({"MongoDbClientId": CLIENT_ID}) as app:
             assert app.app.readiness.state().failing == "database"

@@ -309,7 +309,8 @@ class TestLimit:
         assert left(app, registered) == stay
 
     def test_mark_stays(self, open_app: Open, storage: Storage, log: AppLog) -> None:
-        """One loud line a sweep, until an operator lets it through; then nothing has been forgotten of it."""
+        """One line at CRITICAL a sweep, until an operator lets it through; then nothing has been forgotten of
+        it."""
         app = open_app()
         devices = app.register(new_user(), 12)
         storage.report(*devices)
@@ -583,14 +584,14 @@ class TestSchedule:
 
     @pytest.mark.parametrize("given", ["hourly", "* * *", "0 61 * * * *", "%FeedbackSchedule%"])
     def test_malformed(self, given: str) -> None:
-        """The default counts, with one loud line that quotes nothing; every function is indexed."""
+        """The default counts, with one line at CRITICAL that quotes nothing; every function is indexed."""
         found, log = self.functions(FeedbackSchedule=given)
         assert found == {"ForgetDeadDevices": "0 7 * * * *"}
         assert log.count('"event": "misconfigured"') == 1
         assert "FeedbackSchedule" in log
 
     def test_wrong_limit(self, hub: RunningHub, database: EmbeddedDatabase, log: AppLog) -> None:
-        """A wrong limit counts as the default one, with one loud line."""
+        """A wrong limit counts as the default one, with one line at CRITICAL."""
         with Instance(hub, database.uri, {"FeedbackMaximumPercent": "all"}) as app:
             sweep(app)
             sweep(app)

@@ -548,7 +548,7 @@ class TestDeadLetters:
         assert parameters(app.calls("deployment")[-1])["deadLetters"] is True
 
     def test_existing_topic_takes_none(self, app: FakeAzure) -> None:
-        """Where Azure refuses the identity, the subscription is made without dead letters, loudly."""
+        """Where Azure refuses the identity, the subscription is made without dead letters, with a warning."""
         app.answers("eventgrid system-topic list", topic(None))
         app.refuses("rest patch", "InvalidRequest", status="Bad Request")
         done = app.run("postdeploy.py")

@@ -355,7 +355,7 @@ def test_only_a_gone_device_is_marked(matrix: Matrix) -> None:
     assert {row.name for row in ROWS if matrix.is_marked_gone(row.name, "all tries")} == {"410"}
 
 
-def test_misconfiguration_is_loud(matrix: Matrix) -> None:
+def test_misconfiguration_is_critical(matrix: Matrix) -> None:
     """Wrong credentials, a missing right or a missing hub leave one critical line that says what to check."""
     lines = matrix._log.events("misconfigured")
     expected = {401: "ANHHubConnectionString", 403: "Send", 404: "ANHHubName"}

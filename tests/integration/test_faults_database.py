@@ -231,7 +231,8 @@ class TestRefused:
 
     @pytest.mark.parametrize("code", [13, 18, 8000])
     def test_for_good(self, hub: RunningHub, database: EmbeddedDatabase, log: AppLog, code: int) -> None:
-        """It is raised for two minutes after a few tries, then acknowledged; each time a line is loud."""
+        """It is raised for two minutes after a few tries, then acknowledged, each time with a line at
+        CRITICAL."""
         clock = ShiftedClock()
         with distant(hub, database, clock=clock) as place:
             place.warm_up()
@@ -283,7 +284,7 @@ class TestRefused:
 
 
 def test_too_old(hub: RunningHub, database: EmbeddedDatabase, log: AppLog) -> None:
-    """No redelivery changes that, so the event is acknowledged with both versions in the loud line."""
+    """No redelivery changes that, so the event is acknowledged, with both versions in a line at CRITICAL."""
     with (
         old_mongodb(wire_version=6) as uri,
         Instance(hub, database.uri, SHORT) as well,

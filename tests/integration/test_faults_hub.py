@@ -166,7 +166,7 @@ def test_silent(app: Instance) -> None:
 
 
 def test_gone(app: Instance, log: AppLog) -> None:
-    """No registration is deleted, none of the calls counts as delivered, and one line is loud."""
+    """No registration is deleted, none of the calls counts as delivered, and one line is CRITICAL."""
     calls = [new_call(app) for _ in range(30)]
     app.hub.simulator.add_fault(Fault(kind="status", status=410))
     for _ in range(2):
@@ -192,7 +192,7 @@ class TestRefusing:
         assert [line["status"] for line in log.events("misconfigured")] == [status]
 
     def test_for_good(self, app: Instance, clock: ShiftedClock, log: AppLog, status: int) -> None:
-        """Two minutes after the first refusal events are acknowledged, each with a loud line."""
+        """Two minutes after the first refusal events are acknowledged, each with a line at CRITICAL."""
         app.hub.simulator.add_fault(Fault(kind="status", status=status))
         for seconds in (0, GRACE_SECONDS - 5):
             clock.turn(seconds)

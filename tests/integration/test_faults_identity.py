@@ -244,8 +244,8 @@ class TestRefusedIdentity:
     def test_raised(
         self, signed_in: SignedIn, refuse: Callable[[OidcProxy], None], *, was_signed_in: bool
     ) -> None:
-        """Raised with a loud line. Once the database takes the identity it rings, although Azure hands out
-        the same token."""
+        """Raised with a line at CRITICAL. Once the database takes the identity it rings, although Azure hands
+        out the same token."""
         signed_in.endpoint.keeps_tokens = True
         with signed_in.app({"MongoDbClientId": CLIENT_ID}) as app:
             if was_signed_in:

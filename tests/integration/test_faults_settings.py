@@ -63,7 +63,8 @@ def well(hub: RunningHub, database: EmbeddedDatabase) -> Iterator[Instance]:
 def test_needed(
     hub: RunningHub, database: EmbeddedDatabase, well: Instance, log: AppLog, setting: tuple[str, str]
 ) -> None:
-    """Raised for two minutes, since another instance may be right; then acknowledged, loudly each time."""
+    """Raised for two minutes, since another instance may be right; then acknowledged, each time with a line
+    at CRITICAL."""
     device = well.register(user := new_user())[0]
     clock, event, later = ShiftedClock(), call_to(user), call_to(user)
     name, value = setting
@@ -91,7 +92,7 @@ def test_needed(
 def test_not_needed(
     hub: RunningHub, database: EmbeddedDatabase, log: AppLog, setting: tuple[str, str]
 ) -> None:
-    """Every call rings, one line a process is loud, and the doctor says what is wrong."""
+    """Every call rings, one line a process is CRITICAL, and the doctor says what is wrong."""
     settings = {**SHORT, **dict([setting])}
     with Instance(hub, database.uri, settings) as app:
         device = app.register(user := new_user())[0]

@@ -147,7 +147,7 @@ class TestWrongSettings:
         log: AppLog,
         change: dict[str, str],
     ) -> None:
-        """The others ring; its own end as misconfigured, acknowledged; one loud line a process."""
+        """The others ring; its own end as misconfigured, acknowledged; one line at CRITICAL a process."""
         with Instance(hub, database.uri, {**SHORT, **named(sandbox, **change)}) as app:
             ours, debug = register(app, "default", "sandbox")
             (alone,) = register(app, "sandbox")
@@ -158,9 +158,9 @@ class TestWrongSettings:
         assert results == ["delivered", "delivered", "given_up"]
         (trouble,) = log.events("incoming_call")[-1]["troubles"]
         assert (trouble["hub"], trouble["outcome"]) == ("sandbox", "misconfigured")
-        loud = [line for line in log.events("misconfigured") if line.get("hub") == "sandbox"]
-        assert len(loud) == 1
-        assert "ANHHub__sandbox__" in loud[0]["remedy"]
+        lines = [line for line in log.events("misconfigured") if line.get("hub") == "sandbox"]
+        assert len(lines) == 1
+        assert "ANHHub__sandbox__" in lines[0]["remedy"]
         assert "rubbish" not in log.text
 
     def test_taken_away(self, hub: RunningHub, database: EmbeddedDatabase, log: AppLog) -> None:
@@ -170,8 +170,8 @@ class TestWrongSettings:
             for _ in range(2):
                 assert app.deliver(call_to(ours.acs_mri)).status == 202
             assert rings(hub, ours) == 2
-        (loud,) = log.events("misconfigured")
-        assert (loud["level"], loud["hub"]) == ("CRITICAL", "sandbox")
+        (line,) = log.events("misconfigured")
+        assert (line["level"], line["hub"]) == ("CRITICAL", "sandbox")
 
     def test_told_before_a_call(
         self, hub: RunningHub, sandbox: RunningHub, database: EmbeddedDatabase
@@ -201,8 +201,8 @@ class TestRefusals:
         assert app.deliver(call_to(ours.acs_mri, time=clock.now())).status == 202
         clock.turn(GRACE_SECONDS / 2 + 1)
         assert app.deliver(call_to(alone.acs_mri, time=clock.now())).status == 202
-        loud = log.events("misconfigured")
-        assert {(line["hub"], line["status"]) for line in loud} == {("sandbox", status)}
+        lines = log.events("misconfigured")
+        assert {(line["hub"], line["status"]) for line in lines} == {("sandbox", status)}
 
     def test_a_success_starts_anew(self, app: Instance, sandbox: RunningHub, clock: ShiftedClock) -> None:
         """A push that the named hub takes starts its two minutes anew."""

@@ -50,7 +50,7 @@ class TestHubs:
         assert maker.closed == ["a", "default"]
 
     def test_wrong_settings(self) -> None:
-        """Every push over it ends as misconfigured; one loud line, however many there are."""
+        """Every push over it ends as misconfigured; one line at CRITICAL, however many there are."""
         hubs = Maker("a").hubs("default", "a")
         with app_log() as log:
             outcomes = [hubs.sender("a") for _ in range(3)]

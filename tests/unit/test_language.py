@@ -26,6 +26,8 @@ INSTEAD = {
     "shall": "must, is, does",
     "befall": "happen to",
     "himself": "themselves",
+    "loud": "a line at CRITICAL, fails the start: what happens",
+    "loudly": "the same",
 }
 FORMS = re.compile(r"\b(" + "|".join(INSTEAD) + r")s?\b", re.IGNORECASE)
 
