@@ -18,9 +18,9 @@ def postprovision() -> None:
     if chosen(CONNECTION_STRING) and not is_true("CREATE_DATABASE", default=True):
         azd.set(CONNECTION_STRING, "")
         say(
-            f"{CONNECTION_STRING} is in the key vault now, and no longer in azd's environment: the next provision"
+            f"{CONNECTION_STRING} is in the key vault now and was cleared in azd's environment, since the next"
         )
-        say("would undo a change of the secret. Change it there: docs/security.md.")
+        say("provision would undo a change of the secret. Change it in the vault: docs/security.md.")
     if not is_true("CREATE_NOTIFICATION_HUB", default=False):
         return
     azd.set("CREATE_NOTIFICATION_HUB", "false")
