@@ -17,10 +17,8 @@ def postprovision() -> None:
     azd.set("RECOVER_KEY_VAULT", "false")
     if chosen(CONNECTION_STRING) and not is_true("CREATE_DATABASE", default=True):
         azd.set(CONNECTION_STRING, "")
-        say(
-            f"{CONNECTION_STRING} is in the key vault now and was cleared in azd's environment, since the next"
-        )
-        say("provision would undo a change of the secret. Change it in the vault: docs/security.md.")
+        say(f"{CONNECTION_STRING} is in the key vault now, and cleared in azd's environment:")
+        say("the next provision would undo a change of the secret. Change it in the vault: docs/security.md.")
     if not is_true("CREATE_NOTIFICATION_HUB", default=False):
         return
     azd.set("CREATE_NOTIFICATION_HUB", "false")
