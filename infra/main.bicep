@@ -192,11 +192,18 @@ var virtualNetworkId = vnetEnabled ? network!.outputs.id : ''
 var endpointSubnetId = vnetEnabled ? network!.outputs.endpointSubnetId : ''
 var appSubnetId = vnetEnabled ? network!.outputs.appSubnetId : ''
 
+// By Microsoft's list of regions with zone-redundant storage, these of the above have none.
+var regionsOfOneZone = ['northcentralus', 'westcentralus', 'westus']
+var oneZone = trial || contains(regionsOfOneZone, location)
+// Tiers that take no standby.
+var tiersAlone = ['Free', 'M10', 'M20', 'M25']
+var alone = trial || contains(tiersAlone, chosenDatabaseTier)
+
 // What the profile chooses, and what was chosen.
 var profileHubTier = trial ? 'Free' : 'Basic'
 var profileDatabaseTier = trial ? 'M10' : 'M30'
-var profileHighAvailability = trial ? 'Disabled' : 'ZoneRedundantPreferred'
-var profileStorageSku = trial ? 'Standard_LRS' : 'Standard_ZRS'
+var profileHighAvailability = alone ? 'Disabled' : 'ZoneRedundantPreferred'
+var profileStorageSku = oneZone ? 'Standard_LRS' : 'Standard_ZRS'
 var profileAlwaysReady = trial ? 0 : 1
 var chosenHubTier = empty(hubTier) ? profileHubTier : hubTier
 var chosenDatabaseTier = empty(databaseTier) ? profileDatabaseTier : databaseTier

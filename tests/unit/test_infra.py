@@ -357,10 +357,25 @@ class TestProfiles:
     def test_tiers(self, name: str, trial: object, production: object) -> None:
         """What the two profiles choose, as documented; production is the default."""
         operands = main().tree["variables"][name]["value"]["operator"]["operands"]
-        assert operands == {"condition": "trial", "true_value": trial, "false_value": production}
+        small = {"profileStorageSku": "oneZone", "profileHighAvailability": "alone"}.get(name, "trial")
+        assert operands == {"condition": small, "true_value": trial, "false_value": production}
         assert "param profile string = 'production'" in main().source
         text = (ROOT / "docs" / "deployment.md").read_text()
         assert re.search(rf"^\|.*\b{trial}\b.*\|.*\b{production}\b.*\|$", text, re.MULTILINE), name
+
+    def test_regions_of_one_zone(self) -> None:
+        """Storage over zones is refused where there are none; these are regions that can be chosen."""
+        assert "var oneZone = trial || contains(regionsOfOneZone, location)\n" in main().source
+        regions = re.findall(r"'(\w+)'", re.findall(r"^var regionsOfOneZone = (.*)$", main().source, re.M)[0])
+        allowed = re.search(r"@allowed\(\[([^]]*)\]\)\n@metadata", main().source)
+        assert allowed
+        assert len(regions) == 3
+        assert set(regions) <= set(re.findall(r"'(\w+)'", allowed[1]))
+
+    def test_a_smaller_database(self) -> None:
+        """A tier that takes no standby can be chosen alone."""
+        assert "var alone = trial || contains(tiersAlone, chosenDatabaseTier)\n" in main().source
+        assert "var tiersAlone = ['Free', 'M10', 'M20', 'M25']\n" in main().source
 
     def test_each_can_be_overridden(self) -> None:
         """Each choice of a profile has a parameter that goes before it."""
