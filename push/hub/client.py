@@ -68,12 +68,12 @@ class HubClient:
         if problem := problem_of(Platform(push.format), device_token):
             # It was registered before tokens were checked; the hub would refuse it.
             return Outcome(OutcomeKind.REJECTED, f"the device token {problem}", code=UNUSABLE_TOKEN)
-        started = self._clock()
+        started = self._wire.monotonic()
         outcome = self._send(push, device_token, self._tokens.token(), time_left, fresh=fresh_connection)
         if outcome.status != 401 or not self._secondary_tokens:
             return outcome
         # Both sends together take no longer than one may.
-        left = min(time_left, self._wire.timeouts.exchange) - (self._clock() - started)
+        left = min(time_left, self._wire.timeouts.exchange) - (self._wire.monotonic() - started)
         second = self._send(push, device_token, self._secondary_tokens[0].token(), left, fresh=True)
         reason = self._both_keys_are_wrong if second.status == 401 else second.reason
         return replace(second, reason=reason, used_secondary_key=True)

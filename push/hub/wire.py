@@ -83,7 +83,7 @@ class HubWire:
     def __init__(self, timeouts: Timeouts, monotonic: Callable[[], float]) -> None:
         """`monotonic` tells seconds and never runs backwards."""
         self.timeouts = timeouts
-        self._monotonic = monotonic
+        self.monotonic = monotonic
         self._lock = threading.Lock()
         self._idle: deque[_Connection] = deque()
         """In the order of their last use, the latest at the end."""
@@ -105,10 +105,10 @@ class HubWire:
         header_lines = _header_lines(request.headers)
         if time_left <= 0:
             return NoAnswer.NO_TIME
-        started = self._monotonic()
+        started = self.monotonic()
         kept = None if fresh_connection else self._take(started)
         seconds = min(time_left, self.timeouts.read if kept else self.timeouts.exchange)
-        connection = kept or _Connection(self._monotonic)
+        connection = kept or _Connection(self.monotonic)
         reply = connection.exchange(request, header_lines, min(seconds, self.timeouts.connect), seconds)
         if _is_healthy(reply):
             self._keep(connection)
@@ -146,7 +146,7 @@ class HubWire:
             return self._idle.pop() if self._idle else None
 
     def _keep(self, connection: "_Connection") -> None:
-        connection.used_at = self._monotonic()
+        connection.used_at = self.monotonic()
         with self._lock:
             if not self._closed:
                 self._idle.append(connection)

@@ -10,7 +10,7 @@ from local.hub.faults import Fault
 from local.hub.running_hub import RunningHub
 from models.hub import HubConnectionString, HubEndpoint
 from models.push import Outcome, OutcomeKind, Push
-from push.hub.answers import Answer
+from push.hub.answers import Answer, NoAnswer
 from push.hub.client import HubClient
 from push.hub.sas import SasTokenSource
 from push.hub.wire import HubWire, Request, Timeouts
@@ -126,3 +126,30 @@ class TestSecondary:
         (_, first_is_fresh), (left, second_is_fresh) = seen
         assert 0 < left <= 4
         assert (first_is_fresh, second_is_fresh) == (False, True)
+
+    def test_clock_is_corrected_meanwhile(self, hub: RunningHub) -> None:
+        """Turning the time of day between the two tries takes no time from the second."""
+        real = HubConnectionString.parse(hub.connection_string)
+        turned = 0.0
+
+        class Turning(HubWire):
+            """The first answer comes an hour later, by the time of day."""
+
+            def exchange(
+                self, request: Request, time_left: float, *, fresh_connection: bool = False
+            ) -> Answer | NoAnswer:
+                nonlocal turned
+                reply = super().exchange(request, time_left, fresh_connection=fresh_connection)
+                turned = 3_600.0
+                return reply
+
+        def now() -> float:
+            return time.time() + turned
+
+        keys = [
+            SasTokenSource(HubConnectionString(real.host, real.key_name, key), hub.hub_name, now)
+            for key in ("wrong", real.key)
+        ]
+        with Turning(Timeouts(2, 2), time.monotonic) as wire:
+            outcome = HubClient(endpoint(hub), wire, keys, now, ClockWatch()).send(PUSH, DEVICE_TOKEN, AMPLE)
+        assert (outcome.kind, outcome.used_secondary_key) == (OutcomeKind.ACCEPTED, True)
