@@ -348,12 +348,11 @@ class App:
 
         # At DEBUG urllib3 logs URLs, the container's signature included.
         logging.getLogger("urllib3").setLevel(logging.INFO)
-        session = requests.Session()
         tools = SweepTools(
             {name: partial(self.hubs.client, name) for name in self.hubs.names},
             self.dead_registrations,
             feedback_marks.FeedbackMarks(self.collection(feedback_marks.COLLECTION_NAME), self.work),
-            lambda url, until: FeedbackContainer(url, session, self.clock.monotonic, until),
+            lambda url, until: FeedbackContainer(url, requests.Session(), self.clock.monotonic, until),
             self.clock,
         )
         return DeadDevices(tools, self._maximum_percent())

@@ -155,19 +155,19 @@ class DeadDevices:
     def _read(self, url: str, marks: Mapping[str, BlobMark], hub: str) -> _Reading:
         clock = self._tools.clock
         until = clock.monotonic() + READING_SECONDS
-        container = self._tools.open_container(url, until)
         reading = _Reading()
-        for blob in container.blobs():
-            mark = marks.get(blob.name)
-            is_over = reading.bytes >= MOST_BYTES or clock.monotonic() >= until
-            if not is_over and (mark is None or mark.length != blob.length):
-                try:
-                    mark = self._read_blob(container, blob, mark, reading)
-                except FeedbackError as error:
-                    # It is read again by the next sweep; the other blobs are read now.
-                    telemetry.log(logging.WARNING, "feedback_not_read", hub=hub, reason=str(error))
-            if mark is not None:
-                reading.marks.append(mark)
+        with self._tools.open_container(url, until) as container:
+            for blob in container.blobs():
+                mark = marks.get(blob.name)
+                is_over = reading.bytes >= MOST_BYTES or clock.monotonic() >= until
+                if not is_over and (mark is None or mark.length != blob.length):
+                    try:
+                        mark = self._read_blob(container, blob, mark, reading)
+                    except FeedbackError as error:
+                        # It is read again by the next sweep; the other blobs are read now.
+                        telemetry.log(logging.WARNING, "feedback_not_read", hub=hub, reason=str(error))
+                if mark is not None:
+                    reading.marks.append(mark)
         return reading
 
     def _read_blob(

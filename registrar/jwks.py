@@ -131,6 +131,8 @@ class JwksKeys:
         else:
             self._failed_at = None
             self._fetched_at = self._monotonic()
+        finally:
+            self._session.close()  # the network may drop a connection that is idle until the next fetch
 
     def _tell_of(self, problem: str) -> None:
         serves = self._keys and self._age() < KEYS_USABLE_SECONDS

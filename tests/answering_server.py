@@ -25,10 +25,12 @@ class Asked:
 
 
 @contextmanager
-def answering(answer: Callable[[Asked], Reply]) -> Iterator[str]:
+def answering(answer: Callable[[Asked], Reply], *, keeps_connections: bool = False) -> Iterator[str]:
     """The server's URL, without a slash at its end."""
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1" if keeps_connections else "HTTP/1.0"
+
         def do_GET(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length", "0")))
             headers = {name.lower(): value for name, value in self.headers.items()}

@@ -1,6 +1,7 @@
 """Reads a hub's feedback container over HTTP. Its URL holds a signature, which no error and no log shows."""
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Self
 from urllib.parse import urlsplit
 
 import requests
@@ -22,7 +23,10 @@ class FeedbackError(Exception):
 
 
 class FeedbackContainer:
-    """The blobs of one container."""
+    """The blobs of one container; `with FeedbackContainer(…) as container`.
+
+    Its connections end with it: the network may drop one that is idle until the next sweep.
+    """
 
     def __init__(
         self, url: str, session: requests.Session, monotonic: Callable[[], float], until: float
@@ -31,7 +35,7 @@ class FeedbackContainer:
 
         Args:
             url: one that may be fetched (`feedback.container_url`).
-            session: makes the requests; no redirect is followed.
+            session: makes the requests, and is closed at the end; no redirect is followed.
             monotonic: tells seconds and never runs backwards.
             until: monotonic time after which nothing more is read.
         """
@@ -39,6 +43,12 @@ class FeedbackContainer:
         self._session = session
         self._monotonic = monotonic
         self._until = until
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._session.close()
 
     def blobs(self) -> list[Blob]:
         """All blobs.

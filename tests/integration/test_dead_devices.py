@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 from xml.sax.saxutils import escape
 
 import pytest
@@ -26,6 +27,7 @@ from push.dead_devices import MOST_BYTES, READING_SECONDS
 from tests.answering_server import Asked, Reply, answering
 from tests.end_to_end.hosts import new_user
 from tests.fakes import AppLog, ShiftedClock
+from tests.faults import TcpProxy
 from tests.rig import FailPoint, Instance, call_to, new_token
 from tests.subscriptions import subscription_text
 
@@ -509,6 +511,21 @@ class TestBadInput:
         storage.replies.clear()
         sweep(app)
         assert not registered(app, first)
+
+    def test_connection_that_vanished(self, open_app: Open, storage: Storage) -> None:
+        """The network may silently drop a connection that is idle for minutes; a sweep comes once an hour."""
+        app = open_app()
+        first, second = app.register(new_user(), 2)
+        with (
+            answering(storage.answer, keeps_connections=True) as url,
+            TcpProxy(urlsplit(url).port or 0) as proxy,
+        ):
+            storage.container = f"http://127.0.0.1:{proxy.port}/container?sig={SIGNATURE}"
+            for device in (first, second):
+                storage.report(device)
+                sweep(app)
+                proxy.freeze_existing()
+        assert left(app, [first]) == 0
 
     @pytest.mark.parametrize("status", [200, 500, 503])
     def test_list(self, open_app: Open, storage: Storage, log: AppLog, status: int) -> None:

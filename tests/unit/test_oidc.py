@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import urlsplit
 
 import jwt
 import pytest
@@ -35,6 +36,7 @@ from registrar.jwks import (
 )
 from registrar.oidc import ALGORITHMS, OidcAccess
 from tests.fakes import FakeClock, app_log
+from tests.faults import TcpProxy
 from tests.oidc_issuer import AUDIENCE, OidcIssuer, SigningKey, encoded, forged
 
 SECRET = "do-not-quote-this-claim"
@@ -330,6 +332,21 @@ class TestKeySet:
         assert access.claims(old)
         clock.sleep(1)
         assert refused(access, old) == "The bearer token's issuer has no such key."
+
+    def test_connection_that_vanished(self, issuer: OidcIssuer, clock: FakeClock) -> None:
+        """The network may silently drop a connection that is idle for minutes; keys are fetched once an
+        hour."""
+        with TcpProxy(urlsplit(issuer.url).port or 0) as proxy, requests.Session() as session:
+            url = f"http://127.0.0.1:{proxy.port}/tenant/v2.0"
+            issuer.discovery = {"issuer": url, "jwks_uri": f"{url}/keys"}
+            wanted = OidcSettings(url, AUDIENCE, "acsMri", "admin")
+            access = OidcAccess(wanted, JwksKeys(wanted.issuer, session, clock.monotonic))
+            token = issuer.token(iss=url)
+            assert access.claims(token)
+            proxy.freeze_existing()
+            clock.sleep(KEYS_FRESH_SECONDS)
+            assert access.claims(token)
+        assert issuer.fetches == 2
 
     def test_cached(self, issuer: OidcIssuer, access: OidcAccess) -> None:
         """Keys are fetched once for many tokens."""
