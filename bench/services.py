@@ -84,7 +84,12 @@ class Services:
 
     def environment(self, *, tls: bool = False) -> dict[str, str]:
         """The settings of an app, and nothing that the developer's own environment sets of them."""
-        kept = {name: value for name, value in os.environ.items() if not is_setting(name)}
+        # Byte code is written, so that the second start of a process finds it, as it finds that of packages.
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not is_setting(name) and name != "PYTHONDONTWRITEBYTECODE"
+        }
         return {
             **kept,
             "FUNCTIONS_WORKER_RUNTIME": "python",
