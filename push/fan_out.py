@@ -5,10 +5,8 @@ sleep through a back-off; the invocation's own thread waits.
 """
 
 import logging
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -17,6 +15,7 @@ from common.clock import Clock
 from models.device import DeviceRegistration
 from models.push import DeviceResult, Outcome, OutcomeKind, Push, Unanswered
 from push.retry import Tries, seconds_to_wait
+from push.side_by_side import start_side_by_side
 
 _STRAGGLERS_SECONDS = 0.05
 """Devices whose sends end within this time of each other are written down together."""
@@ -168,7 +167,7 @@ class FanOut:
     def run(self, sends: Sequence[DeviceSend]) -> None:
         """Send to every device until it is settled or the time is up; each send then has its last outcome."""
         # With one device this thread sends: handing the work to another thread costs time.
-        start = self._submit if len(sends) > 1 else self._try_here
+        start = self._start_on_pool if len(sends) > 1 else self._start_here
         self._waiting = list(sends)
         while self._waiting or self._running:
             # Start the tries that are due, or give up what is left when the time or the lease is over.
@@ -187,26 +186,14 @@ class FanOut:
             ):
                 self._waiting.clear()
 
-    def _submit(self, send: DeviceSend) -> None:
-        future: Future[Outcome | None] = Future()
-        turn = threading.Lock()  # taken by the thread that sends, never released
+    def _start_on_pool(self, sends: Sequence[DeviceSend]) -> None:
+        self._running |= start_side_by_side(self._tools.pool, self._try, sends)
 
-        def take_turn() -> None:
-            if turn.acquire(blocking=False) and future.set_running_or_notify_cancel():
-                future.set_result(self._try(send))
+    def _start_here(self, sends: Sequence[DeviceSend]) -> None:
+        for send in sends:
+            self._take(send, self._try(send))
 
-        self._running[future] = send
-        try:
-            # In a copy of this thread's context: the send belongs to its trace.
-            self._tools.pool.submit(copy_context().run, take_turn)
-        except RuntimeError:
-            # The machine has no thread left. The pool has queued the work by then, and may still do it.
-            take_turn()
-
-    def _try_here(self, send: DeviceSend) -> None:
-        self._take(send, self._try(send))
-
-    def _start_due(self, start: Callable[[DeviceSend], None]) -> None:
+    def _start_due(self, start: Callable[[Sequence[DeviceSend]], None]) -> None:
         now = self._tools.clock.monotonic()
         due = [send for send in self._waiting if send.due <= now]
         if now >= self._deadline or (due and not self._may_send(due)):
@@ -215,9 +202,9 @@ class FanOut:
                 if future.cancel():
                     del self._running[future]
             return
-        for send in due:
-            self._waiting.remove(send)
-            start(send)
+        if due:
+            self._waiting = [send for send in self._waiting if send.due > now]
+            start(due)
 
     def _may_send(self, due: Sequence[DeviceSend]) -> bool:
         # A first push waits for no look.

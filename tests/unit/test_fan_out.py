@@ -350,7 +350,7 @@ def test_no_thread_left(does: Literal["at once", "late", "never"]) -> None:
     if does == "late":
         pool.do()
     assert bench.outcomes() == [ACCEPTED, ACCEPTED]
-    assert [len(times) for times in bench.sender.sent.values()] == [1, 2]
+    assert {token: len(times) for token, times in bench.sender.sent.items()} == {"a": 1, "b": 2}
     assert set(bench.keeper.results) == {send.device.registration_id for send in bench.sends}
 
 
