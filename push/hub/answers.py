@@ -161,7 +161,11 @@ def _meaning_of_class(status: int) -> Meaning:
         return Meaning(OutcomeKind.REJECTED, "the hub refuses the push")
     if status >= 300:
         return Meaning(OutcomeKind.MISCONFIGURED, "something redirects the hub's URL: check {url}")
-    return Meaning(OutcomeKind.ACCEPTED, "accepted by the hub")
+    # The hub takes a push with 201. A block page of a firewall or proxy may come with 200.
+    return Meaning(
+        OutcomeKind.MISCONFIGURED,
+        "something answers in the hub's place: look for a firewall or a proxy on the way, and check {url}",
+    )
 
 
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")

@@ -151,8 +151,9 @@ class TestAnswers:
         "row",
         [
             (201, None, ACCEPTED, None),
-            (200, None, ACCEPTED, None),
-            (202, None, ACCEPTED, None),
+            (200, None, MISCONFIGURED, None),
+            (202, None, MISCONFIGURED, None),
+            (302, None, MISCONFIGURED, None),
             (400, None, REJECTED, None),
             (413, None, REJECTED, None),
             (405, None, REJECTED, None),
