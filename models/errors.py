@@ -12,7 +12,8 @@
     │   └── TooManyReportsError         429
     ├── a fault that passes
     │   ├── DatabaseUnavailableError    503
-    │   └── IssuerUnavailableError      503
+    │   ├── IssuerUnavailableError      503
+    │   └── NotReadyError               503
     ├── a configuration that an operator has to correct
     │   ├── ConfigurationError          503
     │   └── UnsupportedServerError      503
@@ -149,7 +150,6 @@ class NotReadyError(ServiceError):
     code = "not_ready"
     http_status = 503
     title = "Not ready"
-    redeliver = False
     retry_after_seconds = 5
 
 

@@ -140,7 +140,8 @@ class CallEnds:
     def is_worth_repeating(self, end: CallEnd) -> bool:
         """A redelivery of the event may still stop a device, or tell of a missed call in time."""
         now = self._tools.clock.now()
-        return now < (end.time or now) + max(self._ring_time, MISSED_REPEATED_FOR)
+        # By the difference: a time to which two minutes are added may be out of range.
+        return now - (end.time or now) < max(self._ring_time, MISSED_REPEATED_FOR)
 
     def _unanswered(self, rings: "Sequence[_Ring]") -> "list[_Ring]":
         """Rings that no device is known to have answered or declined, after a wait for an event that was

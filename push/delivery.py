@@ -229,9 +229,7 @@ class Delivery:
         age_before = age.milliseconds()
         fan_out = FanOut(self._tools, keeper, deadline, age.milliseconds, watch)
         fan_out.run(sends)
-        for send in sends:
-            if send.outcome is not None:
-                results[send.device.registration_id] = fan_out.result(send)
+        results.update(fan_out.results(sends))
         if self._ends.options.needs_call_ends:
             # Before the last look: an end that comes after it finds the devices in the ledger.
             keeper.save()

@@ -265,7 +265,7 @@ class FanOut:
         # A try that may have rung unseen counts in later deliveries too, even if this process dies while it
         # waits.
         if pause is None or outcome.unanswered is not None:
-            result = self.result(send)
+            result = self._result(send, outcome)
             self._keeper.note(send.device.registration_id, result)
             if pause is None:
                 self._settled[send.device.registration_id] = result
@@ -273,12 +273,18 @@ class FanOut:
             send.due = now + pause
             self._waiting.append(send)
 
-    def result(self, send: DeviceSend) -> DeviceResult:
-        """What became of a device so far; it must have been tried."""
-        if send.outcome is None:
-            raise ValueError("no try has ended yet")
+    def results(self, sends: Sequence[DeviceSend]) -> dict[str, DeviceResult]:
+        """What became of the devices that have been tried, by registration id."""
+        return {
+            name: self._settled.get(name) or self._result(send, send.outcome)
+            for send in sends
+            if send.outcome is not None
+            for name in (send.device.registration_id,)
+        }
+
+    def _result(self, send: DeviceSend, outcome: Outcome) -> DeviceResult:
         return DeviceResult(
-            send.outcome,
+            outcome,
             send.tries.number,
             self._age_ms(),
             send.tries.unanswered,

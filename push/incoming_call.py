@@ -20,7 +20,7 @@ from push.call_end import CallEnds
 from push.delivery import RUNG_BEFORE, Delivery, DeliveryReport, TimeLimits
 from push.event_log import EventLine, EventResult, Handled, Trouble, failed
 from push.ledger import Ledger
-from push.ledger_entry import EventKey, RingFacts
+from push.ledger_entry import EventKey
 from push.misconfigured_hubs import tell_of_misconfigured_hubs
 
 
@@ -55,18 +55,19 @@ class IncomingCallHandler:
             )
             context = call_context(call.incoming_call_context) if call.callee.can_own_devices else ""
         except InvalidEventError as error:
-            handled = Handled(failed(line, error), error)
-            self._note(envelope, None, handled.line)
-            return handled
+            return self._noted(envelope, None, Handled(failed(line, error), error))
         if not call.callee.can_own_devices:
             reason = f"the callee owns no devices: {call.callee.kind.value}"
-            handled = Handled(replace(line, result=EventResult.SKIPPED, reason=reason))
-        elif (late := self._seconds_late(call)) >= 0:
-            return Handled(self._too_late(envelope, call, replace(line, late_seconds=round(late, 3))))
-        else:
+            return self._noted(envelope, call, Handled(replace(line, reason=reason)))
+        late = self._seconds_late(call)
+        try:
+            if late >= 0:
+                line = replace(line, late_seconds=round(late, 3))
+                return Handled(self._too_late(envelope, call, line))
             handled = self._ring(call, context, line)
-        self._note(envelope, self._tools.ends.facts_of(call), handled.line)
-        return handled
+        except Exception as error:  # noqa: BLE001 - a bug as well: the line names it without its text
+            handled = Handled(failed(line, error), error)
+        return self._noted(envelope, call, handled)
 
     def _seconds_late(self, call: IncomingCall) -> float:
         """By how much the call is over; negative while it rings."""
@@ -88,19 +89,15 @@ class IncomingCallHandler:
         if known is not None and known.has_rung:
             return replace(line, result=EventResult.DELIVERED, reason=RUNG_BEFORE)
         is_noted = known is not None and known.note is not None and known.note.result == missed.result.value
-        facts = self._tools.ends.facts_of(call)
-        if is_noted or self._note(envelope, facts, missed):
+        if is_noted or self._note(envelope, call, missed):
             # Also where an earlier delivery has noted it: that one may have ended before it told.
             deadline = self._tools.clock.monotonic() + self._limits.patience_seconds
             with within(self._limits.invocation_seconds):
-                self._tools.ends.not_rung(key.document_id, facts, deadline)
+                self._tools.ends.not_rung(key.document_id, self._tools.ends.facts_of(call), deadline)
         return replace(line, result=EventResult.DUPLICATE) if is_noted else missed
 
     def _ring(self, call: IncomingCall, context: str, line: EventLine) -> Handled[EventLine]:
-        try:
-            report = self._tools.delivery.deliver(call, context)
-        except Exception as error:  # noqa: BLE001 - a bug as well: the line names it without its text
-            return Handled(failed(line, error), error)
+        report = self._tools.delivery.deliver(call, context)
         tell_of_misconfigured_hubs(report.results.values())
         line = _with_report(line, report)
         if report.result is EventResult.INCOMPLETE:
@@ -108,7 +105,14 @@ class IncomingCallHandler:
             return Handled(line, DeliveryIncompleteError(incomplete))
         return Handled(line)
 
-    def _note(self, envelope: Envelope, facts: RingFacts | None, line: EventLine) -> bool:
+    def _noted(
+        self, envelope: Envelope, call: IncomingCall | None, handled: Handled[EventLine]
+    ) -> Handled[EventLine]:
+        """The same, once its note is written."""
+        self._note(envelope, call, handled.line)
+        return handled
+
+    def _note(self, envelope: Envelope, call: IncomingCall | None, line: EventLine) -> bool:
         """Let an operator find the call, once the call itself waits for nothing any more; True if it was
         written."""
         note = line.note(self._tools.clock.now())
@@ -116,7 +120,7 @@ class IncomingCallHandler:
         if note is None or line.code == DatabaseUnavailableError.code:
             return False
         key = EventKey(envelope.source, envelope.event_id, line.call_id)
-        return self._tools.ledger.note(key, note, facts)
+        return self._tools.ledger.note(key, note, self._tools.ends.facts_of(call) if call else None)
 
 
 def _with_report(line: EventLine, report: DeliveryReport) -> EventLine:

@@ -132,7 +132,7 @@ class Notices:
         fan_out = FanOut(self._tools.sending, claims, deadline, lambda: 0, _Repetitions(self._tools.waits))
         fan_out.run(sends)
         claims.settle({send.device.registration_id: _state(send.outcome) for send in sends})
-        results = [fan_out.result(send) for send in sends if send.outcome is not None]
+        results = fan_out.results(sends).values()
         for result in results:
             if result.outcome.kind is OutcomeKind.ACCEPTED:
                 self._tools.watch.hub(result.hub).grace.succeeded()

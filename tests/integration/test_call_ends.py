@@ -98,6 +98,16 @@ class TestEvents:
             call_id,
         )
 
+    def test_the_last_moment_of_all(self, app: Instance, database: EmbeddedDatabase, log: AppLog) -> None:
+        """An end that is dated as late as a date can be is one with an ordinary failure, if it fails."""
+        _, _, call = three_ring(app)
+        end = ended(call, at=datetime.max.replace(tzinfo=UTC))
+        with FailPoint(database.uri, ["update"], errorCode=13):
+            assert app.deliver(end).status == 500
+        (line,) = log.events("call_end")
+        assert (line["result"], line["code"]) == ("failed", "misconfigured")
+        assert app.deliver(end).status == 202
+
     def test_the_callee_has_joined(self, app: Instance) -> None:
         """A join of the callee is an answer; the end of the call after it stops nothing again."""
         user, (_, android, windows), call = three_ring(app)

@@ -156,6 +156,18 @@ class TestRingTime:
         assert late == [202]
         assert results(log) == ["duplicate", "delivered"]
 
+    def test_late_and_not_readable(self, app: Instance, log: AppLog) -> None:
+        """An error of this app's own leaves its line, also where the event came too late."""
+        app.register(user := new_user())
+        event = call_to(user, time=ago(RING_SECONDS + 1))
+        assert app.deliver(event).status == 202
+        ledger = app.watcher[app.database_name]["CallLedger"]
+        ledger.update_one({"eventId": event["id"]}, {"$unset": {"leaseUntil": ""}})
+        with pytest.raises(KeyError):
+            app.deliver(event)
+        line = log.events("incoming_call")[-1]
+        assert (line["result"], line["detail"]) == ("failed", "KeyError")
+
     def test_late_without_a_database(self, app: Instance, database: EmbeddedDatabase, log: AppLog) -> None:
         """Whether it is a duplicate is not known then. It takes one short time-out, not two."""
         app.register(user := new_user())
