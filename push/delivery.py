@@ -1,7 +1,7 @@
 """One call → every device of the callee, once each, in time."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -195,16 +195,20 @@ class Delivery:
 
     def _ring(self, ringing: "_Ringing", keeper: LeaseKeeper, started: float) -> DeliveryReport:
         ends_at = ringing.call.ends_at(self._limits.ring_time, ringing.lease.first_seen)
-        devices = calling(ringing.devices)
+        devices, open_devices = calling(ringing.devices), ringing.open_devices()
+        already_settled = len(devices) - len(open_devices)
         if ends_at <= self._clock.now():
-            return _too_late(ringing, len(devices))
+            if not ringing.has_rung():
+                return DeliveryReport(EventResult.MISSED, devices=len(devices), is_missed=True)
+            return DeliveryReport(
+                EventResult.DELIVERED, RUNG_BEFORE, devices=len(devices), already_settled=already_settled
+            )
         if not devices:
             return DeliveryReport(EventResult.SKIPPED, "the callee has no registered device")
         # An ordinary call pays no read before its first push: only a later delivery, or an event that came
         # late and may have been overtaken, looks whether the call is over.
         age = _Age(self._clock, ends_at - self._limits.ring_time)
         deadline = self._deadline(started, ends_at)
-        open_devices = ringing.open_devices()
         pushes = _Pushes(ringing.push_info(), ends_at, self._clock)
         sends, results = _plan(open_devices, pushes, ringing.lease.devices)
         watch = RingWatch(
@@ -223,7 +227,7 @@ class Delivery:
         if (is_late or not ringing.lease.is_new) and not watch.still_rings():
             watch.conclude({})
             result, reason = self._conclude(ringing, [], {}, watch, ends_at)
-            return DeliveryReport(result, reason, devices=len(devices))
+            return DeliveryReport(result, reason, devices=len(devices), already_settled=already_settled)
         for registration_id, refusal in results.items():
             keeper.note(registration_id, refusal)
         age_before = age.milliseconds()
@@ -240,7 +244,7 @@ class Delivery:
             reason,
             devices=len(devices),
             results=results,
-            already_settled=len(devices) - len(open_devices),
+            already_settled=already_settled,
             first_push_age_ms=age_before if any(send.tries.number for send in sends) else None,
             is_missed=watch.over is None and conclusion in {EventResult.GIVEN_UP, EventResult.SKIPPED},
         )
@@ -278,7 +282,7 @@ class Delivery:
             return EventResult.INCOMPLETE, None
         if has_rung:
             return EventResult.DELIVERED, None
-        if all(_can_never_ring(result.outcome) for result in results.values()):
+        if _can_never_ring(ringing.lease.devices.values(), sends, results.values()):
             return EventResult.SKIPPED, "the callee's devices are gone or have unusable tokens"
         return EventResult.GIVEN_UP, None
 
@@ -328,19 +332,24 @@ class _Ringing:
         )
 
 
-def _too_late(ringing: _Ringing, devices: int) -> DeliveryReport:
-    """The call has stopped ringing while the ledger and the devices were waited for."""
-    if ringing.has_rung():
-        return DeliveryReport(EventResult.DELIVERED, RUNG_BEFORE, devices=devices)
-    return DeliveryReport(EventResult.MISSED, devices=devices, is_missed=True)
-
-
 _OVER = "the call was answered or has ended"
 
 
-def _can_never_ring(outcome: Outcome) -> bool:
-    """Not a missed call: the app has been removed from the device, or has registered something else."""
-    return outcome.kind is OutcomeKind.GONE or outcome.code == UNUSABLE_TOKEN
+def _can_never_ring(
+    earlier: Iterable[DeviceRecord], sends: Iterable[DeviceSend], results: Iterable[DeviceResult]
+) -> bool:
+    """Not a missed call: the app has been removed from each device, or has registered something else.
+
+    A device that an earlier delivery was refused, or for which no time was left, makes it one.
+    """
+    return (
+        all(record.is_gone for record in earlier if record.is_settled)
+        and all(send.outcome is not None for send in sends)
+        and all(
+            result.outcome.kind is OutcomeKind.GONE or result.outcome.code == UNUSABLE_TOKEN
+            for result in results
+        )
+    )
 
 
 class _Age:

@@ -110,6 +110,11 @@ class DeviceRecord:
         return self.outcome == OutcomeKind.ACCEPTED.value
 
     @property
+    def is_gone(self) -> bool:
+        """The hub calls it gone."""
+        return self.outcome == OutcomeKind.GONE.value
+
+    @property
     def may_have_rung(self) -> bool:
         """The hub has taken its push, or may have."""
         return self.is_accepted or self.unanswered > 0

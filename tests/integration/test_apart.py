@@ -255,6 +255,19 @@ class TestRefused:
         (line,) = log.events("incoming_call")
         assert (line["result"], line["level"]) == ("given_up", "ERROR")
 
+    def test_one_is_gone(self, app: Instance, log: AppLog) -> None:
+        """A device that an earlier delivery was refused counts beside one that is gone."""
+        refused, gone = app.register(user := new_user(), 2)
+        app.hub.simulator.add_fault(Fault(kind="status", status=400, device_handle=refused.device_token))
+        passing = Fault(kind="status", status=429, retry_after="60", device_handle=gone.device_token, times=1)
+        app.hub.simulator.add_fault(passing)
+        app.hub.simulator.add_fault(Fault(kind="status", status=410, device_handle=gone.device_token))
+        event = call_to(user)
+        assert app.deliver(event).status == 500
+        assert app.deliver(event).status == 202
+        first, second = log.events("incoming_call")
+        assert (first["result"], second["result"], second["gone"]) == ("incomplete", "given_up", 1)
+
     @pytest.mark.parametrize("others", [0, 1])
     def test_a_token_that_can_never_ring(self, app: Instance, log: AppLog, others: int) -> None:
         """One that was registered before tokens were checked is not sent, and makes no missed call."""

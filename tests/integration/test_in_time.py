@@ -18,7 +18,7 @@ from local.hub.records import ReceivedPush
 from local.hub.running_hub import RunningHub
 from push.ledger import NOTE_SECONDS
 from settings import SECTIONS
-from tests.call_events import TurnedClock
+from tests.call_events import Meanwhile, TurnedClock
 from tests.end_to_end.hosts import new_user
 from tests.fakes import AppLog
 from tests.integration.conftest import SHORT
@@ -128,6 +128,21 @@ class TestRingTime:
             assert turned.deliver(event).status == 202
         assert [turned.rings(device) for device in devices] == [1, 0]
         assert results(log) == ["incomplete", "delivered"]
+        if age < RING_SECONDS:
+            line = log.events("incoming_call")[-1]
+            assert (line["devices"], line["already_settled"], line["failed"]) == (2, 1, 1)
+
+    def test_no_time_to_send(
+        self, hub: RunningHub, database: EmbeddedDatabase, clock: TurnedClock, log: AppLog
+    ) -> None:
+        """A call for which no time was left, and to which a redelivery comes too late, was given up. Its
+        devices are not said to be gone."""
+        slow = Meanwhile("insert", "holder", lambda: clock.turn(INVOCATION_SECONDS - 1))
+        with Instance(hub, database.uri, SHORT, clock=clock, listener=slow) as app:
+            device = app.register(user := new_user())[0]
+            assert app.deliver(call_to(user, time=ago(RING_SECONDS - 12))).status == 202
+        assert (slow.acted, app.attempts(device)) == (True, 0)
+        assert results(log) == ["given_up"]
 
     def test_late_twice(self, app: Instance, log: AppLog) -> None:
         """A missed call counts once."""
