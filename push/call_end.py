@@ -8,7 +8,7 @@ instance.
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -26,7 +26,7 @@ from models.notifications import NotificationOptions, Texts
 from models.platform import Platform
 from models.push import Push, StopInfo, VisibleInfo
 from models.report import CallReport, DeviceState, ReportEffect
-from push.call_states import CallStates, Marks
+from push.call_states import CallStates
 from push.devices import DeviceDirectory, calling, showing
 from push.hub.payload import build_stop
 from push.hub.visible_payload import build_visible
@@ -39,6 +39,7 @@ from push.ledger_entry import (
     RingFacts,
 )
 from push.notices import Notice, NoticeReport, Notices
+from push.ring_state import Marks, another_rings, is_unanswered, may_ring, why_over
 from push.waits import BoundedWaits
 
 OVERTAKEN_SECONDS = 2.0
@@ -157,7 +158,7 @@ class CallEnds:
 
     def _looks_unanswered(self, entry_id: str, facts: RingFacts) -> bool:
         entry, marks = self._look(entry_id, facts)
-        return entry is not None and _is_unanswered(entry, marks)
+        return entry is not None and is_unanswered(entry, marks)
 
     def reported(self, report: CallReport) -> ReportEffect:
         """Write down what a phone reports, and draw the conclusions.
@@ -206,9 +207,9 @@ class CallEnds:
         if state is DeviceState.MISSED:
             facts, entry, marks = known[0]
             now = self._tools.clock.now()
-            if entry is None or not _is_unanswered(entry, marks):
+            if entry is None or not is_unanswered(entry, marks):
                 return
-            if self._ring_end(entry) <= now or not _another_rings(entry, device, devices):
+            if self._ring_end(entry) <= now or not another_rings(entry, device, devices):
                 self._tell_missed([_Ring(entry, facts, devices)], deadline, now)
             return
         others = [each for each in devices if each.device_key != device.device_key]
@@ -246,7 +247,7 @@ class CallEnds:
         Raises:
             DatabaseUnavailableError, ConfigurationError: it is not known.
         """
-        return _reason(*self._look(entry_id, facts)) is not None
+        return why_over(*self._look(entry_id, facts)) is not None
 
     def overtaken(
         self,
@@ -273,12 +274,12 @@ class CallEnds:
             DatabaseUnavailableError, ConfigurationError: it is not known.
         """
         entry, marks = self._look(entry_id, facts)
-        reason = _reason(entry, marks)
+        reason = why_over(entry, marks)
         if entry is None or reason is None:
             return None
         ring = _Ring(entry, facts, devices)
         stops = self._stop([replace(ring, entry=replace(entry, devices=records))], reason, deadline)
-        if not self.options.missed or not _is_unanswered(entry, marks):
+        if not self.options.missed or not is_unanswered(entry, marks):
             return EndReport(1, stops)
         missed = self._tell_missed(self._unanswered([ring]), deadline, self._ring_end(entry))
         return EndReport(1, stops, missed)
@@ -291,7 +292,7 @@ class CallEnds:
         try:
             entry, marks = self._look(entry_id, facts)
             now = self._tools.clock.now()
-            if entry is None or entry.has_rung or entry.is_held(now) or not _is_unanswered(entry, marks):
+            if entry is None or entry.has_rung or entry.is_held(now) or not is_unanswered(entry, marks):
                 return
             self._tell_missed([_Ring(entry, facts, self._devices_of(facts))], deadline, now)
         except (DatabaseUnavailableError, ConfigurationError) as error:
@@ -318,7 +319,7 @@ class CallEnds:
         info = _visible("incomingCall", self.options.incoming_call, facts, time_sensitive=True)
         try:
             entry, marks = self._look(entry_id, facts)
-            if entry is None or _reason(entry, marks) is not None:
+            if entry is None or why_over(entry, marks) is not None:
                 return frozenset()
             ends_at = self._ring_end(entry)
             notices = [Notice(entry, device, partial(self._show, info, ends_at)) for device in wanted]
@@ -340,7 +341,7 @@ class CallEnds:
             for ring in ringing
             for device in calling(ring.devices)
             if device.platform in self.options.stop_ringing
-            and _may_ring(device, ring.entry.devices)
+            and may_ring(device, ring.entry.devices)
             and not ring.entry.has_ended_for(device.device_key)
         ]
         ring_left = (ends_at - now).total_seconds()
@@ -379,22 +380,6 @@ class _Ring:
     devices: Sequence[DeviceRegistration]
 
 
-def _is_unanswered(entry: LedgerEntry, marks: Marks) -> bool:
-    """No device is known to have answered or declined."""
-    return entry.answer is None and not marks.joined(entry.rings_from)
-
-
-def _reason(entry: LedgerEntry | None, marks: Marks) -> str | None:
-    """Why the call rings no more; None while it rings."""
-    if entry is None:
-        return None
-    if entry.answer is not None:
-        return entry.answer.kind.value
-    if marks.joined(entry.rings_from):
-        return AnswerKind.ANSWERED.value
-    return "ended" if entry.ended_at is not None or marks.ended(entry.rings_from) else None
-
-
 def _stop_info(ring: _Ring, reason: str) -> StopInfo:
     return StopInfo(ring.entry.call_id, ring.facts.recipient_id, ring.facts.caller_id, reason)
 
@@ -409,37 +394,4 @@ def _visible(event: str, texts: Texts, facts: RingFacts, *, time_sensitive: bool
         filled.title,
         filled.body,
         time_sensitive=time_sensitive,
-    )
-
-
-def _may_ring(device: DeviceRegistration, records: Mapping[str, DeviceRecord]) -> bool:
-    """The device's push was accepted, or may have been; it may have another token by now."""
-    return any(record.may_have_rung for record in _records_of(device, records))
-
-
-def _is_known(device: DeviceRegistration, records: Mapping[str, DeviceRecord]) -> bool:
-    """What became of the device's push is written down."""
-    return any(record.is_settled or record.may_have_rung for record in _records_of(device, records))
-
-
-def _records_of(device: DeviceRegistration, records: Mapping[str, DeviceRecord]) -> Iterator[DeviceRecord]:
-    return (
-        record
-        for name, record in records.items()
-        if name == device.registration_id or record.device_key == device.device_key
-    )
-
-
-def _another_rings(
-    entry: LedgerEntry, device: DeviceRegistration, devices: Sequence[DeviceRegistration]
-) -> bool:
-    """Another device of the callee has been rung and is not known to ring no more. A push that is not yet
-    written down counts as rung."""
-    over = {DeviceState.ANSWERED, DeviceState.DECLINED, DeviceState.MISSED}
-    return any(
-        (_may_ring(other, entry.devices) or not (entry.finished or _is_known(other, entry.devices)))
-        and not over & entry.reports.get(other.device_key, {}).keys()
-        and other.device_key not in entry.notices.get(NoticeKind.STOP, {})
-        for other in calling(devices)
-        if other.device_key != device.device_key
     )

@@ -7,8 +7,7 @@ which the ring's delivery looks for before its event is finished.
 import hashlib
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from pymongo import UpdateOne, errors
@@ -28,29 +27,10 @@ from push.ledger_entry import (
     RingFacts,
     utc,
 )
-
-GRACE = timedelta(seconds=2)
-"""An end counts for rings that began this much later at most: the clocks of Azure's services differ."""
+from push.ring_state import GRACE, Marks
 
 _ENDED = "ended"
 _JOINED = "joined"
-
-
-@dataclass(frozen=True, slots=True)
-class Marks:
-    """What events have said of a call before or while it rang."""
-
-    ended_at: datetime | None = None
-    joined_at: datetime | None = None
-    """When the callee joined it."""
-
-    def ended(self, rings_from: datetime) -> bool:
-        """The call has ended since it began to ring."""
-        return self.ended_at is not None and self.ended_at + GRACE >= rings_from
-
-    def joined(self, rings_from: datetime) -> bool:
-        """The callee has joined the call since it began to ring."""
-        return self.joined_at is not None and self.joined_at + GRACE >= rings_from
 
 
 class CallStates:

@@ -13,9 +13,10 @@ from models.call_end import CallEnd
 from models.call_keys import call_keys
 from models.identity import Identity
 from models.report import DeviceState
-from push.call_states import CallStates, Marks
+from push.call_states import CallStates
 from push.ledger import Lease, Ledger
 from push.ledger_entry import Answer, AnswerKind, EventKey, NoticeKind, NoticeState, RingFacts
+from push.ring_state import Marks
 from tests.fakes import ALICE, BOB, NOW, FakeClock
 
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")
