@@ -206,12 +206,32 @@ def signs_in_with_password(az: Az, group: str) -> bool:
     return False
 
 
+def check_provider(az: Az) -> None:
+    """The app's subnet is delegated to a resource provider that no template registers.
+
+    Raises:
+        StopError: it is not registered, or Azure did not say.
+    """
+    try:
+        state = az.get("provider", "show", "--namespace", "Microsoft.App", "--query", "registrationState")
+    except CommandError as error:
+        raise _no_answer("whether Microsoft.App is registered", error) from None
+    if state != "Registered":
+        message = (
+            f"VNET_ENABLED needs the resource provider Microsoft.App, which is {state} in this subscription. "
+            "Run 'az provider register --namespace Microsoft.App --wait', then this again."
+        )
+        raise StopError(message)
+
+
 def preprovision() -> None:
     """Ask Azure, and keep the answers in azd's environment."""
     environment = needed("AZURE_ENV_NAME", "Run this through azd: azd hooks run preprovision")
     az = Az(needed("AZURE_SUBSCRIPTION_ID", FRESH))
     location = needed("AZURE_LOCATION", FRESH)
     azd = Azd(environment)
+    if is_true("VNET_ENABLED", default=False):
+        check_provider(az)
     group = f"rg-{environment}"
     choice = HubChoice(
         chosen("NOTIFICATION_HUB_RESOURCE_GROUP"),

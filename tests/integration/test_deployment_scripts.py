@@ -244,6 +244,31 @@ class TestPreprovision:
         assert f"{tool} is needed: https://aka.ms/" in done.err
 
 
+class TestNetwork:
+    """A virtual network needs a resource provider that nothing else needs."""
+
+    @pytest.mark.parametrize("state", ["NotRegistered", "Registering"])
+    def test_is_not_registered(self, fresh: FakeAzure, state: str) -> None:
+        """It says so before anything is made, with the command that registers it."""
+        fresh.environment["VNET_ENABLED"] = "true"
+        fresh.answers("provider show Microsoft.App", f'"{state}"')
+        done = fresh.run("preprovision.py")
+        assert done.code == 1
+        assert "az provider register --namespace Microsoft.App --wait" in done.err
+        assert fresh.kept() == {}
+
+    def test_is_registered(self, fresh: FakeAzure) -> None:
+        fresh.environment["VNET_ENABLED"] = "true"
+        fresh.answers("provider show Microsoft.App", '"Registered"')
+        done = fresh.run("preprovision.py")
+        assert done.code == 0, done.err
+
+    def test_without_a_network(self, fresh: FakeAzure) -> None:
+        """Nothing is asked."""
+        assert fresh.run("preprovision.py").code == 0
+        assert not fresh.calls("provider show")
+
+
 class TestChosenHub:
     """An existing hub that the operator has chosen."""
 
