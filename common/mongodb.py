@@ -281,6 +281,9 @@ def make_client(
             # In Azure Functions this is the driver's default. It finds a new primary at once after a failure,
             # where a stream of the server's changes may take until the next heartbeat.
             serverMonitoringMode="poll",
+            # A time beyond those of Python, such as JavaScript's last one, is read as the nearest. By default
+            # all that is read with it fails.
+            datetime_conversion="DATETIME_CLAMP",
             appname=name,
             event_listeners=listeners,
             **mechanism,
