@@ -59,11 +59,17 @@ class IndexState(Enum):
 def index_state(needed: NeededIndex, existing: Iterable[ExistingIndex]) -> IndexState:
     """Whether one of the existing indexes does the work of the needed one."""
     on_field = [index for index in existing if index.fields[:1] == (needed.field,)]
-    if any(_serves(needed, index) for index in on_field):
+    if serving_index(needed, on_field):
         return IndexState.SERVES
     if any(len(index.fields) == 1 for index in on_field):
         return IndexState.ANOTHER_KIND
     return IndexState.MISSING
+
+
+def serving_index(needed: NeededIndex, existing: Iterable[ExistingIndex]) -> ExistingIndex | None:
+    """The first of the existing indexes that does the work of the needed one."""
+    on_field = (index for index in existing if index.fields[:1] == (needed.field,))
+    return next((index for index in on_field if _serves(needed, index)), None)
 
 
 def _serves(needed: NeededIndex, index: ExistingIndex) -> bool:

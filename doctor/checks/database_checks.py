@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from doctor.checks.database_content import EMPTY_REMEDY, DatabaseContent
 from doctor.checks.findings import Area, Check
 from models import known_causes
 from models.database_sign_in import SignInWay
-from models.indexes import ExistingIndex, IndexState, NeededIndex, index_state
+from models.indexes import ExistingIndex, IndexState, NeededIndex, index_state, serving_index
 from models.known_causes import Cause, Fault
 
 AREA = Area("database")
+SWEPT_AFTER = timedelta(minutes=15)
+"""The sweep runs once a minute and may be slow; a document that is overdue for longer is not being swept."""
 SLOW_SECONDS = 0.2
 """A ring waits for two round trips, a registration for three."""
 
@@ -205,8 +208,8 @@ def _collection(name: str, facts: CollectionFacts, *, is_cosmos_ru: bool) -> lis
 def _index(name: str, needed: NeededIndex, facts: CollectionFacts, *, is_cosmos_ru: bool) -> Check:
     question = f"{'TTL' if needed.expires else needed.field} index of {name}"
     state = index_state(needed, facts.indexes)
-    if state is IndexState.SERVES:
-        return AREA.passed(question, "it is there")
+    if found := serving_index(needed, facts.indexes):
+        return _late(question, name, found) or AREA.passed(question, "it is there")
     if needed.expires and is_cosmos_ru and (facts.has_documents or needed.field in facts.refused):
         return AREA.failed(question, "Cosmos DB for MongoDB (RU) refuses it", _ANOTHER_DATABASE)
     if state is IndexState.ANOTHER_KIND:
@@ -218,6 +221,20 @@ def _index(name: str, needed: NeededIndex, facts: CollectionFacts, *, is_cosmos_
         unknown = needed.expires and refusal.cause is known_causes.COMMAND_REFUSED
         return AREA.failed(question, refusal.detail, _ANOTHER_DATABASE if unknown else refusal.cause.remedy)
     return _missing(question, facts, needed)
+
+
+def _late(question: str, name: str, index: ExistingIndex) -> Check | None:
+    """A note where the index deletes later than at the expiry."""
+    seconds = index.expire_after_seconds or 0
+    if seconds <= SWEPT_AFTER.total_seconds():
+        return None
+    change = f"{{collMod: '{name}', index: {{name: {index.name!r}, expireAfterSeconds: 0}}}}"
+    return AREA.note(
+        question,
+        f"it is there, and deletes documents {seconds:.0f} s after they have expired",
+        "No phone rings wrongly: expired documents are ignored. To delete them when they expire:",
+        f"db.runCommand({change})",
+    )
 
 
 def _missing(question: str, facts: CollectionFacts, needed: NeededIndex) -> Check:

@@ -16,11 +16,12 @@ from pymongo import MongoClient, errors
 from pymongo.collection import Collection
 
 from common.mongodb import Document, failure_of
-from doctor.checks.database_checks import CollectionFacts, DatabaseFacts, Refusal
+from doctor.checks.database_checks import SWEPT_AFTER, CollectionFacts, DatabaseFacts, Refusal
 from doctor.probes.database_connection import DatabaseTroubleError, translated
 from doctor.probes.records import Records
 from models.database_sign_in import sign_in_way
-from models.indexes import ExistingIndex, IndexState, NeededIndex, index_state
+from models.device import Purpose
+from models.indexes import ExistingIndex, IndexState, NeededIndex, index_state, serving_index
 from models.platform import Platform
 from push import ledger
 from registrar import rate, store
@@ -29,9 +30,6 @@ NEEDED_INDEXES: Mapping[str, Sequence[NeededIndex]] = {
     module.COLLECTION_NAME: module.INDEXES for module in (store, ledger, rate)
 }
 ROUND_TRIPS = 5
-SWEPT_AFTER = timedelta(minutes=15)
-"""The sweep runs once a minute and may be slow; a document that is overdue for longer is not being swept."""
-
 COUNTING_SECONDS = 5.0
 MOST_UNREADABLE = 1_000
 
@@ -41,11 +39,15 @@ _COSMOS_RU_SET_NAME = "globaldb"
 _UNREADABLE = {
     "$or": [
         {"platform": {"$nin": [platform.value for platform in Platform]}},
-        *({name: {"$not": {"$type": "string"}}} for name in ("acsMri", "deviceUUID", "deviceToken")),
+        *({name: {"$not": {"$type": "string"}}} for name in ("_id", "acsMri", "deviceUUID", "deviceToken")),
         *({name: {"$not": {"$type": "date"}}} for name in ("expiresAt", "updatedAt")),
+        # Where it is missing or empty it means calls, or the default hub.
+        {"purpose": {"$nin": [None, "", *(purpose.value for purpose in Purpose)]}},
+        {"hub": {"$ne": None, "$not": {"$type": "string"}}},
     ]
 }
-"""Registrations without a platform of this version, or with a field missing or of another type."""
+"""Registrations that `registrar.document.read` cannot read: without a platform or a purpose of this version,
+or with a field missing or of another type."""
 
 
 def is_cosmos_ru_host(uri: str) -> bool:
@@ -134,7 +136,9 @@ class DatabaseProbe:
         collection = self._database[name]
         refused_indexes = _create_indexes(collection, NEEDED_INDEXES[name]) if create else {}
         indexes = _indexes(collection)
-        overdue = {"expiresAt": {"$lt": self._now() - SWEPT_AFTER}}
+        overdue = {
+            "expiresAt": {"$lt": self._now() - SWEPT_AFTER - _deleted_after(NEEDED_INDEXES[name], indexes)}
+        }
         # Without an index this would read the whole collection.
         is_indexed = any(index.fields[:1] == ("expiresAt",) for index in indexes)
         return CollectionFacts(
@@ -173,6 +177,13 @@ def _create_indexes(collection: Collection[Document], needed: Sequence[NeededInd
 
 def _indexes(collection: Collection[Document]) -> list[ExistingIndex]:
     return [ExistingIndex.read(document) for document in collection.list_indexes()]
+
+
+def _deleted_after(needed: Sequence[NeededIndex], existing: Sequence[ExistingIndex]) -> timedelta:
+    """How long after their expiry documents are to be deleted."""
+    (of_expiry,) = (index for index in needed if index.expires)
+    found = serving_index(of_expiry, existing)
+    return timedelta(seconds=(found and found.expire_after_seconds) or 0)
 
 
 def _clock_ahead(hello: Mapping[str, Any], now: datetime) -> float | None:

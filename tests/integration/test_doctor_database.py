@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from bson import ObjectId
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
@@ -24,6 +25,7 @@ from local.hub.config import DEVELOPMENT_HUB
 from local.hub.running_hub import RunningHub
 from push import ledger
 from registrar import rate, store
+from registrar.document import UnreadableDocument, read
 from tests.old_mongodb import old_mongodb
 
 PASS, FAIL, CANNOT_TELL = Status.PASS, Status.FAIL, Status.CANNOT_TELL
@@ -145,6 +147,24 @@ class TestIndexes:
         registered(client, name, expires=timedelta(hours=-1))
         assert checks(client, name)[SWEEP].status is FAIL
 
+    @pytest.mark.parametrize("later", [timedelta(hours=3), timedelta(seconds=2_147_483_647)])
+    def test_deletes_later(self, client: MongoClient[Document], name: str, later: timedelta) -> None:
+        """A TTL index that was made to delete later than at the expiry does its work, so nothing is overdue;
+        it is noted, with the command that changes it, since calls are to be forgotten after a day."""
+        registrations = client[name][store.COLLECTION_NAME]
+        registrations.create_index("expiresAt", name="ttl", expireAfterSeconds=int(later.total_seconds()))
+        registered(client, name, expires=timedelta(hours=-1))
+        found = checks(client, name)
+        assert SWEEP not in found
+        assert found[TTL].status is Status.NOTE
+        assert f"{int(later.total_seconds())} s" in found[TTL].detail
+        (command,) = found[TTL].commands
+        assert store.COLLECTION_NAME in command
+        assert "'ttl'" in command
+        registrations.drop_index("ttl")
+        registrations.create_index("expiresAt", expireAfterSeconds=1_800)
+        assert checks(client, name)[SWEEP].status is FAIL
+
 
 class TestContent:
     def test_empty(self, client: MongoClient[Document], name: str) -> None:
@@ -174,16 +194,28 @@ class TestContent:
         }  # fmt: skip
         changes: list[Document] = [
             {},
+            {"purpose": "alerts", "hub": "sandbox"},
+            {"purpose": None, "hub": None},
+            {"purpose": "", "hub": ""},
             {"platform": "carrier-pigeon"},
             {"deviceToken": None},
             {"updatedAt": "x"},
+            {"purpose": "voicemail"},
+            {"purpose": {"calls": True}},
+            {"hub": 7},
+            {"_id": ObjectId()},
         ]
-        client[name][store.COLLECTION_NAME].insert_many(
-            {"_id": str(number), **good, **change} for number, change in enumerate(changes)
-        )
+        written = [{"_id": str(number), **good, **change} for number, change in enumerate(changes)]
+        unreadable = [each for each in written if isinstance(read(each), UnreadableDocument)]
+        assert len(unreadable) == 7
+        client[name][store.COLLECTION_NAME].insert_many(written)
         found = checks(client, name)["readable registrations"]
         assert found.status is FAIL
-        assert found.detail.startswith("3 registrations")
+        assert found.detail.startswith("7 registrations")
+        client[name][store.COLLECTION_NAME].delete_many(
+            {"_id": {"$in": [each["_id"] for each in unreadable]}}
+        )
+        assert checks(client, name)["readable registrations"].status is PASS
 
     def test_leaves_nothing_behind(self, client: MongoClient[Document], name: str) -> None:
         """What the doctor inserts to try it is deleted again."""
