@@ -15,6 +15,11 @@ from registrar.store import INDEXES
 _BEFORE_ANY_REGISTRATION = timedelta(days=36_525)
 """How far adopted registrations are dated back: a century, so that every registration by an app is newer."""
 
+_SINCE = timedelta(days=18_262)
+"""Half as far: what is newer was registered by an app, what is older by this run or another one."""
+
+_ATTEMPTS = 5
+
 
 class Adoption(Enum):
     """What adopting a registration came to."""
@@ -45,27 +50,17 @@ class AdoptionStore:
             DatabaseUnavailableError, ConfigurationError: the outcome is unknown; adopting again does no harm.
         """
         as_of = mongodb.milliseconds(now) - _BEFORE_ANY_REGISTRATION
-        newer = {"updatedAt": {"$gt": as_of}}
+        since = now - _SINCE
 
         def adopt() -> Adoption:
             self._ensure_indexes()
-            if self._collection.find_one({**_of_token(registration), **newer}, {"_id": 1}):
-                return Adoption.REGISTERED_SINCE
-            try:
-                # A document written since that look-up does not match, so the upsert tries to insert and
-                # meets its `_id`.
-                self._collection.update_one(
-                    {"_id": registration.registration_id, "updatedAt": {"$lte": as_of}},
-                    {"$set": document.fields_of(registration, as_of)},
-                    upsert=True,
-                )
-            except errors.DuplicateKeyError:
+            if not self._take_token(registration, as_of, since):
                 return Adoption.REGISTERED_SINCE
             others = document.others_of_device(registration)
             self._collection.delete_many({**others, "updatedAt": {"$lt": as_of}})
             # Looked up after the insert: an app that registers the device after this look-up deletes what was
             # inserted before it.
-            if self._collection.find_one({**others, **newer}, {"_id": 1}) is None:
+            if self._collection.find_one({**others, **_by_an_app(since)}, {"_id": 1}) is None:
                 return Adoption.TAKEN_OVER
             self._collection.delete_one(
                 {"_id": registration.registration_id, "acsMri": registration.acs_mri, "updatedAt": as_of}
@@ -80,7 +75,7 @@ class AdoptionStore:
         Raises:
             DatabaseUnavailableError, ConfigurationError: nothing is known.
         """
-        newer = {"updatedAt": {"$gt": mongodb.milliseconds(now) - _BEFORE_ANY_REGISTRATION}}
+        newer = _by_an_app(now - _SINCE)
 
         def foresee() -> Adoption:
             if self._collection.find_one({**_of_token(registration), **newer}, {"_id": 1}):
@@ -91,10 +86,38 @@ class AdoptionStore:
 
         return self._work.run(self._collection, foresee)
 
+    def _take_token(self, registration: DeviceRegistration, as_of: datetime, since: datetime) -> bool:
+        """Make the token's document the user's own.
+
+        Returns:
+            False if an app has registered the token.
+        """
+        for _ in range(_ATTEMPTS):
+            if self._collection.find_one({**_of_token(registration), **_by_an_app(since)}, {"_id": 1}):
+                return False
+            try:
+                # What an app has written since that look-up does not match, so the upsert tries to insert and
+                # meets its `_id`. It also meets that of another run's insert at this moment: the next look
+                # tells.
+                self._collection.update_one(
+                    {"_id": registration.registration_id, "updatedAt": {"$lt": since}},
+                    {"$set": document.fields_of(registration, as_of)},
+                    upsert=True,
+                )
+            except errors.DuplicateKeyError:
+                continue
+            return True
+        return False
+
     def _ensure_indexes(self) -> None:
         if not self._indexes_ready:
             mongodb.ensure_indexes(self._collection, INDEXES)
             self._indexes_ready = True
+
+
+def _by_an_app(since: datetime) -> dict[str, Any]:
+    """A filter for what an app has registered, and no run has adopted."""
+    return {"updatedAt": {"$gte": since}}
 
 
 def _of_token(registration: DeviceRegistration) -> dict[str, Any]:

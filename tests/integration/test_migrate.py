@@ -29,6 +29,7 @@ from models.identity import Identity
 from models.platform import Platform
 from registrar.store import DeviceStore
 from tests.faults import MongoProxy, mongo_uri, port_of
+from tests.rig import at_once
 
 ROOT = Path(__file__).parents[2]
 ALICE, BOB, CAROL = (f"8:acs:resource_{name}" for name in ("alice", "bob", "carol"))
@@ -219,6 +220,39 @@ class TestAgain:
         assert code == DONE
         assert report["skipped"] == {"token_registered_since": 1, "device_registered_since": 1}
         assert list(sample.database["DeviceRegistrations"].find()) == before
+
+    def test_two_runs_at_once(self, sample: Sample) -> None:
+        """What another run has adopted, or is adopting, no app has registered; the later one wins."""
+        work = mongodb.Work(mongodb.Timeouts(10.0))
+        adoptions = AdoptionStore(sample.database["DeviceRegistrations"], work)
+        now = datetime.now(UTC)
+        outcomes = []
+        for user, seconds in ((ALICE, 5), (ALICE, 0), (BOB, 1)):
+            registration = DeviceRegistration(
+                Identity.parse(user), "a", "token-a", Platform.FCM_V1, now + timedelta(days=1)
+            )
+            moment = now + timedelta(seconds=seconds)
+            outcomes += [adoptions.foresee(registration, moment), adoptions.adopt(registration, moment)]
+        assert outcomes == [Adoption.TAKEN_OVER] * 6
+        assert (sample.tokens(ALICE), sample.tokens(BOB)) == ([], ["token-a"])
+        sample.register(CAROL, "a", "token-a")
+        assert adoptions.adopt(registration, now + timedelta(seconds=9)) is Adoption.REGISTERED_SINCE
+        assert sample.tokens(CAROL) == ["token-a"]
+
+    def test_many_adoptions_at_once(self, sample: Sample) -> None:
+        """Adoptions of one token that race all take it over, whichever is written first."""
+        work = mongodb.Work(mongodb.Timeouts(10.0))
+        adoptions = AdoptionStore(sample.database["DeviceRegistrations"], work)
+        now = datetime.now(UTC)
+
+        def adopt(number: int) -> Adoption:
+            token = f"token-{number // 8}"
+            registration = DeviceRegistration(
+                Identity.parse(ALICE), token, token, Platform.FCM_V1, now + timedelta(days=1)
+            )
+            return adoptions.adopt(registration, now - timedelta(milliseconds=number))
+
+        assert set(at_once(adopt, list(range(64)))) == {Adoption.TAKEN_OVER}
 
     def test_the_source_goes_on(self, sample: Sample) -> None:
         """What phones do with the sample between two runs is followed: new, rotated and moved tokens."""
