@@ -102,20 +102,26 @@ class _Connection(asyncio.Protocol):
         try:
             while whole := _taken_apart(self._pending):
                 request, self._pending = whole
-                self._loop.call_later(self._service.seconds, self._decide, request)
+                seconds = self._service.seconds
+                due = self._loop.time() + seconds
+                self._loop.call_later(seconds / 2, self._decide, request, due)
         except ValueError:
             self._refuse(_NOT_HTTP)
             self._transport.close()
 
-    def _decide(self, request: HubRequest) -> None:
-        # At the end of the hub's time, not at its start: the checks would take CPU from a client that is
-        # still sending to other devices.
+    def _decide(self, request: HubRequest, due: float) -> None:
+        # In the middle of the hub's time. At its ends the checks would take CPU from a client that is still
+        # sending to other devices, or that reads the answers already.
         refusal = refused_send(ParsedSend(request, DEVELOPMENT_HUB, time.time()))
         if refusal is not None:
-            self._refuse(refusal)
+            self._loop.call_at(due, self._refuse, refusal)
             return
+        created = _created(tracking_id(request.headers) or str(uuid.uuid4()))
+        self._loop.call_at(due, self._accept, created)
+
+    def _accept(self, created: bytes) -> None:
         self._service.received.accepted.append(time.time())
-        self._transport.write(_created(tracking_id(request.headers) or str(uuid.uuid4())))
+        self._transport.write(created)
 
     def _refuse(self, refusal: Refusal) -> None:
         self._service.received.refused.append(f"{refusal.status}: {refusal.reason}")
