@@ -1,9 +1,8 @@
 """Work with MongoDB: bounded in time, repeated while a fault passes, failures as this app's errors."""
 
-import logging
 import re
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,6 @@ from pymongo.collection import Collection
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
-from common import telemetry
 from common.clock import Clock, SystemClock
 from common.mongodb_spans import UNRECORDED, WorkSpans
 from common.time_limit import allowed_times, seconds_left, within
@@ -25,7 +23,6 @@ from models.errors import (
     ServiceError,
     UnsupportedServerError,
 )
-from models.indexes import ExistingIndex, IndexState, NeededIndex, index_state
 from models.known_causes import Cause, Fault
 
 if TYPE_CHECKING:  # imported where the app signs in with tokens
@@ -107,7 +104,8 @@ class Work:
         """
         self._timeouts = timeouts
         self._spans = spans
-        self._clock = clock or SystemClock()
+        self.clock = clock or SystemClock()
+        """By which it waits."""
         self._tokens = tokens
         self._opening = threading.Lock()
         self._opened = False
@@ -127,7 +125,7 @@ class Work:
             DuplicateKeyError: pymongo's own; its message quotes keys, so no handler may keep it as a cause.
         """
         seconds = self._timeouts.operation_seconds * allowed_times()
-        deadline = self._clock.monotonic() + seconds
+        deadline = self.clock.monotonic() + seconds
         pause = _FIRST_PAUSE_SECONDS
         with self._spans.of(collection), within(seconds):
             tries, refusal = 0, None
@@ -148,11 +146,11 @@ class Work:
                 if failure.fault is not Fault.PASSING:
                     refusal = failure
                 wait = pause if failure.wait_seconds is None else failure.wait_seconds
-                time_left = min(deadline - self._clock.monotonic(), seconds_left())
+                time_left = min(deadline - self.clock.monotonic(), seconds_left())
                 if tries >= _MOST_TRIES[failure.fault] or wait >= time_left:
                     # What was refused before says more than that the time is up.
                     raise (refusal or failure).error
-                self._clock.sleep(wait)
+                self.clock.sleep(wait)
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
     def probe(self, collection: Collection[Document]) -> None:
@@ -180,7 +178,7 @@ class Work:
 
     def _failure(self, error: errors.PyMongoError | OSError) -> Failure:
         failure = failure_of(error, by_identity=self._tokens is not None)
-        now = self._clock.monotonic()
+        now = self.clock.monotonic()
         if failure.cause in _REFUSED_SIGN_INS:
             self._refusal = failure, now
             if self._tokens is not None:
@@ -329,11 +327,12 @@ _FAILED_LOOK_UPS = (
 
 def _refusal(error: errors.OperationFailure, *, by_identity: bool) -> Failure:
     known = known_causes.cause_of_code_for_identity if by_identity else known_causes.cause_of_code
-    cause = known(error.code, _message(error)) or known_causes.COMMAND_REFUSED
+    cause = known(error.code, message_of(error)) or known_causes.COMMAND_REFUSED
     return Failure(cause, error.code, _seconds_to_wait(error))
 
 
-def _message(error: errors.OperationFailure) -> str:
+def message_of(error: errors.OperationFailure) -> str:
+    """What the server wrote: to be searched, never to be quoted."""
     return str((error.details or {}).get("errmsg", ""))
 
 
@@ -366,65 +365,9 @@ def _seconds_to_wait(error: errors.OperationFailure) -> float | None:
     """Azure Cosmos DB for MongoDB (RU) says with code 16500 how long to wait, as `RetryAfterMs`."""
     milliseconds = (error.details or {}).get("RetryAfterMs")
     if not isinstance(milliseconds, int | float):
-        found = _RETRY_AFTER_MS.search(_message(error))
+        found = _RETRY_AFTER_MS.search(message_of(error))
         milliseconds = int(found.group(1)) if found else None
     return None if milliseconds is None else milliseconds / 1_000
-
-
-def ensure_indexes(collection: Collection[Document], needed: Iterable[NeededIndex]) -> None:
-    """Create the indexes that are missing. One that exists and serves is enough, whatever its name and
-    options.
-
-    The app works without an index, slowly or without the deletion of expired documents: that the database
-    refuses one is logged and is no error.
-
-    Raises:
-        PyMongoError: the database cannot be reached or refuses the credentials.
-    """
-    for index in needed:
-        try:
-            if index.expires:
-                collection.create_index(index.field, expireAfterSeconds=0)
-            else:
-                collection.create_index(index.field)
-        except errors.OperationFailure as error:
-            cause = known_causes.cause_of_code(error.code, _message(error))
-            passing = cause is not None and cause.fault is Fault.PASSING
-            if passing or error.timeout or error.code in _REFUSED_CREDENTIALS:
-                raise
-            if _state(collection, index) is not IndexState.SERVES:
-                _tell_of_refused_index(collection.name, index, error.code, cause)
-
-
-_REFUSED_CREDENTIALS = frozenset({18, 334, 8000})
-
-
-def _state(collection: Collection[Document], index: NeededIndex) -> IndexState:
-    try:
-        return index_state(index, map(ExistingIndex.read, collection.list_indexes()))
-    except errors.OperationFailure:
-        return IndexState.MISSING
-
-
-def _tell_of_refused_index(
-    collection_name: str, index: NeededIndex, code: int | None, cause: Cause | None
-) -> None:
-    if index.expires:
-        # Azure Cosmos DB for MongoDB (RU) takes a TTL index on `_ts` only.
-        remedy = (
-            "Expired documents are ignored but stay. Use a MongoDB that has TTL indexes on any field, such "
-            "as Azure DocumentDB or Atlas."
-        )
-    else:
-        remedy = "Reads scan the whole collection. Create the index by hand."
-    telemetry.log(
-        logging.ERROR,
-        "ttl_index_refused" if index.expires else "index_refused",
-        collection=collection_name,
-        field=index.field,
-        code=code,
-        remedy=f"{cause.remedy} {remedy}" if cause else remedy,
-    )
 
 
 def milliseconds(moment: datetime) -> datetime:

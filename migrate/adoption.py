@@ -8,6 +8,7 @@ from pymongo import errors
 from pymongo.collection import Collection
 
 from common import mongodb
+from common.index_maker import IndexMaker
 from models.device import DeviceRegistration
 from registrar import document
 from registrar.store import INDEXES
@@ -38,7 +39,7 @@ class AdoptionStore:
         """Take the registrar's collection, and what bounds each method in time."""
         self._collection = collection
         self._work = work
-        self._indexes_ready = False
+        self._indexes = IndexMaker(collection, work, INDEXES)
 
     def adopt(self, registration: DeviceRegistration, now: datetime) -> Adoption:
         """Take over a registration, dated back to before any that was made here.
@@ -53,7 +54,6 @@ class AdoptionStore:
         since = now - _SINCE
 
         def adopt() -> Adoption:
-            self._ensure_indexes()
             if not self._take_token(registration, as_of, since):
                 return Adoption.REGISTERED_SINCE
             others = document.others_of_device(registration)
@@ -67,7 +67,9 @@ class AdoptionStore:
             )
             return Adoption.DEVICE_REGISTERED_SINCE
 
-        return self._work.run(self._collection, adopt)
+        outcome = self._work.run(self._collection, adopt)
+        self._indexes.ensure()
+        return outcome
 
     def foresee(self, registration: DeviceRegistration, now: datetime) -> Adoption:
         """What `adopt` would come to now; changes nothing.
@@ -108,11 +110,6 @@ class AdoptionStore:
                 continue
             return True
         return False
-
-    def _ensure_indexes(self) -> None:
-        if not self._indexes_ready:
-            mongodb.ensure_indexes(self._collection, INDEXES)
-            self._indexes_ready = True
 
 
 def _by_an_app(since: datetime) -> dict[str, Any]:

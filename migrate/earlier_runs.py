@@ -12,6 +12,7 @@ from pymongo import errors
 from pymongo.collection import Collection
 
 from common import mongodb
+from common.index_maker import IndexMaker
 from models.identity import MAXIMUM_TTL_SECONDS
 from models.indexes import NeededIndex
 
@@ -38,7 +39,7 @@ class EarlierRuns:
         self._collection = collection
         self._work = work
         self._read_only = read_only
-        self._index_ready = False
+        self._indexes = IndexMaker(collection, work, INDEXES)
 
     def owners(self, registration_ids: Sequence[str]) -> Mapping[str, str]:
         """The owner of each token when it was dealt with; tokens that were not are left out.
@@ -63,9 +64,6 @@ class EarlierRuns:
         documents = [{"_id": name, "owner": owner, "expiresAt": expires_at} for name, owner in owners.items()]
 
         def remember() -> None:
-            if not self._index_ready:
-                mongodb.ensure_indexes(self._collection, INDEXES)
-                self._index_ready = True
             self._collection.delete_many({"_id": {"$in": list(owners)}})
             try:
                 self._collection.insert_many(documents, ordered=False)
@@ -75,3 +73,4 @@ class EarlierRuns:
                     raise
 
         self._work.run(self._collection, remember)
+        self._indexes.ensure()

@@ -8,16 +8,16 @@ second.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import partial
 
 from pymongo import errors
 from pymongo.collection import Collection
 
 from common import mongodb, telemetry
+from common.index_maker import IndexMaker
 from common.time_limit import within
 from models.errors import ConfigurationError, DatabaseUnavailableError
 from models.indexes import NeededIndex
@@ -83,7 +83,7 @@ class Ledger:
         self._collection = collection
         self._work = work
         self._lease = lease
-        self._missing_indexes: Sequence[NeededIndex] = INDEXES
+        self._indexes = IndexMaker(collection, work, INDEXES)
 
     def within(self, seconds: float) -> AbstractContextManager[None]:
         """A block whose work with MongoDB ends within `seconds`, however long each method may take."""
@@ -142,7 +142,7 @@ class Ledger:
             DatabaseUnavailableError, ConfigurationError: it may not have been written.
         """
         self._write(lease.key, {**device_values(results), "finished": True})
-        self._ensure_indexes()
+        self._indexes.ensure()
 
     def release(self, lease: Lease, results: Mapping[str, DeviceResult], now: datetime) -> None:
         """Write down what became of devices, and leave the lease to the next delivery of the event.
@@ -153,7 +153,7 @@ class Ledger:
         values = device_values(results)
         if self._update_own(lease, values, now) is None:
             self._write(lease.key, values)
-        self._ensure_indexes()
+        self._indexes.ensure()
 
     def known(self, key: EventKey, now: datetime) -> LedgerEntry | None:
         """What deliveries of an event have written down within the last day; None if there were none.
@@ -180,7 +180,7 @@ class Ledger:
                     self._collection,
                     lambda: self._collection.update_one({"_id": key.document_id}, change, upsert=True),
                 )
-                self._ensure_indexes()
+                self._indexes.ensure()
         except (DatabaseUnavailableError, ConfigurationError, errors.DuplicateKeyError) as error:
             telemetry.log(logging.WARNING, "call_not_noted", error=type(error).__name__)
             return False
@@ -229,15 +229,3 @@ class Ledger:
         if values:
             named = {"_id": key.document_id}
             self._work.run(self._collection, lambda: self._collection.update_one(named, {"$set": values}))
-
-    def _ensure_indexes(self) -> None:
-        """Create the indexes once a process, after an event's rings rather than before.
-
-        One that cannot be made now is made after the next event: this one's results are written.
-        """
-        try:
-            for index in self._missing_indexes:
-                self._work.run(self._collection, partial(mongodb.ensure_indexes, self._collection, [index]))
-                self._missing_indexes = [each for each in self._missing_indexes if each is not index]
-        except (DatabaseUnavailableError, ConfigurationError) as error:
-            telemetry.log(logging.WARNING, "indexes_not_made", collection=COLLECTION_NAME, code=error.code)

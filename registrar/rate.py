@@ -12,6 +12,7 @@ from pymongo import errors
 from pymongo.collection import Collection
 
 from common import mongodb
+from common.index_maker import IndexMaker
 from models.errors import TooManyChangesError, TooManyReportsError
 from models.identity import Identity
 from models.indexes import NeededIndex
@@ -46,7 +47,7 @@ class RateLimit:
         self._work = work
         self._per_minute = per_minute
         self._error = error
-        self._index_ready = False
+        self._indexes = IndexMaker(collection, work, INDEXES)
 
     def count(self, owner: Identity, now: datetime) -> None:
         """Count one request for a user.
@@ -65,9 +66,9 @@ class RateLimit:
                 f"At most {self._per_minute} {counted} a minute are allowed for one user.",
                 retry_after_seconds=_WINDOW_SECONDS - int(now.timestamp()) % _WINDOW_SECONDS,
             )
+        self._indexes.ensure()
 
     def _count(self, name: str, now: datetime) -> bool:
-        self._ensure_index()
         below_limit = {"_id": name, "count": {"$lt": self._per_minute}}
         change = {
             "$inc": {"count": 1},
@@ -81,8 +82,3 @@ class RateLimit:
                 continue
             return True
         return False
-
-    def _ensure_index(self) -> None:
-        if not self._index_ready:
-            mongodb.ensure_indexes(self._collection, INDEXES)
-            self._index_ready = True

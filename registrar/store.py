@@ -15,6 +15,7 @@ from pymongo import errors
 from pymongo.collection import Collection
 
 from common import mongodb, telemetry
+from common.index_maker import IndexMaker
 from models.device import DeviceRegistration
 from models.errors import DatabaseUnavailableError, RegistrationNotFoundError
 from models.identity import Identity
@@ -56,7 +57,7 @@ class DeviceStore:
         """Take the collection, and what bounds each method in time."""
         self._collection = collection
         self._work = work
-        self._indexes_ready = False
+        self._indexes = IndexMaker(collection, work, INDEXES)
 
     def register(
         self, registration: DeviceRegistration, now: datetime, maximum_devices: int | None = None
@@ -78,7 +79,6 @@ class DeviceStore:
         registered = Registered()
 
         def register() -> None:
-            self._ensure_indexes()
             refreshed = self._take_token(registration, updated_at, registered)
             if not refreshed:
                 self._delete_former_spellings(registration, updated_at, registered)
@@ -97,6 +97,7 @@ class DeviceStore:
                 f"A unique index of the collection {COLLECTION_NAME} refuses the registration. Drop it: the "
                 "app needs none."
             ) from None
+        self._indexes.ensure()
         registered.removed = list(dict.fromkeys(registered.removed))
         return registered
 
@@ -255,13 +256,6 @@ class DeviceStore:
             "updatedAt": stored.updated_at,
         }
         return self._collection.delete_one(as_read).deleted_count > 0
-
-    def _ensure_indexes(self) -> None:
-        """Create the indexes once a process, at the first registration."""
-        # No lock: creating an index twice does no harm, waiting behind a database that is down would.
-        if not self._indexes_ready:
-            mongodb.ensure_indexes(self._collection, INDEXES)
-            self._indexes_ready = True
 
 
 def _note_move(former: Mapping[str, Any], owner: Identity, registered: Registered) -> None:

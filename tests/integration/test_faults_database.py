@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import pytest
 
+from common import index_maker
 from local.database import EmbeddedDatabase
 from local.hub.faults import Fault
 from local.hub.running_hub import RunningHub
@@ -191,9 +192,14 @@ class TestAway:
             call.check(VANISHED)
 
     def test_index_that_cannot_be_made(
-        self, hub: RunningHub, database: EmbeddedDatabase, log: AppLog
+        self,
+        hub: RunningHub,
+        database: EmbeddedDatabase,
+        log: AppLog,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """The results of the call are written once; the next call tries again."""
+        """The results of the call are written once; a later call tries again."""
+        monkeypatch.setattr(index_maker, "PAUSE_SECONDS", 0.0)
         with distant(hub, database, SHORT) as place:
             place.proxy.answer_error("createIndexes", 16500, message="RetryAfterMs=60000", times=None)
             for _ in range(2):
