@@ -320,7 +320,8 @@ def failure_of(error: errors.PyMongoError | OSError, *, by_identity: bool = Fals
 
 
 _FAILED_LOOK_UPS = (
-    "name or service not known", "name resolution", "nodename nor servname", "getaddrinfo failed",
+    "name or service not known", "name resolution", "no address associated", "nodename nor servname",
+    "getaddrinfo failed",
 )  # fmt: skip
 """How Linux, macOS and Windows say that a host name is not known."""
 
