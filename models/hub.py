@@ -146,7 +146,7 @@ class HubEndpoint:
 
 
 def check_messages_url(url: str, connection: HubConnectionString) -> str:
-    """Return `url` in the form `…/messages/` if a SAS token for `connection` may be sent to it.
+    """Return `url` in the form `https://…/messages/` if a SAS token for `connection` may be sent to it.
 
     Raises:
         ValueError: its host is neither the connection string's nor loopback, it is plain HTTP to another
@@ -167,7 +167,8 @@ def check_messages_url(url: str, connection: HubConnectionString) -> str:
             raise ValueError("must be https; plain http is for loopback only")
     elif parts.scheme not in {"http", "https"}:
         raise ValueError("must be http or https")
-    return url.rstrip("/") + "/"
+    hub_path = parts.path.rstrip("/")[: -len("messages")]
+    return f"{parts.scheme}://{parts.netloc}{hub_path}messages/"
 
 
 def is_loopback(host: str) -> bool:

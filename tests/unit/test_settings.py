@@ -203,6 +203,9 @@ class TestHubUrl:
             (f"https://{HOST}/Ring/messages/", f"https://{HOST}/Ring/messages/"),
             (f"https://{HOST}/Ring/messages", f"https://{HOST}/Ring/messages/"),
             (f"https://{HOST}:443/Other/messages/", f"https://{HOST}:443/Other/messages/"),
+            # What else the app asks of the hub has addresses that are made of this one.
+            (f"HTTPS://{HOST}/Ring/Messages", f"https://{HOST}/Ring/messages/"),
+            ("HTTP://127.0.0.1:7080/Ring/MESSAGES/", "http://127.0.0.1:7080/Ring/messages/"),
             ("https://CONTOSO.servicebus.windows.net/r/messages/", None),
             ("http://127.0.0.1:7080/Ring/messages/", "http://127.0.0.1:7080/Ring/messages/"),
             ("http://127.9.9.9/Ring/messages/", None),
