@@ -178,6 +178,7 @@ var furtherHubs = [for each in moreHubs: {
   entryName: 'hub-${replace(toLower(each.name), '_', '-')}-connection-string'
 }]
 var hubsToMake = filter(furtherHubs, each => each.make)
+var namespacesToMake = [for each in hubsToMake: toLower(each.namespace)]
 // Not changed by a hub that is made in them: a namespace is deployed once.
 var namespaces = createNotificationHub ? concat(present, [toLower(hubNamespace)]) : present
 
@@ -453,10 +454,7 @@ module madeHubs 'modules/notification-hub.bicep' = [for (each, place) in hubsToM
     location: location
     tags: tags
     tier: each.tier
-    makeNamespace: !contains(
-      concat(namespaces, map(take(hubsToMake, place), earlier => toLower(earlier.namespace))),
-      toLower(each.namespace)
-    )
+    makeNamespace: !contains(concat(namespaces, take(namespacesToMake, place)), toLower(each.namespace))
     apnsCredential: ''
     fcmV1Credential: ''
     browserCredential: ''

@@ -163,8 +163,8 @@ class TestSettings:
         assert "var hubsToMake = filter(furtherHubs, each => each.make)" in main().source
         assert "[for (each, place) in hubsToMake: {" in main().source
         assert "makeNamespace: !contains(present, toLower(hubNamespace))" in main().source
-        earlier = "map(take(hubsToMake, place), earlier => toLower(earlier.namespace))"
-        assert f"concat(namespaces, {earlier})" in main().source
+        assert "var namespacesToMake = [for each in hubsToMake: toLower(each.namespace)]" in main().source
+        assert "!contains(concat(namespaces, take(namespacesToMake, place))" in main().source
         hub = BicepFile.read(INFRA / "modules" / "notification-hub.bicep")
         (made,) = (one for one in hub.resources if one.type.endswith("/namespaces") and not one.existing)
         assert made.conditional
