@@ -529,7 +529,7 @@ class TestIndexThatCannotBeMade:
             {"errorCode": 50},
             {"errorCode": 18},
             {"closeConnection": True},
-            {"blockConnection": True, "blockTimeMS": 1_000},
+            {"blockConnection": True, "blockTimeMS": 4_000},
         ],
         ids=["throttled", "takes too long", "refused for a moment", "lost", "silent"],
     )
@@ -539,7 +539,7 @@ class TestIndexThatCannotBeMade:
         """An index that cannot be made now, such as on a large collection, keeps no device from registering.
         It is said, tried again after a while and not with each registration, and made then."""
         clock = FakeClock()
-        store = DeviceStore(wire, mongodb.Work(mongodb.Timeouts(0.3), clock))
+        store = DeviceStore(wire, mongodb.Work(mongodb.Timeouts(2.0), clock))
         failing("createIndexes", **fault)
         with app_log() as log:
             for number in range(3):
