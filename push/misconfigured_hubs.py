@@ -12,7 +12,9 @@ def tell_of_misconfigured_hubs(results: Iterable[DeviceResult]) -> None:
     """Write one line at CRITICAL for each hub, however many devices its refusal has cost."""
     by_hub: dict[str, list[Outcome]] = {}
     for result in results:
-        by_hub.setdefault(result.hub, []).append(result.outcome)
+        outcome = result.outcome
+        if outcome.is_refused_as_misconfigured or outcome.used_secondary_key:
+            by_hub.setdefault(result.hub, []).append(outcome)
     for hub, outcomes in sorted(by_hub.items()):
         wrong = [outcome for outcome in outcomes if outcome.is_refused_as_misconfigured]
         if wrong:
@@ -25,7 +27,7 @@ def tell_of_misconfigured_hubs(results: Iterable[DeviceResult]) -> None:
                 tracking_id=wrong[0].tracking_id,
                 devices=len(wrong),
             )
-        elif any(outcome.used_secondary_key for outcome in outcomes):
+        else:
             setting = HubSettingNames.of(hub).connection_string
             telemetry.log(
                 logging.CRITICAL,
