@@ -63,7 +63,8 @@ class IncomingCallHandler:
         try:
             if late >= 0:
                 line = replace(line, late_seconds=round(late, 3))
-                return Handled(self._too_late(envelope, call, line))
+                with within(self._limits.invocation_seconds):
+                    return Handled(self._too_late(envelope, call, line))
             handled = self._ring(call, context, line)
         except Exception as error:  # noqa: BLE001 - a bug as well: the line names it without its text
             handled = Handled(failed(line, error), error)
@@ -76,6 +77,7 @@ class IncomingCallHandler:
 
     def _too_late(self, envelope: Envelope, call: IncomingCall, line: EventLine) -> EventLine:
         """Tell a missed call from a late delivery of an event that was handled in time."""
+        deadline = self._tools.clock.monotonic() + self._limits.patience_seconds
         missed = replace(line, result=EventResult.MISSED)
         key = EventKey(call.event_source, call.event_id, call.correlation_id)
         try:
@@ -91,9 +93,7 @@ class IncomingCallHandler:
         is_noted = known is not None and known.note is not None and known.note.result == missed.result.value
         if is_noted or self._note(envelope, call, missed):
             # Also where an earlier delivery has noted it: that one may have ended before it told.
-            deadline = self._tools.clock.monotonic() + self._limits.patience_seconds
-            with within(self._limits.invocation_seconds):
-                self._tools.ends.not_rung(key.document_id, self._tools.ends.facts_of(call), deadline)
+            self._tools.ends.not_rung(key.document_id, self._tools.ends.facts_of(call), deadline)
         return replace(line, result=EventResult.DUPLICATE) if is_noted else missed
 
     def _ring(self, call: IncomingCall, context: str, line: EventLine) -> Handled[EventLine]:

@@ -353,6 +353,19 @@ class TestInvocationTime:
     def ends_in_time(self, seconds: float) -> bool:
         return seconds < INVOCATION_SECONDS + SLACK_SECONDS
 
+    def test_late_with_a_slow_database(
+        self, hub: RunningHub, database: EmbeddedDatabase, log: AppLog
+    ) -> None:
+        """What follows from a missed call counts into the invocation's time as well."""
+        with Instance(hub, database.uri, {**SHORT, "VisibleNotifications": "missed"}) as app:
+            app.register(user := new_user(), 3)
+            event = call_to(user, time=ago(RING_SECONDS + 1))
+            with FailPoint(database.uri, ["find", "update"], blockConnection=True, blockTimeMS=940):
+                answer = app.deliver(event)
+        assert answer.status == 202
+        assert self.ends_in_time(answer.seconds)
+        assert line_of(log, event)["result"] == "missed"
+
     @pytest.mark.parametrize("count", [1, 3])
     def test_slow_database_and_black_holed_hub(
         self, app: Instance, database: EmbeddedDatabase, count: int
