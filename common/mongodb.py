@@ -66,7 +66,8 @@ class Failure:
     code: int | None = None
     """Of the server, where it refused a command for a cause that has no text of its own."""
     wait_seconds: float | None = None
-    """How long the server asks to wait before the next try."""
+    """How long the server asks to wait before the next try. 0 counts as absent: honouring it would hammer the
+    server."""
 
     @property
     def fault(self) -> Fault:
@@ -145,7 +146,7 @@ class Work:
                     return result
                 if failure.fault is not Fault.PASSING:
                     refusal = failure
-                wait = pause if failure.wait_seconds is None else failure.wait_seconds
+                wait = failure.wait_seconds or pause
                 time_left = min(deadline - self.clock.monotonic(), seconds_left())
                 if tries >= _MOST_TRIES[failure.fault] or wait >= time_left:
                     # What was refused before says more than that the time is up.

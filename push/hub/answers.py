@@ -206,7 +206,8 @@ def notification_id(location: str | None) -> str | None:
 
 _DETAIL = re.compile(r"<Detail>(.*?)(?:</Detail>|$)", re.DOTALL | re.IGNORECASE)
 _TRAILER = re.compile(
-    r"[\s,]*\b(?:TrackingId\s*:\s*[\w-]*|SystemTracker\s*:\s*[^\s,]*|TimeStamp\s*:[^,<]*)", re.IGNORECASE
+    r"(?<![\s,])[\s,]*\b(?:TrackingId\s*:\s*[\w-]*|SystemTracker\s*:\s*[^\s,]*|TimeStamp\s*:[^,<]*)",
+    re.IGNORECASE,
 )
 """What Service Bus appends to its own words: made for support, different each time."""
 _WORD = re.compile(r"[^\s'\"<>()\[\]{},;]{8,}")

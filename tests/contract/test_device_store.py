@@ -556,6 +556,21 @@ class TestIndexThatCannotBeMade:
         assert set(wire.index_information()) == {"_id_", "acsMri_1", "expiresAt_1", "hub_1"}
 
 
+def test_a_wait_of_nothing(wire: Collection[mongodb.Document]) -> None:
+    """A server that asks to wait for 0 ms is tried again after the pauses that it would get without."""
+    clock = FakeClock()
+    tries = 0
+
+    def throttled() -> None:
+        nonlocal tries
+        tries += 1
+        raise errors.OperationFailure("", 16500, {"errmsg": "Error=16500, RetryAfterMs=0"})
+
+    with pytest.raises(DatabaseUnavailableError):
+        mongodb.Work(mongodb.Timeouts(2.0), clock).run(wire, throttled)
+    assert 3 < tries < 20
+
+
 class TestRefusedTtlIndex:
     @pytest.mark.parametrize("code", [2, 13, 67, 197])
     def test_survived(

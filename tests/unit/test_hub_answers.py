@@ -1,5 +1,7 @@
 """What the hub's answers mean, and what their bodies say (`Retry-After` has a file of its own)."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -96,6 +98,12 @@ class TestDetail:
     def test_none(self, body: str) -> None:
         """A body without a detail says nothing."""
         assert detail_of(body.encode(), [TOKEN]) is None
+
+    def test_much_of_nothing(self) -> None:
+        """White space and commas are read once, however many there are."""
+        started = time.thread_time()
+        assert detail_of(b"<Detail>" + b" ," * 40_000, []) == " ".join([","] * 100)
+        assert time.thread_time() - started < 5
 
     def test_no_text(self) -> None:
         """A body that is no UTF-8 is read as far as it goes."""
