@@ -49,7 +49,14 @@ class Caller:
         Raises:
             ForbiddenError: it may not. Whether that user has registered anything makes no difference.
         """
-        if self.right is Right.OWN_USER and self.user != owner:
+        if self.right is not Right.OWN_USER:
+            return
+        if self.user is None:
+            raise ForbiddenError(
+                "The bearer token names no Communication Services or Teams user: the claim that the service "
+                "reads is missing or holds something else."
+            )
+        if self.user != owner:
             raise ForbiddenError("The bearer token is for another user.")
 
 

@@ -34,7 +34,7 @@ class TestUser:
         found = caller({"acsMri": ALICE})
         assert found.right is Right.OWN_USER
         found.check_may_act_for(Identity.parse(ALICE))
-        with pytest.raises(ForbiddenError):
+        with pytest.raises(ForbiddenError, match="for another user"):
             found.check_may_act_for(Identity.parse(BOB))
         assert not found.sees_device_tokens
 
@@ -50,7 +50,7 @@ class TestUser:
         found = caller({} if claim is None else {"acsMri": claim})
         assert found.user is None
         for mri in (ALICE, BOB, str(claim)):
-            with pytest.raises(ForbiddenError):
+            with pytest.raises(ForbiddenError, match="names no Communication Services or Teams user"):
                 found.check_may_act_for(Identity.parse(mri))
 
     def test_list_of_one(self) -> None:
