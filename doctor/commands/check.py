@@ -48,7 +48,11 @@ def register(app: typer.Typer) -> None:
         resource_group: GroupOption = None,
         as_json: JsonOption = False,
         create_indexes: Annotated[
-            bool, typer.Option("--create-indexes", help="Make the indexes that the app makes on first use.")
+            bool,
+            typer.Option(
+                "--create-indexes",
+                help="Make the indexes that the app makes on first use; minutes on a large collection.",
+            ),
         ] = False,
         everything: Annotated[
             bool, typer.Option("--all", help="Show every check, also those that pass.")

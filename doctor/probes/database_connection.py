@@ -38,18 +38,18 @@ class DatabaseTroubleError(Exception):
 
 
 @contextmanager
-def translated(seconds: float = READ_SECONDS, *, by_identity: bool = False) -> Iterator[None]:
+def translated(seconds: float | None = None, *, by_identity: bool = False) -> Iterator[None]:
     """A block of work with the database that ends within `seconds`.
 
     Args:
-        seconds: of the whole block.
+        seconds: of the whole block; `READ_SECONDS` if left out.
         by_identity: the block signs in with a token.
 
     Raises:
         DatabaseTroubleError: it failed.
     """
     try:
-        with within(seconds):
+        with within(READ_SECONDS if seconds is None else seconds):
             yield
     except errors.PyMongoError as error:
         # What pymongo raises may quote commands, so it is not kept as a cause.

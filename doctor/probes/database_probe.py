@@ -31,6 +31,9 @@ NEEDED_INDEXES: Mapping[str, Sequence[NeededIndex]] = {
 }
 ROUND_TRIPS = 5
 COUNTING_SECONDS = 5.0
+MAKING_SECONDS = 1_800.0
+"""For the indexes of one collection. A database gives a build up that does not end in time, so what the app's
+own limit is too short for has to end here."""
 MOST_UNREADABLE = 1_000
 
 _COSMOS_RU_HOST = re.compile(r"(\.mongo\.cosmos\.azure\.(com|us|cn)|\.documents\.azure\.(com|us|cn))(:\d+)?$")
@@ -90,6 +93,8 @@ class DatabaseProbe:
             round_trip = statistics.median(self._round_trip() for _ in range(ROUND_TRIPS))
             name_in_another_case = self._name_in_another_case()
             write_refused = None if name_in_another_case else self._write(create=create_indexes)
+        refused = {name: self._make_indexes(name) for name in NEEDED_INDEXES if create_indexes}
+        with translated():
             return DatabaseFacts(
                 sign_in=sign_in_way(self._uri),
                 round_trip_seconds=round_trip,
@@ -97,7 +102,7 @@ class DatabaseProbe:
                 is_cosmos_ru=is_cosmos_ru_host(self._uri) or hello.get("setName") == _COSMOS_RU_SET_NAME,
                 name_in_another_case=name_in_another_case,
                 write_refused=write_refused,
-                collections={name: self._collection(name, create=create_indexes) for name in NEEDED_INDEXES},
+                collections={name: self._collection(name, refused.get(name, {})) for name in NEEDED_INDEXES},
                 content=Records(self._client, self._name).content(),
                 unreadable=self._unreadable(),
             )
@@ -132,9 +137,21 @@ class DatabaseProbe:
             return Refusal(error.cause, error.code)
         return None
 
-    def _collection(self, name: str, *, create: bool) -> CollectionFacts:
+    def _make_indexes(self, name: str) -> Mapping[str, Refusal]:
+        """Make the missing indexes of a collection; the refusals, by field."""
         collection = self._database[name]
-        refused_indexes = _create_indexes(collection, NEEDED_INDEXES[name]) if create else {}
+        with translated(MAKING_SECONDS):
+            existing = _indexes(collection)
+            missing = [
+                index
+                for index in NEEDED_INDEXES[name]
+                if index_state(index, existing) is not IndexState.SERVES
+            ]
+            refusals = ((index.field, _refusal(collection, index)) for index in missing)
+            return {field: refusal for field, refusal in refusals if refusal is not None}
+
+    def _collection(self, name: str, refused: Mapping[str, Refusal]) -> CollectionFacts:
+        collection = self._database[name]
         indexes = _indexes(collection)
         overdue = {
             "expiresAt": {"$lt": self._now() - SWEPT_AFTER - _deleted_after(NEEDED_INDEXES[name], indexes)}
@@ -146,7 +163,7 @@ class DatabaseProbe:
             needed=NEEDED_INDEXES[name],
             indexes=indexes,
             has_overdue=is_indexed and collection.find_one(overdue, {"_id": 1}) is not None,
-            refused=refused_indexes,
+            refused=refused,
         )
 
     def _unreadable(self) -> int | None:
@@ -159,20 +176,15 @@ class DatabaseProbe:
             return None
 
 
-def _create_indexes(collection: Collection[Document], needed: Sequence[NeededIndex]) -> Mapping[str, Refusal]:
-    """Make the missing indexes; the refusals, by field."""
-    existing = _indexes(collection)
-    refusals = {}
-    for index in needed:
-        if index_state(index, existing) is IndexState.SERVES:
-            continue
-        options: dict[str, Any] = {"expireAfterSeconds": 0} if index.expires else {}
-        try:
-            collection.create_index(index.field, **options)
-        except errors.OperationFailure as error:
-            failure = failure_of(error)
-            refusals[index.field] = Refusal(failure.cause, failure.code)
-    return refusals
+def _refusal(collection: Collection[Document], index: NeededIndex) -> Refusal | None:
+    """Make an index; why it is refused, or None."""
+    options: dict[str, Any] = {"expireAfterSeconds": 0} if index.expires else {}
+    try:
+        collection.create_index(index.field, **options)
+    except errors.OperationFailure as error:
+        failure = failure_of(error)
+        return Refusal(failure.cause, failure.code)
+    return None
 
 
 def _indexes(collection: Collection[Document]) -> list[ExistingIndex]:

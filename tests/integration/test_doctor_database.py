@@ -119,6 +119,16 @@ class TestIndexes:
         assert f"code {code}" in found.detail
         assert says in found.remedy
 
+    def test_of_a_large_collection(
+        self, client: MongoClient[Document], name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Making one may take longer than anything else that is asked."""
+        registered(client, name)
+        monkeypatch.setattr(database_connection, "READ_SECONDS", 2.0)
+        with failing(client, "createIndexes", blockConnection=True, blockTimeMS=2_500):
+            found = checks(client, name, create_indexes=True)
+        assert (found[TTL].status, found[LOOKUP].status) == (PASS, PASS)
+
     @pytest.mark.parametrize("create", [False, True])
     def test_made_beforehand(self, client: MongoClient[Document], name: str, create: bool) -> None:
         """Indexes under other names that do the work are enough."""
