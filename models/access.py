@@ -77,8 +77,9 @@ def read_access(environment: Mapping[str, str]) -> AccessSettings:
         if name not in values
     ]
     issuer = values.get("OidcIssuer", "")
-    if "OidcIssuer" not in {each.field for each in errors} and not is_issuer_url(issuer):
-        errors.append(FieldError("OidcIssuer", "must be the https URL of the issuer"))
+    if "OidcIssuer" not in {each.field for each in errors} and not _is_issuer(issuer):
+        wanted = "must be the https URL of the issuer, without a user, a query or a fragment"
+        errors.append(FieldError("OidcIssuer", wanted))
     if errors:
         return AccessSettings(errors=tuple(errors))
     user_claim = values.get("OidcUserClaim", _DEFAULT_USER_CLAIM)
@@ -96,6 +97,11 @@ def _values(environment: Mapping[str, str]) -> Mapping[str, str]:
         if value:
             found[name] = value
     return found
+
+
+def _is_issuer(url: str) -> bool:
+    # OpenID Connect Discovery 1.0, "Issuer Identifier".
+    return is_issuer_url(url) and not set(url) & set("@?#")
 
 
 def is_issuer_url(url: str) -> bool:

@@ -110,10 +110,16 @@ class TestMistakes:
         assert mistakes(environment) == [name]
 
     @pytest.mark.parametrize(
-        "issuer", ["http://issuer.test", "issuer.test", "ftp://issuer.test", "https://", "do-not-quote"]
-    )
-    def test_issuer_without_encryption(self, issuer: str) -> None:
-        """An issuer whose keys could be replaced on their way is refused, without quoting it."""
+        "issuer",
+        [
+            "http://issuer.test", "issuer.test", "ftp://issuer.test", "https://", "do-not-quote",
+            "https://user:do-not-quote@issuer.test/t", "https://issuer.test/t?p=do-not-quote",
+            "https://issuer.test/t#do-not-quote",
+        ],
+    )  # fmt: skip
+    def test_no_issuer(self, issuer: str) -> None:
+        """An issuer whose keys could be replaced on their way, or whose URL is more than OpenID Connect
+        allows, is refused, without quoting it."""
         environment = {**OIDC, "OidcIssuer": issuer}
         assert mistakes(environment) == ["OidcIssuer"]
         assert "do-not-quote" not in repr(read_access(environment))
