@@ -1,6 +1,7 @@
 """The settings: complete, well formed, and consistent."""
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
@@ -11,12 +12,22 @@ from models.access import AccessSettings, read_access
 from models.errors import FieldError
 from models.hub import DEFAULT_HUB, NAMED_HUB_PREFIX, HubSettingNames
 from models.known_causes import cause_of_connection_string
-from settings import NEEDED_FOR_RINGING, NOT_NEEDED_FOR_RINGING, READ_AT_INDEXING, Settings
+from settings import (
+    NEEDED_FOR_RINGING,
+    NOT_NEEDED_FOR_RINGING,
+    READ_AT_INDEXING,
+    Settings,
+    is_setting,
+    setting_names,
+)
 
 AREA = Area("settings")
 
 KNOWN_API_VERSIONS = frozenset({"2015-01", "2015-04", "2016-07", "2020-06"})
 """Those that public pages and SDKs of Notification Hubs use."""
+
+_SIMILARITY = 0.9
+"""Of names, from which one is taken for a misspelled other."""
 
 _SAMPLE = "see local.settings.sample.json"
 
@@ -34,7 +45,7 @@ def check_settings(
     lesser = settings.mistakes(*NOT_NEEDED_FOR_RINGING, *READ_AT_INDEXING)
     mistakes = (*lesser, *settings.named_hub_mistakes)
     others = [_wrong(bad, unresolved) for bad in mistakes]
-    others += [*_sign_in(read_access(values), unresolved), *_telemetry(values)]
+    others += [*_sign_in(read_access(values), unresolved), *_telemetry(values), *_misspelled(values)]
     if needed := settings.mistakes(*NEEDED_FOR_RINGING):
         return None, [*(_wrong(bad, unresolved) for bad in needed), *others]
     checks = [AREA.passed("complete", "every setting that ringing needs is there and well formed"), *others]
@@ -102,6 +113,19 @@ def _telemetry(values: Mapping[str, str]) -> list[Check]:
         "Copy it again: portal, Application Insights, Overview. Until then no traces and metrics are sent."
     )
     return [AREA.failed(name, f"{mistake}; the worker is told to send telemetry", remedy)]
+
+
+def _misspelled(values: Mapping[str, str]) -> list[Check]:
+    """A note for each name that is nearly that of a setting."""
+    known = {name.lower(): name for name in setting_names()}
+    checks = []
+    for name in sorted(values):
+        near = get_close_matches(name.lower().replace("_", ""), known, n=1, cutoff=_SIMILARITY)
+        if near and not is_setting(name):
+            meant = known[near[0]]
+            detail = f"the app reads no setting of this name; there is {meant}"
+            checks.append(AREA.note(name, detail, f"Rename it if {meant} is meant: {_SAMPLE}."))
+    return checks
 
 
 def _sign_in(access: AccessSettings, unresolved: Mapping[str, Unanswered]) -> list[Check]:

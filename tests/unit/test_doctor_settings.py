@@ -188,6 +188,38 @@ class TestChecks:
             "APPLICATIONINSIGHTS_CONNECTION_STRING",
         }
 
+    @pytest.mark.parametrize(
+        ("name", "meant"),
+        [
+            ("RegistrarAcess", "RegistrarAccess"),
+            ("OIDC_ISSUER", "OidcIssuer"),
+            ("MaxDevicePerUser", "MaxDevicesPerUser"),
+            ("DefaultTTLSecond", "DefaultTtlSeconds"),
+            ("MongoDBConnectionStrings", "MongoDbConnectionString"),
+            ("AnhHubNames", "ANHHubName"),
+        ],
+    )
+    def test_misspelled(self, name: str, meant: str) -> None:
+        """A name that is nearly that of a setting is noted, since the app reads nothing of it."""
+        _, checks = check_settings({**GOOD, name: "secret"})
+        (note,) = (check for check in checks if check.name == name)
+        assert note.status is Status.NOTE
+        assert meant in note.detail
+        assert "secret" not in str(note)
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "AzureWebJobsStorage", "FUNCTIONS_WORKER_RUNTIME", "WEBSITE_CONTENTSHARE", "AZURE_CLIENT_ID",
+            "PATH", "HOSTNAME", "MigrateSourceConnectionString", "CUSTOMCONNSTR_DbName", "maxdevicesperuser",
+            "ANH_Hub_Name", "APPLICATIONINSIGHTS_CONNECTION_STRING", "MaximumConcurrentSends",
+        ],
+    )  # fmt: skip
+    def test_other_names(self, name: str) -> None:
+        """Other names, and other spellings that the app reads, are no reason for a note."""
+        _, checks = check_settings({**GOOD, name: "1000"})
+        assert [check.name for check in checks if check.status is Status.NOTE] == []
+
     def test_reference_in_the_sign_in(self) -> None:
         """A Key Vault reference there is named as one, with the reason if it could not be resolved."""
         reference = "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/x)"
