@@ -335,18 +335,21 @@ class CallEnds:
         ringing = [ring for ring in rings if self._ring_end(ring.entry) > now]
         if not ringing or not self.options.stop_ringing:
             return NoticeReport()
-        ends_at = min(self._ring_end(ring.entry) for ring in ringing)
         notices = [
-            Notice(ring.entry, device, partial(self._stop_push, _stop_info(ring, reason)))
+            Notice(
+                ring.entry,
+                device,
+                partial(self._stop_push, _stop_info(ring, reason)),
+                self._ring_end(ring.entry),
+            )
             for ring in ringing
             for device in calling(ring.devices)
             if device.platform in self.options.stop_ringing
             and may_ring(device, ring.entry.devices)
             and not ring.entry.has_ended_for(device.device_key)
         ]
-        ring_left = (ends_at - now).total_seconds()
-        until = min(deadline, self._tools.clock.monotonic() + ring_left)
-        return self._tools.notices.send(NoticeKind.STOP, notices, until, ends_at)
+        last = max(self._ring_end(ring.entry) for ring in ringing)
+        return self._tools.notices.send(NoticeKind.STOP, notices, deadline, last)
 
     def _tell_missed(self, rings: "Sequence[_Ring]", deadline: float, worth_until: datetime) -> NoticeReport:
         lasts_until = self._tools.clock.now() + MISSED_LIFE

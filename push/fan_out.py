@@ -121,6 +121,8 @@ class DeviceSend:
     """Of the last try; None before the first has ended."""
     due: float = 0.0
     """Monotonic time of the next try."""
+    ends_at: float = float("inf")
+    """Monotonic time after which nothing is sent to the device, where that is before the deadline of all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +215,8 @@ class FanOut:
 
     def _try(self, send: DeviceSend) -> Outcome | None:
         """One try; None if its turn in the pool came too late to send anything."""
-        time_left = min(self._deadline, self._keeper.send_until) - self._tools.clock.monotonic()
+        ends_at = min(self._deadline, send.ends_at, self._keeper.send_until)
+        time_left = ends_at - self._tools.clock.monotonic()
         if time_left <= 0:
             return None
         try:
@@ -254,12 +257,14 @@ class FanOut:
         """Note the outcome of a try, and plan the next one or none."""
         now = self._tools.clock.monotonic()
         if outcome is None:
-            send.due = now
-            self._waiting.append(send)
+            if now < send.ends_at:
+                send.due = now
+                self._waiting.append(send)
             return
         send.tries = send.tries.after(outcome)
         send.outcome = outcome
-        pause = seconds_to_wait(outcome, send.tries, self._deadline - now, self._tools.jitter())
+        time_left = min(self._deadline, send.ends_at) - now
+        pause = seconds_to_wait(outcome, send.tries, time_left, self._tools.jitter())
         if outcome.unanswered is not None and not self._watcher.repeats_unanswered:
             pause = None
         # A try that may have rung unseen counts in later deliveries too, even if this process dies while it

@@ -40,6 +40,8 @@ class Notice:
     device: DeviceRegistration
     build: Callable[[DeviceRegistration], Push]
     """Makes the push; PushTooLargeError if there can be none."""
+    ends_at: datetime | None = None
+    """When it must not be sent any more; None if the end of all is soon enough."""
 
     def fits(self) -> bool:
         """There can be such a push: the ids of the call may be too long for one."""
@@ -116,8 +118,7 @@ class Notices:
                 for notice in of_ring:
                     if notice.device.device_key in own:
                         claims.add(notice)
-                        send = DeviceSend(notice.device, partial(notice.build, notice.device))
-                        sends.setdefault(notice.device.registration_id, send)
+                        self._add(notice, sends)
         finally:
             # Those that are claimed are sent even where a later claim fails: a redelivery cannot claim them.
             self._fan_out(list(sends.values()), claims, deadline)
@@ -125,6 +126,19 @@ class Notices:
         if report.sent and kind in _COUNTED:
             self._tools.metrics.record(_COUNTED[kind], report.sent)
         return report
+
+    def _add(self, notice: Notice, sends: dict[str, DeviceSend]) -> None:
+        """Plan a send. One that serves two rings may be sent until the later one ends."""
+        ends_at = float("inf")
+        if notice.ends_at is not None:
+            seconds_left = (notice.ends_at - self._clock.now()).total_seconds()
+            ends_at = self._clock.monotonic() + seconds_left
+        planned = sends.get(notice.device.registration_id)
+        if planned is None:
+            send = DeviceSend(notice.device, partial(notice.build, notice.device), ends_at=ends_at)
+            sends[notice.device.registration_id] = send
+        else:
+            planned.ends_at = max(planned.ends_at, ends_at)
 
     def _fan_out(self, sends: Sequence[DeviceSend], claims: "_Claims", deadline: float) -> None:
         if not sends:
@@ -153,7 +167,7 @@ class Notices:
             and worth_redelivery(
                 send.outcome,
                 send.tries,
-                seconds_left,
+                min(seconds_left, send.ends_at - self._clock.monotonic()),
                 misconfiguration_may_pass=send.device.hub in may_pass,
             )
             for send in sends

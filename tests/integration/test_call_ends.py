@@ -421,6 +421,26 @@ class TestTries:
         assert app.deliver(end).status == 202
         assert len(stops(app, android)) == len(stops(app, windows)) == 1
 
+    def test_of_two_callees(self, app: Instance, clock: TurnedClock) -> None:
+        """A callee who was invited to the call early, and rings hardly longer, takes no time from another."""
+        early, late = new_user(), new_user()
+        (of_early,), (of_late,) = app.register(early, first=1), app.register(late, first=1)
+        first = call_to(early)
+        assert app.deliver(first).status == 202
+        clock.turn(58)
+        second = call_to(late, time=clock.now())
+        for name in ("correlationId", "serverCallId"):
+            second["data"][name] = first["data"][name]
+        assert app.deliver(second).status == 202
+        clock.turn(1)
+        for device in (of_early, of_late):
+            fault = Fault(
+                kind="status", status=429, retry_after="1.5", device_handle=device.device_token, times=1
+            )
+            app.hub.simulator.add_fault(fault)
+        assert app.deliver(ended(first, at=clock.now())).status == 202
+        assert [len(stops(app, device)) for device in (of_early, of_late)] == [0, 1]
+
     def test_it_may_have_arrived(self, app: Instance) -> None:
         """Better none than two: after a try without an answer there is no other."""
         _, (_, android, _), call = three_ring(app)
