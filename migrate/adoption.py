@@ -80,7 +80,7 @@ class AdoptionStore:
         newer = _by_an_app(now - _SINCE)
 
         def foresee() -> Adoption:
-            if self._collection.find_one({**_of_token(registration), **newer}, {"_id": 1}):
+            if self._collection.find_one({**document.of_token(registration), **newer}, {"_id": 1}):
                 return Adoption.REGISTERED_SINCE
             if self._collection.find_one({**document.others_of_device(registration), **newer}, {"_id": 1}):
                 return Adoption.DEVICE_REGISTERED_SINCE
@@ -95,7 +95,9 @@ class AdoptionStore:
             False if an app has registered the token.
         """
         for _ in range(_ATTEMPTS):
-            if self._collection.find_one({**_of_token(registration), **_by_an_app(since)}, {"_id": 1}):
+            if self._collection.find_one(
+                {**document.of_token(registration), **_by_an_app(since)}, {"_id": 1}
+            ):
                 return False
             try:
                 # What an app has written since that look-up does not match, so the upsert tries to insert and
@@ -115,8 +117,3 @@ class AdoptionStore:
 def _by_an_app(since: datetime) -> dict[str, Any]:
     """A filter for what an app has registered, and no run has adopted."""
     return {"updatedAt": {"$gte": since}}
-
-
-def _of_token(registration: DeviceRegistration) -> dict[str, Any]:
-    """A filter for the token's documents, the one of an earlier release among them."""
-    return {"_id": {"$in": sorted({registration.registration_id, *registration.former_ids})}}

@@ -116,13 +116,22 @@ def of_owner(owner: Identity) -> dict[str, Any]:
     return {"acsMri": spellings[0] if len(spellings) == 1 else {"$in": list(spellings)}}
 
 
+def of_token(registration: DeviceRegistration) -> dict[str, Any]:
+    """A filter for the documents of a token, those of an earlier release among them."""
+    return {"_id": {"$in": sorted({registration.registration_id, *registration.former_ids})}}
+
+
+def purposes(purpose: Purpose) -> list[str | None]:
+    """The values of a document's field that mean the purpose."""
+    # None matches a field that is not there.
+    return [purpose.value, None] if purpose is Purpose.CALLS else [purpose.value]
+
+
 def others_of_device(registration: DeviceRegistration) -> dict[str, Any]:
     """A filter for other tokens of the same user's same device and purpose."""
-    # None matches a field that is not there.
-    purposes = [registration.purpose.value, *([None] if registration.purpose is Purpose.CALLS else [])]
     return {
         **of_owner(registration.owner),
         "deviceUUID": registration.device_uuid,
         "_id": {"$ne": registration.registration_id},
-        "purpose": {"$in": purposes},
+        "purpose": {"$in": purposes(registration.purpose)},
     }

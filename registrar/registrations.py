@@ -10,8 +10,8 @@ import azure.functions as func
 
 from common.clock import Clock
 from common.http import json_response
-from models.device import DeviceRegistration, rfc3339
-from models.errors import RegistrationNotFoundError
+from models.device import DeviceRegistration, Purpose, rfc3339
+from models.errors import FieldError, InvalidRequestError, RegistrationNotFoundError
 from models.requests import AddDeviceTokenRequest, DeviceQuery, FieldRules, UserQuery
 from models.validation import parse_json, parse_query
 from registrar.access import Access
@@ -59,6 +59,8 @@ class Registrar:
         now = self._clock.now()
         self._changes.count(wanted.owner, now)
         registration = self._registration(wanted, now)
+        if registration.purpose is Purpose.ALERTS and self._store.rings(registration, now):
+            raise _token_for_calls()
         result = self._store.register(registration, now, self._limits.devices_per_user)
         audit = Audit(caller.right, wanted.owner)
         audit.registered(registration, is_new=result.is_new, moved_from=result.moved_from)
@@ -121,6 +123,18 @@ class Registrar:
             hub=wanted.device.hub,
             expires_at=now.replace(microsecond=0) + timedelta(seconds=life),
         )
+
+
+def _token_for_calls() -> InvalidRequestError:
+    """The error for an iPhone's token for calls that is sent as its token for alerts."""
+    detail = (
+        "is this device's token for calls, and would not ring any more; an iPhone has another token for "
+        "alerts, which application(_:didRegisterForRemoteNotificationsWithDeviceToken:) hands out"
+    )
+    field = "deviceInfos[0].deviceToken"
+    return InvalidRequestError(
+        f"Correct this and send the request again: {field}.", errors=[FieldError(field, detail)]
+    )
 
 
 def _info(device: DeviceRegistration, *, with_token: bool) -> dict[str, str]:

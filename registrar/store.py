@@ -16,7 +16,7 @@ from pymongo.collection import Collection
 
 from common import mongodb, telemetry
 from common.index_maker import IndexMaker
-from models.device import DeviceRegistration
+from models.device import DeviceRegistration, Purpose
 from models.errors import DatabaseUnavailableError, RegistrationNotFoundError
 from models.identity import Identity
 from models.indexes import NeededIndex
@@ -100,6 +100,21 @@ class DeviceStore:
         self._indexes.ensure()
         registered.removed = list(dict.fromkeys(registered.removed))
         return registered
+
+    def rings(self, registration: DeviceRegistration, now: datetime) -> bool:
+        """Whether the user's same device has an unexpired registration of the same token for calls.
+
+        Raises:
+            DatabaseUnavailableError, ConfigurationError: that is not known.
+        """
+        wanted = {
+            **document.of_owner(registration.owner),
+            **document.of_token(registration),
+            "deviceUUID": registration.device_uuid,
+            "purpose": {"$in": document.purposes(Purpose.CALLS)},
+            "expiresAt": {"$gt": now},
+        }
+        return self._run(lambda: self._collection.find_one(wanted, {"_id": 1})) is not None
 
     def devices_of(self, owner: Identity, now: datetime) -> Sequence[DeviceRegistration]:
         """The unexpired registrations of a user, the newest of each device and purpose, sorted by device

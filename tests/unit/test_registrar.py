@@ -227,6 +227,40 @@ class TestAdd:
             ("phone", "calls", "dd" * 32),
         ]
 
+    def test_one_token_for_both_purposes(self, service: Service, clock: FakeClock) -> None:
+        """The token that rings an iPhone is refused as its token for alerts, in any letter case: registered
+        so, it would ring no more."""
+        service.add(deviceToken="aa" * 32)
+        for token in ("aa" * 32, "AA" * 32):
+            status, problem = service.add(deviceToken=token, purpose="alerts")
+            assert (status, problem["code"]) == (400, "invalid_request")
+            (bad,) = problem["errors"]
+            assert bad["field"] == "deviceInfos[0].deviceToken"
+            assert "calls" in bad["detail"]
+            assert token not in str(problem)
+        assert [info["purpose"] for info in service.get()[1]["deviceInfos"]] == ["calls"]
+        assert service.add(acsMri=BOB, deviceToken="aa" * 32, purpose="alerts")[0] == 201
+        service.add(deviceToken="bb" * 32, ttlSeconds=300)
+        clock.sleep(300)
+        assert service.add(deviceToken="bb" * 32, purpose="alerts")[0] == 201
+
+    @pytest.mark.parametrize("first", ["calls", "alerts"])
+    def test_tokens_that_were_mixed_up(self, service: Service, clock: FakeClock, first: str) -> None:
+        """An app that has had its two tokens the wrong way round is right after it has registered them
+        again."""
+        pushkit, ordinary = "aa" * 32, "bb" * 32
+        service.add(deviceToken=ordinary)
+        service.add(deviceToken=pushkit, purpose="alerts")
+        for _ in range(2):
+            for purpose in (first, "alerts" if first == "calls" else "calls"):
+                clock.sleep(1)
+                service.add(deviceToken=pushkit if purpose == "calls" else ordinary, purpose=purpose)
+        infos = service.get()[1]["deviceInfos"]
+        assert {info["purpose"]: info["deviceToken"] for info in infos} == {
+            "calls": pushkit,
+            "alerts": ordinary,
+        }
+
     def test_hub(self, service: Service) -> None:
         """A device is registered with a hub of the settings, and moves to the one that it names last."""
         for sent, answered in (("Sandbox", "sandbox"), (None, "default"), ("sandbox", "sandbox")):
