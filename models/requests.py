@@ -58,6 +58,7 @@ class Mistake(StrEnum):
     TOO_LONG = "field_too_long"
     WHITE_SPACE = "white_space_at_an_end"
     INVISIBLE = "invisible_character"
+    SENT_TWICE = "sent_twice"
     NO_OWNER = "no_owner"
     PLACEHOLDER = "placeholder"
     UNKNOWN_PLATFORM = "unknown_platform"
@@ -109,7 +110,12 @@ def _rules(info: ValidationInfo) -> FieldRules:
 
 
 def _owner(value: object, info: ValidationInfo) -> Identity:
-    identity = Identity.parse(_identifier(value, _rules(info).acs_mri))
+    text = _identifier(value, _rules(info).acs_mri)
+    # The Functions host joins the values of a repeated query parameter so.
+    parts = text.split(",")
+    if len(parts) > 1 and all(Identity.parse(part.strip()).can_own_devices for part in parts):
+        raise _refused(Mistake.SENT_TWICE, "was sent more than once; send it once")
+    identity = Identity.parse(text)
     if identity.can_own_devices:
         return identity
     raise _refused(

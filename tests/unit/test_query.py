@@ -61,6 +61,23 @@ def test_bad_user(mri: str) -> None:
     assert list(bad_fields(UserQuery, {"acsMri": mri})) == ["acsMri"]
 
 
+@pytest.mark.parametrize(
+    "joined", [f"{ALICE},{ALICE}", f"{ALICE}, {TEAMS_USER}", f"{ALICE},{TEAMS_USER},{ALICE}"]
+)
+def test_user_sent_twice(joined: str) -> None:
+    """The Functions host joins the values of a repeated parameter by a comma: that is no user without a
+    registration, and "all of that user's devices are deleted" would be a wrong answer."""
+    detail = bad_fields(UserQuery, {"acsMri": joined})["acsMri"]
+    assert "more than once" in detail
+    assert ALICE not in detail
+
+
+@pytest.mark.parametrize("mri", ["8:acs:a,b", "8:acs:a,4:+14255550123", "8:acs:a,"])
+def test_comma_in_an_id(mri: str) -> None:
+    """What is behind the prefix is opaque."""
+    assert parse_query(UserQuery, {"acsMri": mri}).owner.mri == mri
+
+
 def test_missing_parameters() -> None:
     """All missing parameters are listed together, with a similar name that was sent."""
     assert bad_fields(UserQuery, {}) == {"acsMri": "is missing"}
