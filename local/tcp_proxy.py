@@ -258,9 +258,10 @@ class TcpProxy(Startable):
             listening(self.port)
             await stopping.wait()
         finally:
+            self._end_all("reset")
+            await self._finish_accepting()
             self._stop_listening()
             self._release_backlog()
-            self._end_all("reset")
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -277,6 +278,18 @@ class TcpProxy(Startable):
                 backlog=1024,
             )
             self.port = self._listener.sockets[0].getsockname()[1]
+
+    async def _finish_accepting(self) -> None:
+        """Take no new connection, and let those that have been taken reach `_accept`.
+
+        asyncio cannot make a transport for a listener that is closed: such a connection would never be
+        closed.
+        """
+        if self._listener is not None:
+            for listening in self._listener.sockets:
+                self._loop.remove_reader(listening.fileno())
+            for _ in range(3):  # its task, its transport, `_accept`
+                await asyncio.sleep(0)
 
     def _stop_listening(self) -> None:
         if self._listener is not None:

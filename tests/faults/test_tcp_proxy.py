@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import socket
 import ssl
 import sys
@@ -151,6 +152,15 @@ class TestTransparent:
             socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as connection,
         ):
             connection.recv(1)
+
+    def test_stop_while_clients_connect(self) -> None:
+        """What was accepted just before a stop is closed as well: an open socket would be a warning here."""
+        with socket.create_server(("127.0.0.1", 0), backlog=256) as silent:
+            for _ in range(20):
+                with TcpProxy(silent.getsockname()[1]) as proxy:
+                    for _ in range(10):
+                        socket.create_connection(("127.0.0.1", proxy.port), timeout=10).close()
+        gc.collect()
 
     def test_restart(self, proxy: TcpProxy, connect: Connect) -> None:
         """A stop ends every connection; a start brings the proxy back on the same port."""
