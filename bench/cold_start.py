@@ -79,6 +79,7 @@ def _import(bench: Bench, modules: str) -> tuple[float, float]:
 def _first_events(bench: Bench) -> Iterator[Sample]:
     crowd = Crowd("first event", 1)
     settle(bench.services.database.uri, DATABASE_NAME, crowd)
+    bench.services.plain.begin()
     apps = (MeasuredApp.OURS, MeasuredApp.FLOOR, MeasuredApp.REFERENCE)
     done = bench.step("First event", bench.sizes.start_rounds)
     for number in range(bench.sizes.start_rounds):
