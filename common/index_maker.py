@@ -42,7 +42,7 @@ class IndexMaker:
     def ensure(self) -> None:
         """Make the indexes that are missing; to be called after the work itself.
 
-        One that exists and serves is enough, whatever its name and options. What cannot be made now is tried
+        One that exists and serves is enough: name and options do not matter. What cannot be made now is tried
         again with later work.
         """
         if self._missing and self._trying.acquire(blocking=False):

@@ -224,7 +224,7 @@ def _knows_a_server(client: MongoClient[Document]) -> bool:
 
 
 def collection(client: MongoClient[Document], database_name: str, name: str) -> Collection[Document]:
-    """A collection with the app's own concerns and read preference, whatever the connection string says.
+    """A collection with the app's own concerns and read preference, independent of the connection string.
 
     Duplicate events are told apart by a write that is acknowledged and a read from the primary: with `w=0` or
     a read from a secondary a phone would ring twice.

@@ -103,7 +103,7 @@ class DeviceResult:
     unanswered: int = 0
     """Tries that may have rung unseen, over all deliveries of the event."""
     device_key: str | None = None
-    """Names the device whatever its token is."""
+    """Names the device, also when its token changes."""
     platform: str = "unknown"
     hub: str = DEFAULT_HUB
     """Name of the hub that the push was for."""

@@ -1,7 +1,7 @@
 """From what a caller sent to a typed value, or to one error that lists every bad field."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
 from pydantic import BaseModel, ValidationError
@@ -60,8 +60,8 @@ def _similar_name(name: str, sent: object) -> str | None:
     return shown[found[0]] if found else None
 
 
-def _invalid(error: ValidationError) -> InvalidRequestError:
-    errors = field_errors(error)
+def invalid_request(errors: Sequence[FieldError]) -> InvalidRequestError:
+    """The error for a request with bad fields, which names them all."""
     names = ", ".join(dict.fromkeys(bad.field for bad in errors))
     return InvalidRequestError(f"Correct these and send the request again: {names}.", errors=errors)
 
@@ -80,7 +80,7 @@ def parse_json[Model: BaseModel](model: type[Model], body: bytes, rules: FieldRu
     try:
         return model.model_validate_json(body.removeprefix(BYTE_ORDER_MARK), context=rules)
     except ValidationError as error:
-        raise _invalid(error) from None  # the cause quotes what was sent
+        raise invalid_request(field_errors(error)) from None  # the cause quotes what was sent
 
 
 def parse_query[Model: BaseModel](
@@ -99,4 +99,4 @@ def parse_query[Model: BaseModel](
     try:
         return model.model_validate(dict(query), context=rules)
     except ValidationError as error:
-        raise _invalid(error) from None
+        raise invalid_request(field_errors(error)) from None

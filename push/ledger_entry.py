@@ -94,7 +94,7 @@ class DeviceRecord:
     unanswered: int
     """Tries that may have rung unseen, over all deliveries of the event."""
     device_key: str | None
-    """Names the device whatever its token is."""
+    """Names the device, also when its token changes."""
     notification_id: str | None = None
     """The hub's name for the push; None where it gave none."""
     hub: str = DEFAULT_HUB

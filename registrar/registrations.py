@@ -13,7 +13,7 @@ from common.http import json_response
 from models.device import DeviceRegistration, Purpose, rfc3339
 from models.errors import FieldError, InvalidRequestError, RegistrationNotFoundError
 from models.requests import AddDeviceTokenRequest, DeviceQuery, FieldRules, UserQuery
-from models.validation import parse_json, parse_query
+from models.validation import invalid_request, parse_json, parse_query
 from registrar.access import Access
 from registrar.audit import Audit
 from registrar.rate import RateLimit
@@ -131,10 +131,7 @@ def _token_for_calls() -> InvalidRequestError:
         "is this device's token for calls, and would not ring any more; an iPhone has another token for "
         "alerts, which application(_:didRegisterForRemoteNotificationsWithDeviceToken:) hands out"
     )
-    field = "deviceInfos[0].deviceToken"
-    return InvalidRequestError(
-        f"Correct this and send the request again: {field}.", errors=[FieldError(field, detail)]
-    )
+    return invalid_request([FieldError("deviceInfos[0].deviceToken", detail)])
 
 
 def _info(device: DeviceRegistration, *, with_token: bool) -> dict[str, str]:

@@ -17,7 +17,7 @@ DATABASE_SIGN_IN
     otherwise: the release that is running may know no other way.
 
 Only "not found" means that something is not there, and a subscription that does not know the resource
-provider yet: it has nothing of it. Whatever else goes wrong stops the deployment.
+provider yet: it has nothing of it. Any other failure stops the deployment.
 """
 
 from __future__ import annotations

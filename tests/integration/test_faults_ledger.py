@@ -72,7 +72,7 @@ class TestFirstWrite:
 
 
 def test_token_changes(near: Instance) -> None:
-    """A device that has rung has rung, whatever its token is by now; the one that is left over rings."""
+    """A device that has rung has rung, also with another token by now; the one that is left over rings."""
     rung, left_over = near.register(user := new_user(), 2)
     near.hub.simulator.add_fault(
         Fault(kind="status", status=429, retry_after="60", device_handle=left_over.device_token)

@@ -15,7 +15,7 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_any_value(value: object) -> None:
-    """Whatever a value is, a member is there in its own type, or absent."""
+    """With any value, a member is there in its own type, or absent."""
     sent = json.loads(json.dumps(value))
     members = Members(sent)
     given_text = sent.get("a") if isinstance(sent, dict) else None

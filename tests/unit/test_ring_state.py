@@ -81,7 +81,8 @@ class TestDevices:
         ],
     )
     def test_may_ring(self, outcome: OutcomeKind, unanswered: int, *, rings: bool) -> None:
-        """A push that was accepted, or that may have been; by the device, whatever its token is by now."""
+        """A push that was accepted, or that may have been; by the device, which may have another token by
+        now."""
         ring = entry({"an earlier token": record(outcome, TABLET, unanswered)})
         assert may_ring(TABLET, ring.devices) == rings
         assert not may_ring(PHONE, ring.devices)
