@@ -441,6 +441,24 @@ class TestTries:
         assert app.deliver(ended(first, at=clock.now())).status == 202
         assert [len(stops(app, device)) for device in (of_early, of_late)] == [0, 1]
 
+    def test_of_two_rings(self, app: Instance, clock: TurnedClock) -> None:
+        """A device that rings twice for one call is told to stop as long as the later ring lasts."""
+        (device,) = app.register(user := new_user(), first=1)
+        first = call_to(user)
+        assert app.deliver(first).status == 202
+        clock.turn(58)
+        second = call_to(user, time=clock.now())
+        for name in ("correlationId", "serverCallId"):
+            second["data"][name] = first["data"][name]
+        assert app.deliver(second).status == 202
+        clock.turn(1)
+        fault = Fault(
+            kind="status", status=429, retry_after="1.5", device_handle=device.device_token, times=1
+        )
+        app.hub.simulator.add_fault(fault)
+        assert app.deliver(ended(first, at=clock.now())).status == 202
+        assert len(stops(app, device)) == 1
+
     def test_it_may_have_arrived(self, app: Instance) -> None:
         """Better none than two: after a try without an answer there is no other."""
         _, (_, android, _), call = three_ring(app)
