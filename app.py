@@ -39,6 +39,7 @@ from push.fan_out import FanOutTools, Sender
 from push.gone_devices import GoneDevices
 from push.grace import Grace
 from push.hub.client import HubClient
+from push.hub.exchange_loop import ExchangeLoop
 from push.hub.hubs import Hub, Hubs
 from push.hub.sas import SasTokenSource
 from push.hub.traced_sender import TracedSender
@@ -47,6 +48,7 @@ from push.incoming_call import IncomingCallHandler, IncomingCallTools
 from push.ledger import Ledger
 from push.notices import Notices, NoticeTools
 from push.service_watch import ServiceWatch
+from push.side_by_side import SideBySide
 from push.trigger import EventHandler, EventTools
 from push.waits import BoundedWaits
 from registrar import store
@@ -288,7 +290,7 @@ class App:
     @_Part
     def sending(self) -> FanOutTools:
         """What sends pushes side by side."""
-        return FanOutTools(self.hubs, self.pool, self.clock, self.jitter)
+        return FanOutTools(self.hubs, self.sends, self.clock, self.jitter)
 
     @_Part
     def call_ends(self) -> CallEnds:
@@ -314,8 +316,13 @@ class App:
         return int(given) if given.isascii() and given.isdigit() else (os.cpu_count() or 1) + 4
 
     @_Part
+    def sends(self) -> SideBySide:
+        """Sends to the devices of callees with several of them."""
+        return SideBySide(self.pool, self.settings.calls.max_concurrent_sends, ExchangeLoop)
+
+    @_Part
     def pool(self) -> Executor:
-        """The threads that send to the hub for callees with several devices."""
+        """The threads that send to the devices of callees with several, one thread a call."""
         return ThreadPoolExecutor(self.settings.calls.max_concurrent_sends, thread_name_prefix="direct-send")
 
     @_Part
@@ -503,7 +510,7 @@ class App:
         built = self.__dict__
         if pool := built.get("pool"):
             pool.shutdown()
-        for name in ("hubs", "mongo_client"):
+        for name in ("sends", "hubs", "mongo_client"):
             if part := built.get(name):
                 part.close()
 

@@ -5,7 +5,7 @@ import os
 import socket
 import uuid
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,8 +15,10 @@ from bench.remote import Stopwatch, Usage
 from local.hub.config import DEVELOPMENT_HUB
 from local.samples import CALLEE, CALLER, call_context_cp
 from models.platform import Platform
-from models.push import OutcomeKind, PushNotificationInfo
+from models.push import Outcome, OutcomeKind, PushNotificationInfo
+from push.hub.exchange_loop import ExchangeLoop
 from push.hub.payload import build_push
+from push.side_by_side import SideBySide, Work, alone
 
 _MOST_AT_ONCE = 64
 _TIME_LEFT_SECONDS = 10.0
@@ -39,14 +41,11 @@ class Sender:
         self._pool = ThreadPoolExecutor(_MOST_AT_ONCE)
 
     def answer(self, order: Sends) -> Usage:
-        """Send, on as many threads as there are to be sends at once; on this one where that is one."""
+        """Send, on as many threads as there are to be sends at once."""
         tokens = [uuid.uuid4().hex * 2 for _ in range(order.count)]
         shares = [tokens[start :: order.concurrency] for start in range(order.concurrency)]
         watch = Stopwatch()
-        if order.concurrency == 1:
-            self._send_all(tokens)
-        else:
-            list(self._pool.map(self._send_all, shares))
+        list(self._pool.map(self._send_all, shares))
         return watch.usage()
 
     def _send_all(self, tokens: list[str]) -> None:
@@ -66,22 +65,40 @@ def call_values() -> dict[str, str]:
     }
 
 
-def our_sender() -> Sender:
+class OurSender:
     """The app's hub client, as `app.py` puts it together from the environment's settings."""
-    client = App(os.environ).hubs.default.client
-    values = call_values()
-    info = PushNotificationInfo(
-        values["cp"], values["callId"], values["recipientId"], values["callerId"], values["displayName"]
-    )
 
-    def send(token: str) -> None:
+    def __init__(self) -> None:
+        """Build it."""
+        app = App(os.environ)
+        values = call_values()
+        self._client = app.hubs.default.client
+        self._app = app
+        self._info = PushNotificationInfo(
+            values["cp"], values["callId"], values["recipientId"], values["callerId"], values["displayName"]
+        )
+
+    def answer(self, order: Sends) -> Usage:
+        """Send, as the app does it to one device, or to as many as are to be sent to at once."""
+        tokens = [uuid.uuid4().hex * 2 for _ in range(order.count)]
+        sends = SideBySide(self._app.pool, order.concurrency, ExchangeLoop)
+        watch = Stopwatch()
+        if order.concurrency == 1:
+            outcomes = [alone(self._sending(token)) for token in tokens]
+        else:
+            done, _ = wait(sends.start(self._sending, tokens))
+            outcomes = [future.result() for future in done]
+        usage = watch.usage()
+        sends.close()
+        for outcome in outcomes:
+            if outcome.kind is not OutcomeKind.ACCEPTED:
+                raise RuntimeError(f"the hub answered: {outcome.reason}")
+        return usage
+
+    def _sending(self, token: str) -> Work[Outcome]:
         now = datetime.now(UTC)
-        push = build_push(Platform.APPLE, info, now, now + timedelta(seconds=60))
-        outcome = client.send(push, token, _TIME_LEFT_SECONDS)
-        if outcome.kind is not OutcomeKind.ACCEPTED:
-            raise RuntimeError(f"the hub answered: {outcome.reason}")
-
-    return Sender(send)
+        push = build_push(Platform.APPLE, self._info, now, now + timedelta(seconds=60))
+        return (yield from self._client.sending(push, token, _TIME_LEFT_SECONDS))
 
 
 def public_python_sender(port: int) -> Sender:

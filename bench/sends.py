@@ -9,7 +9,7 @@ from bench.experiment import Bench, check_pushes, rotated
 from bench.node_sender import NodeSender, why_not
 from bench.remote import Remote, Usage
 from bench.samples import Sample
-from bench.senders import Sends, our_sender, public_python_sender
+from bench.senders import OurSender, Sends, public_python_sender
 
 EXPERIMENT = "sends"
 PER_CPU_SECOND = "sends/CPU-s"
@@ -57,7 +57,7 @@ def measure(bench: Bench) -> Iterator[Sample]:
 def _senders(bench: Bench, stack: ExitStack) -> dict[str, Asked]:
     hub, environment = bench.services.tls, bench.services.environment(tls=True)
     senders: dict[str, Asked] = {
-        OURS: stack.enter_context(Remote(our_sender, environment)),
+        OURS: stack.enter_context(Remote(OurSender, environment)),
         PUBLIC_PYTHON: stack.enter_context(Remote(partial(public_python_sender, hub.port), environment)),
     }
     reason = why_not()

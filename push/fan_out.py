@@ -1,12 +1,12 @@
 """One call's pushes, sent side by side, each tried again while that makes sense.
 
-One slow or dead device neither delays nor fails another: sends run on a bounded pool. Pool threads never
-sleep through a back-off; the invocation's own thread waits.
+One slow or dead device neither delays nor fails another. Several devices are sent to by a thread of a pool,
+which does nothing else; the invocation's own thread writes down what is known and waits through back-offs.
 """
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -15,7 +15,7 @@ from common.clock import Clock
 from models.device import DeviceRegistration
 from models.push import DeviceResult, Outcome, OutcomeKind, Push, Unanswered
 from push.retry import Tries, seconds_to_wait
-from push.side_by_side import start_side_by_side
+from push.side_by_side import SideBySide, Work, alone
 
 _STRAGGLERS_SECONDS = 0.05
 """Devices whose sends end within this time of each other are written down together."""
@@ -33,8 +33,10 @@ _ABANDONED = Outcome(
 class Sender(Protocol):
     """What delivery needs of a hub's client."""
 
-    def send(self, push: Push, device_token: str, time_left: float, *, fresh_connection: bool) -> Outcome:
-        """Send a push to one device, once, within the seconds that are left."""
+    def sending(
+        self, push: Push, device_token: str, time_left: float, *, fresh_connection: bool
+    ) -> Work[Outcome]:
+        """The sending of a push to one device, once, within the seconds that are left."""
         ...
 
 
@@ -130,7 +132,7 @@ class FanOutTools:
     """What every fan-out of this process uses."""
 
     hubs: Senders
-    pool: Executor
+    sends: SideBySide
     clock: Clock
     jitter: Callable[[], float]
     """A random number, at least 0 and less than 1."""
@@ -189,11 +191,11 @@ class FanOut:
                 self._waiting.clear()
 
     def _start_on_pool(self, sends: Sequence[DeviceSend]) -> None:
-        self._running |= start_side_by_side(self._tools.pool, self._try, sends)
+        self._running |= self._tools.sends.start(self._try, sends)
 
     def _start_here(self, sends: Sequence[DeviceSend]) -> None:
         for send in sends:
-            self._take(send, self._try(send))
+            self._take(send, alone(self._try(send)))
 
     def _start_due(self, start: Callable[[Sequence[DeviceSend]], None]) -> None:
         now = self._tools.clock.monotonic()
@@ -213,8 +215,8 @@ class FanOut:
         is_repeated = any(send.outcome is not None for send in due)
         return (not is_repeated or self._watcher.goes_on()) and self._keeper.prepare_send()
 
-    def _try(self, send: DeviceSend) -> Outcome | None:
-        """One try; None if its turn in the pool came too late to send anything."""
+    def _try(self, send: DeviceSend) -> Work[Outcome | None]:
+        """One try; None if its turn came too late to send anything."""
         ends_at = min(self._deadline, send.ends_at, self._keeper.send_until)
         time_left = ends_at - self._tools.clock.monotonic()
         if time_left <= 0:
@@ -223,8 +225,13 @@ class FanOut:
             sender = self._tools.hubs.sender(send.device.hub)
             if isinstance(sender, Outcome):
                 return sender
-            return sender.send(
-                send.push(), send.device.device_token, time_left, fresh_connection=send.outcome is not None
+            return (
+                yield from sender.sending(
+                    send.push(),
+                    send.device.device_token,
+                    time_left,
+                    fresh_connection=send.outcome is not None,
+                )
             )
         except Exception as error:  # noqa: BLE001 - an error with one device must not touch the others
             device = send.device.registration_id[:16]
@@ -244,9 +251,10 @@ class FanOut:
             timeout = self._until_next_due() if self._waiting else self._until_end()
             done, running = wait(self._running, timeout=timeout, return_when=FIRST_COMPLETED)
         if not done and self._tools.clock.monotonic() >= self._deadline + _OVERTIME_SECONDS:
-            telemetry.log(logging.ERROR, "sends_abandoned", devices=len(running))
-            abandoned, self._running = self._running, {}
-            for send in abandoned.values():
+            begun = {future: send for future, send in self._running.items() if not future.cancel()}
+            telemetry.log(logging.ERROR, "sends_abandoned", devices=len(begun))
+            self._running = {}
+            for send in begun.values():
                 self._take(send, _ABANDONED)
         if done and running:
             done, _ = wait(self._running, timeout=_STRAGGLERS_SECONDS)

@@ -1,56 +1,209 @@
-"""The same work for several items at once, on a pool of threads."""
+"""Work that waits for exchanges with a hub: alone in its thread, or many pieces side by side in one.
 
+A piece of work is a generator. It yields each exchange that it needs, is sent the reply, and returns its
+result.
+"""
+
+import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Executor, Future
-from contextvars import copy_context
+from contextvars import Context, copy_context
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from push.hub.answers import Answer, NoAnswer
+
+type Work[Result] = Generator[Any, Answer | NoAnswer, Result]
+"""What it yields is an exchange, which only the hub's wire and the loop know."""
+
+_LOOK_FOR_SLOTS_SECONDS = 0.02
+"""How often a thread whose own sends are under way looks whether another has given back a slot."""
+
+_MOST_IDLE_LOOPS = 8
 
 
-def start_side_by_side[Item, Result](
-    pool: Executor, work: Callable[[Item], Result], items: Iterable[Item]
-) -> dict[Future[Result], Item]:
-    """Start the work for every item, in their order; each result comes as a future.
+class Loop(Protocol):
+    """What carries out several exchanges at once, in the thread that calls it."""
 
-    Each thread asks the pool for the next one before it works itself. If all are asked for at once, all of
-    them wait for the interpreter's lock, and it changes hands several times an item.
+    def start(self, exchange: Any) -> None:  # noqa: ANN401 - an exchange
+        """Begin one."""
+        ...
 
-    A thread that gets no next one, since the machine has none left, takes the next item itself. The pool has
-    queued the work by then and may still do it; each item is taken once all the same.
+    def wait(self, seconds: float | None) -> Sequence[tuple[Any, Answer | NoAnswer]]:
+        """Those that have ended; waits for the first, for `seconds` at most."""
+        ...
 
-    Args:
-        pool: may be busy; an item whose future is cancelled before its turn is left out.
-        work: raises nothing.
-        items: any number of them.
-    """
-    futures: dict[Future[Result], Item] = {Future(): item for item in items}
-    turns = deque(futures.items())
-    context = copy_context()
-
-    def take_turns() -> None:
-        while turn := _next(turns):
-            future, item = turn
-            if not future.set_running_or_notify_cancel():
-                continue
-            may_end = not turns or ask_for_a_thread()
-            # In a copy of the caller's context: the work belongs to its trace.
-            future.set_result(context.copy().run(work, item))
-            if may_end:
-                return
-
-    def ask_for_a_thread() -> bool:
-        try:
-            pool.submit(take_turns)
-        except RuntimeError:
-            return False
-        return True
-
-    if not ask_for_a_thread():
-        take_turns()
-    return futures
+    def close(self) -> None:
+        """Close it."""
+        ...
 
 
-def _next[Turn](turns: deque[Turn]) -> Turn | None:
+def alone[Result](work: Work[Result]) -> Result:
+    """Do a piece of work in this thread."""
     try:
-        return turns.popleft()
+        exchange = next(work)
+        while True:
+            exchange = work.send(exchange.perform())
+    except StopIteration as ended:
+        result: Result = ended.value
+        return result
+
+
+class SideBySide:
+    """Does many pieces of work at once, those of one call in one thread. Safe to share between threads.
+
+    One thread for all of them, since threads that send at the same time wait for the interpreter's lock: the
+    last of fifty would start milliseconds after the first, for twice the processor time.
+    """
+
+    def __init__(self, pool: Executor, most: int, make_loop: Callable[[], Loop]) -> None:
+        """Take what all calls share.
+
+        Args:
+            pool: has as many threads as there may be pieces of work at once.
+            most: how many pieces of work are done at once, over all calls.
+            make_loop: what carries out the exchanges of one thread.
+        """
+        self._pool = pool
+        self._slots = _Slots(most)
+        self._make_loop = make_loop
+        self._idle: deque[Loop] = deque()
+
+    def start[Item, Result](
+        self, work: Callable[[Item], Work[Result]], items: Iterable[Item]
+    ) -> dict[Future[Result], Item]:
+        """Start the work for every item, in their order; each result comes as a future.
+
+        Args:
+            work: makes the piece of work for an item, which sees the caller's context. Where the loop fails,
+                the work is told by an exception instead of a reply, and must return then.
+            items: any number of them; one whose future is cancelled before its turn is left out.
+        """
+        context = copy_context()
+        turns = deque(_Turn(Future[Result](), work(item), context.copy(), item) for item in items)
+        futures = {turn.future: turn.item for turn in turns}
+        try:
+            self._pool.submit(self._do, turns)
+        except RuntimeError:
+            # The machine has no thread left. The pool has queued the work by now and may still do it: each
+            # turn is taken once all the same.
+            self._do(turns)
+        return futures
+
+    def close(self) -> None:
+        """Close the loops that are idle."""
+        while loop := _next(self._idle):
+            loop.close()
+
+    def _do(self, turns: "deque[_Turn[Any, Any]]") -> None:
+        while turns:
+            loop = _next(self._idle) or self._make_loop()
+            under_way: dict[Any, _Turn[Any, Any]] = {}
+            try:
+                self._do_in(loop, turns, under_way)
+            except Exception as error:  # noqa: BLE001 - the work decides what a failure of the loop means
+                for turn in under_way.values():
+                    turn.fail(error)
+                    self._slots.give_back()
+                loop.close()
+            else:
+                self._put_away(loop)
+
+    def _do_in(
+        self, loop: Loop, turns: "deque[_Turn[Any, Any]]", under_way: "dict[Any, _Turn[Any, Any]]"
+    ) -> None:
+        while turns or under_way:
+            # Begin as much as there are slots for; with nothing under way, wait for the first slot.
+            while turns and self._slots.take(wait=not under_way):
+                turn = _next(turns)
+                if turn is None or not turn.future.set_running_or_notify_cancel():
+                    self._slots.give_back()
+                else:
+                    self._go_on(loop, turn, under_way, None)
+            if under_way:
+                for exchange, reply in loop.wait(_LOOK_FOR_SLOTS_SECONDS if turns else None):
+                    self._go_on(loop, under_way.pop(exchange), under_way, reply)
+
+    def _go_on(
+        self,
+        loop: Loop,
+        turn: "_Turn[Any, Any]",
+        under_way: "dict[Any, _Turn[Any, Any]]",
+        reply: Answer | NoAnswer | None,
+    ) -> None:
+        exchange = turn.go_on(reply)
+        if exchange is None:
+            self._slots.give_back()
+        else:
+            under_way[exchange] = turn
+            loop.start(exchange)
+
+    def _put_away(self, loop: Loop) -> None:
+        if len(self._idle) < _MOST_IDLE_LOOPS:
+            self._idle.append(loop)
+        else:
+            loop.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn[Item, Result]:
+    """One piece of work, and who waits for its result."""
+
+    future: Future[Result]
+    work: Work[Result]
+    context: Context
+    """Its own, so that what it changes there concerns no other."""
+    item: Item
+
+    def go_on(self, reply: Answer | NoAnswer | None) -> Any | None:  # noqa: ANN401
+        """The next exchange; None if the work is done. `reply` is that of the last one, None at the start."""
+        return self._step(self.work.send, reply)
+
+    def fail(self, error: Exception) -> None:
+        """Tell the work that its exchange has failed by an error of this app."""
+        self._step(self.work.throw, error)
+
+    def _step(self, step: Callable[[Any], Any], value: object) -> Any | None:  # noqa: ANN401
+        try:
+            return self.context.run(step, value)
+        except StopIteration as ended:
+            self.future.set_result(ended.value)
+        except Exception as error:  # noqa: BLE001 - it is for the one that waits for the result
+            self.future.set_exception(error)
+        return None
+
+
+class _Slots:
+    """Limits how many things are done at once. Safe to share between threads."""
+
+    def __init__(self, number: int) -> None:
+        self._free = number
+        self._waiting = 0
+        self._changed = threading.Condition()
+
+    def take(self, *, wait: bool) -> bool:
+        """Take one. Without waiting: False if none is free, or if a thread without any waits for one."""
+        with self._changed:
+            if not wait:
+                if self._free <= self._waiting:
+                    return False
+            else:
+                self._waiting += 1
+                self._changed.wait_for(lambda: self._free)
+                self._waiting -= 1
+            self._free -= 1
+            return True
+
+    def give_back(self) -> None:
+        """Give one back."""
+        with self._changed:
+            self._free += 1
+            self._changed.notify()
+
+
+def _next[Item](items: deque[Item]) -> Item | None:
+    try:
+        return items.popleft()
     except IndexError:
         return None

@@ -26,6 +26,7 @@ from models.identity import Identity
 from models.platform import Platform
 from models.push import Outcome, Push
 from push.fan_out import Sender
+from push.side_by_side import Work
 from push.trigger import EventHandler, handle_event
 from tests.fakes import AppLog
 from tests.fakes import registration as registered
@@ -64,21 +65,23 @@ class Watched:
         self.real = real
         self.before: list[Callable[[], object]] = []
         self.after: list[Callable[[], object]] = []
-        self.instead: Callable[[Push, str, float], Outcome] | None = None
+        self.instead: Callable[[Push, str, float], Outcome | None] | None = None
+        """Where it gives no outcome, the push is sent."""
         self.tokens: list[str] = []
         """The device's token of each send, in order."""
 
-    def send(
+    def sending(
         self, push: Push, device_token: str, time_left: float, *, fresh_connection: bool = False
-    ) -> Outcome:
-        """Send, with what was asked for before and after it."""
+    ) -> Work[Outcome]:
+        """The sending, with what was asked for before and after it."""
         self.tokens.append(device_token)
         for act in self.before:
             act()
-        if self.instead is not None:
-            outcome = self.instead(push, device_token, time_left)
-        else:
-            outcome = self.real.send(push, device_token, time_left, fresh_connection=fresh_connection)
+        outcome = self.instead(push, device_token, time_left) if self.instead else None
+        if outcome is None:
+            outcome = yield from self.real.sending(
+                push, device_token, time_left, fresh_connection=fresh_connection
+            )
         for act in self.after:
             act()
         return outcome

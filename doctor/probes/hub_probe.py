@@ -16,8 +16,9 @@ from common.clock_watch import ahead_seconds
 from doctor.checks.hub_checks import HubAnswer, HubFindings, HubName
 from models.hub import DEFAULT_HUB, HubConnectionString, HubEndpoint
 from push.hub.answers import Answer, NoAnswer
+from push.hub.connection import Request
 from push.hub.sas import TOKEN_LIFETIME_SECONDS, sas_token
-from push.hub.wire import HubWire, Request
+from push.hub.wire import HubWire
 from settings import Settings
 
 NO_DEVICE = "doctor-no-such-device"

@@ -20,8 +20,10 @@ from push.hub.answers import (
     notification_id,
     retry_after_seconds,
 )
+from push.hub.connection import Request
 from push.hub.sas import SasTokenSource
-from push.hub.wire import HubWire, Request
+from push.hub.wire import HubWire
+from push.side_by_side import Work, alone
 
 _LONGEST_TRACKING_ID = 100
 
@@ -54,10 +56,10 @@ class HubClient:
         self._clock = clock
         self._clock_watch = clock_watch
 
-    def send(
+    def sending(
         self, push: Push, device_token: str, time_left: float, *, fresh_connection: bool = False
-    ) -> Outcome:
-        """Send `push` to one device, once; every answer and every failure of the network is an outcome.
+    ) -> Work[Outcome]:
+        """The sending of a push to one device, once: every answer and failure of the network is an outcome.
 
         Args:
             push: what to send.
@@ -69,12 +71,14 @@ class HubClient:
             # It was registered before tokens were checked; the hub would refuse it.
             return Outcome(OutcomeKind.REJECTED, f"the device token {problem}", code=UNUSABLE_TOKEN)
         started = self._wire.monotonic()
-        outcome = self._send(push, device_token, self._tokens.token(), time_left, fresh=fresh_connection)
+        token = self._tokens.token()
+        outcome = yield from self._sending(push, device_token, token, time_left, fresh=fresh_connection)
         if outcome.status != 401 or not self._secondary_tokens:
             return outcome
         # Both sends together take no longer than one may.
         left = min(time_left, self._wire.timeouts.exchange) - (self._wire.monotonic() - started)
-        second = self._send(push, device_token, self._secondary_tokens[0].token(), left, fresh=True)
+        token = self._secondary_tokens[0].token()
+        second = yield from self._sending(push, device_token, token, left, fresh=True)
         reason = self._both_keys_are_wrong if second.status == 401 else second.reason
         return replace(second, reason=reason, used_secondary_key=True)
 
@@ -101,7 +105,7 @@ class HubClient:
 
     def _ask_for_feedback(self, tokens: SasTokenSource, time_left: float) -> Answer | NoAnswer:
         request = Request(self._endpoint.feedback_url, {"Authorization": tokens.token()})
-        return self._exchange(request, time_left, fresh=False)
+        return alone(self._exchange(request, time_left, fresh=False))
 
     def problem(self, time_left: float) -> str | None:
         """Why pushes cannot get as far as the hub; None if they can.
@@ -112,12 +116,12 @@ class HubClient:
         Args:
             time_left: seconds in which to be back.
         """
-        reply = self._exchange(Request(self._endpoint.root_url), time_left, fresh=False)
+        reply = alone(self._exchange(Request(self._endpoint.root_url), time_left, fresh=False))
         return meaning_of(reply, self.settings).reason if isinstance(reply, NoAnswer) else None
 
-    def _send(
+    def _sending(
         self, push: Push, device_token: str, authorization: str, time_left: float, *, fresh: bool
-    ) -> Outcome:
+    ) -> Work[Outcome]:
         tracking_id = str(uuid.uuid4())
         target = _target(push, device_token)
         headers = {
@@ -129,7 +133,7 @@ class HubClient:
             **target.headers,
             **dict(push.headers),
         }
-        reply = self._exchange(Request(self._url, headers, push.body), time_left, fresh=fresh)
+        reply = yield from self._exchange(Request(self._url, headers, push.body), time_left, fresh=fresh)
         meaning = meaning_of(reply, self.settings)
         if isinstance(reply, NoAnswer):
             return Outcome(
@@ -150,9 +154,10 @@ class HubClient:
             return DEFAULT_THROTTLE_SECONDS
         return seconds
 
-    def _exchange(self, request: Request, time_left: float, *, fresh: bool) -> Answer | NoAnswer:
+    def _exchange(self, request: Request, time_left: float, *, fresh: bool) -> Work[Answer | NoAnswer]:
         began = self._clock()
-        reply = self._wire.exchange(request, time_left, fresh_connection=fresh)
+        exchange = self._wire.begin(request, time_left, fresh_connection=fresh)
+        reply = exchange if isinstance(exchange, NoAnswer) else (yield exchange)
         if isinstance(reply, Answer):
             self._clock_watch.compare(reply.headers.get("date"), began, self._clock())
         return reply

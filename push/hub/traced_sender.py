@@ -11,6 +11,7 @@ from common.tracing import SpanKind, Tracer, Value
 from models.hub import HubEndpoint
 from models.push import Outcome, OutcomeKind, Push
 from push.hub.client import HubClient
+from push.side_by_side import Work
 
 
 class TracedSender:
@@ -22,12 +23,14 @@ class TracedSender:
         self._tracer = tracer
         self._attributes = {"hub": endpoint.hub, **_request_attributes(endpoint)}
 
-    def send(
+    def sending(
         self, push: Push, device_token: str, time_left: float, *, fresh_connection: bool = False
-    ) -> Outcome:
-        """Send, as the client does."""
+    ) -> Work[Outcome]:
+        """The client's, in a span."""
         with self._tracer.span("direct send", SpanKind.CLIENT) as span:
-            outcome = self._client.send(push, device_token, time_left, fresh_connection=fresh_connection)
+            outcome = yield from self._client.sending(
+                push, device_token, time_left, fresh_connection=fresh_connection
+            )
             span.set({**self._attributes, "platform": push.format, **_outcome_attributes(outcome)})
             if outcome.kind is not OutcomeKind.ACCEPTED:
                 span.fail(outcome.kind.value if outcome.status is None else str(outcome.status))

@@ -1,7 +1,7 @@
 """What the contract tests share: databases, hubs and connections to them."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import cast
 
 import pytest
@@ -13,6 +13,9 @@ from local.certificates import Certificates, make_certificates
 from local.database import EmbeddedDatabase
 from local.hub.running_hub import RunningHub
 from local.hub.simulator import Simulator
+from push.hub.answers import Answer, NoAnswer
+from push.hub.connection import Request
+from push.hub.exchange_loop import ExchangeLoop
 from push.hub.wire import HubWire, Timeouts
 from tests.contract.hub_requests import HUB
 from tests.databases import database_for_tests, unique_names
@@ -117,12 +120,36 @@ def fake_clock() -> FakeClock:
     return FakeClock()
 
 
-@pytest.fixture
-def make_wire(plain_environment: pytest.MonkeyPatch, fake_clock: FakeClock) -> Iterator[MakeWire]:  # noqa: ARG001
+class LoopWire(HubWire):
+    """Exchanges as they are when others are under way in the same thread. Each has a loop of its own."""
+
+    def exchange(
+        self, request: Request, time_left: float, *, fresh_connection: bool = False
+    ) -> Answer | NoAnswer:
+        """Send once, by a loop."""
+        begun = self.begin(request, time_left, fresh_connection=fresh_connection)
+        if isinstance(begun, NoAnswer):
+            return begun
+        with closing(ExchangeLoop()) as loop:
+            loop.start(begun)
+            while not (ended := loop.wait()):
+                pass
+        ((exchange, reply),) = ended
+        assert exchange is begun
+        return reply
+
+
+@pytest.fixture(params=[HubWire, LoopWire], ids=["alone", "loop"])
+def make_wire(
+    request: pytest.FixtureRequest,
+    plain_environment: pytest.MonkeyPatch,  # noqa: ARG001
+    fake_clock: FakeClock,
+) -> Iterator[MakeWire]:
     """Makes wires, which close with the test."""
     with ExitStack() as wires:
 
         def make(connect: float = PATIENCE, read: float = PATIENCE) -> HubWire:
-            return wires.enter_context(HubWire(Timeouts(connect, read), fake_clock.monotonic))
+            wire: HubWire = request.param(Timeouts(connect, read), fake_clock.monotonic)
+            return wires.enter_context(wire)
 
         yield make

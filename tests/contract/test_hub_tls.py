@@ -11,7 +11,8 @@ import pytest
 
 from local.certificates import Certificates, make_certificates
 from push.hub.answers import Answer, NoAnswer
-from push.hub.wire import HubWire, Request
+from push.hub.connection import Request
+from push.hub.wire import HubWire
 from tests.contract.conftest import MakeWire
 from tests.scripted_hub import PATIENCE, ScriptedHub
 

@@ -11,7 +11,8 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 
 from push.hub.answers import Answer, NoAnswer
-from push.hub.wire import MAX_AGE_SECONDS, MAX_IDLE_SECONDS, HubWire, Request, is_header_value
+from push.hub.connection import Request, is_header_value
+from push.hub.wire import MAX_AGE_SECONDS, MAX_IDLE_SECONDS, HubWire
 from tests.contract.conftest import MakeWire
 from tests.fakes import FakeClock
 from tests.faults import TcpProxy

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from typing import cast
 
 import pytest
 
@@ -12,8 +13,10 @@ from models.hub import HubConnectionString, HubEndpoint
 from models.push import Outcome, OutcomeKind, Push
 from push.hub.answers import Answer, NoAnswer
 from push.hub.client import HubClient
+from push.hub.connection import Request
 from push.hub.sas import SasTokenSource
-from push.hub.wire import HubWire, Request, Timeouts
+from push.hub.wire import Exchange, HubWire, Timeouts
+from push.side_by_side import alone
 from tests.fakes import FakeClock
 
 PUSH = Push(
@@ -46,7 +49,7 @@ def send(hub: RunningHub, first: str, second: str | None) -> Outcome:
     keys = [tokens(first), tokens(second)] if second else [tokens(first)]
     with HubWire(Timeouts(2, 2), time.monotonic) as wire:
         client = HubClient(endpoint(hub), wire, keys, time.time, ClockWatch())
-        return client.send(PUSH, DEVICE_TOKEN, AMPLE)
+        return alone(client.sending(PUSH, DEVICE_TOKEN, AMPLE))
 
 
 def endpoint(hub: RunningHub) -> HubEndpoint:
@@ -105,24 +108,31 @@ class TestSecondary:
         real = HubConnectionString.parse(hub.connection_string)
         seen: list[tuple[float, bool]] = []
 
-        class Slow(HubWire):
-            """Refuses the key after three seconds of the test's clock."""
+        class Refused:
+            """An exchange."""
 
-            def exchange(
+            def perform(self) -> Answer:
+                """Takes three seconds of the test's clock."""
+                clock.sleep(3)
+                return Answer(401, {})
+
+        class Slow(HubWire):
+            """Refuses the key."""
+
+            def begin(
                 self,
                 request: Request,  # noqa: ARG002
                 time_left: float,
                 *,
                 fresh_connection: bool = False,
-            ) -> Answer:
+            ) -> Exchange | NoAnswer:
                 seen.append((time_left, fresh_connection))
-                clock.sleep(3)
-                return Answer(401, {})
+                return cast("Exchange", Refused())
 
         tokens = SasTokenSource(real, hub.hub_name, clock.unix)
         wire = Slow(Timeouts(2, 5), clock.monotonic)
         client = HubClient(endpoint(hub), wire, [tokens, tokens], clock.unix, ClockWatch())
-        client.send(PUSH, DEVICE_TOKEN, AMPLE)
+        alone(client.sending(PUSH, DEVICE_TOKEN, AMPLE))
         (_, first_is_fresh), (left, second_is_fresh) = seen
         assert 0 < left <= 4
         assert (first_is_fresh, second_is_fresh) == (False, True)
@@ -135,13 +145,10 @@ class TestSecondary:
         class Turning(HubWire):
             """The first answer comes an hour later, by the time of day."""
 
-            def exchange(
-                self, request: Request, time_left: float, *, fresh_connection: bool = False
-            ) -> Answer | NoAnswer:
+            def end(self, exchange: Exchange, reply: Answer | NoAnswer) -> None:
                 nonlocal turned
-                reply = super().exchange(request, time_left, fresh_connection=fresh_connection)
+                super().end(exchange, reply)
                 turned = 3_600.0
-                return reply
 
         def now() -> float:
             return time.time() + turned
@@ -151,5 +158,6 @@ class TestSecondary:
             for key in ("wrong", real.key)
         ]
         with Turning(Timeouts(2, 2), time.monotonic) as wire:
-            outcome = HubClient(endpoint(hub), wire, keys, now, ClockWatch()).send(PUSH, DEVICE_TOKEN, AMPLE)
+            client = HubClient(endpoint(hub), wire, keys, now, ClockWatch())
+            outcome = alone(client.sending(PUSH, DEVICE_TOKEN, AMPLE))
         assert (outcome.kind, outcome.used_secondary_key) == (OutcomeKind.ACCEPTED, True)

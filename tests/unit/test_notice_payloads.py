@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from models.errors import PushTooLargeError
 from models.platform import Platform
 from models.push import StopInfo, VisibleInfo
+from push.hub.connection import is_header_value
 from push.hub.payload import JSON_CONTENT_TYPE, MAXIMUM_BODY_BYTES, build_stop
 from push.hub.visible_payload import build_visible, collapse_id
-from push.hub.wire import is_header_value
 from tests.fakes import NOW
 
 ENDS_AT = NOW + timedelta(days=1)

@@ -1,8 +1,8 @@
-"""Work side by side on a pool: every item once, each thread asked for by the one before."""
+"""Work side by side in one thread: each piece once, as many at once as there are slots."""
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextvars import ContextVar
 from functools import partial
@@ -12,9 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from push.side_by_side import start_side_by_side
+from push.hub.answers import Answer, NoAnswer
+from push.side_by_side import SideBySide, Work, alone
 
 PATIENCE = 10.0
+CREATED = Answer(201, {})
 
 
 class Scripted(Executor):
@@ -31,112 +33,270 @@ class Scripted(Executor):
             raise RuntimeError("can't start new thread")
         return Future()
 
-    def do_next(self) -> None:
-        """Let one thread do what was queued first."""
-        self.queued.popleft()()
+    def do_all(self) -> None:
+        """Do what is queued."""
+        while self.queued:
+            self.queued.popleft()()
+
+
+class Ask:
+    """An exchange."""
+
+    def __init__(self, item: object, reply: Answer | NoAnswer = CREATED) -> None:
+        self.item = item
+        self.reply = reply
+
+    def perform(self) -> Answer | NoAnswer:
+        """In the thread itself."""
+        return self.reply
+
+
+class FakeLoop:
+    """Ends the exchanges one by one, the latest first, and counts how many are under way."""
+
+    def __init__(self) -> None:
+        self.under_way: list[Ask] = []
+        self.most = 0
+        self.is_closed = False
+
+    def start(self, exchange: Ask) -> None:
+        """One more."""
+        self.under_way.append(exchange)
+        self.most = max(self.most, len(self.under_way))
+
+    def wait(self, seconds: float | None) -> Sequence[tuple[Ask, Answer | NoAnswer]]:  # noqa: ARG002
+        """The one that was started last."""
+        exchange = self.under_way.pop()
+        return [(exchange, exchange.reply)]
+
+    def close(self) -> None:
+        """Remembered."""
+        self.is_closed = True
+
+
+def twice(item: int) -> Work[tuple[int, list[Answer | NoAnswer]]]:
+    """Work that needs two exchanges."""
+    first = yield Ask(item)
+    second = yield Ask(item, NoAnswer.TIMED_OUT)
+    return item, [first, second]
+
+
+def start_and_do[Item, Result](
+    work: Callable[[Item], Work[Result]], items: Iterable[Item], most: int = 8
+) -> tuple[list[Future[Result]], list[FakeLoop]]:
+    """Start the work on one thread, this one, and do it."""
+    pool = Scripted()
+    loops: list[FakeLoop] = []
+
+    def make_loop() -> FakeLoop:
+        loops.append(FakeLoop())
+        return loops[-1]
+
+    futures = SideBySide(pool, most, make_loop).start(work, items)
+    assert len(pool.queued) == 1
+    pool.do_all()
+    return list(futures), loops
+
+
+def test_alone() -> None:
+    """Work in the thread itself: it is sent the reply to each exchange."""
+    assert alone(twice(7)) == (7, [CREATED, NoAnswer.TIMED_OUT])
 
 
 def test_no_item() -> None:
-    """Nothing is started."""
-    assert start_side_by_side(Scripted(), str, []) == {}
+    """Nothing to do makes no loop."""
+    futures, loops = start_and_do(twice, [])
+    assert (futures, loops) == ([], [])
 
 
-@pytest.mark.parametrize("threads", [1, 3, 30])
-def test_every_item_once(threads: int) -> None:
-    """Whether or not the pool has a thread for each."""
-    done: list[int] = []
-
-    def work(item: int) -> int:
-        done.append(item)
-        return item * 2
-
-    with ThreadPoolExecutor(threads) as pool:
-        futures = start_side_by_side(pool, work, range(20))
-        assert {item: future.result(PATIENCE) for future, item in futures.items()} == {
-            item: item * 2 for item in range(20)
-        }
-    assert sorted(done) == list(range(20))
+@pytest.mark.parametrize("most", [1, 3, 30])
+def test_every_item_once(most: int) -> None:
+    """All with one loop, as many at once as there are slots; each is sent the replies to its own
+    exchanges."""
+    futures, (loop,) = start_and_do(twice, range(20), most)
+    expected = [(item, [CREATED, NoAnswer.TIMED_OUT]) for item in range(20)]
+    assert [future.result(0) for future in futures] == expected
+    assert loop.most == min(most, 20)
 
 
-def test_all_at_once() -> None:
-    """With enough threads no item waits for another one's end."""
-    all_work = threading.Barrier(20)
-    with ThreadPoolExecutor(20) as pool:
-        futures = start_side_by_side(pool, lambda _: all_work.wait(PATIENCE), range(20))
-        assert len({future.result(PATIENCE) for future in futures}) == 20
+def test_a_loop_is_used_again() -> None:
+    """It keeps the certificate authorities in memory."""
+    pool, loops = Scripted(), []
+
+    def make_loop() -> FakeLoop:
+        loops.append(FakeLoop())
+        return loops[-1]
+
+    sends = SideBySide(pool, 8, make_loop)
+    for _ in range(3):
+        sends.start(twice, range(2))
+        pool.do_all()
+    assert [loop.is_closed for loop in loops] == [False]
+    sends.close()
+    assert [loop.is_closed for loop in loops] == [True]
 
 
-def test_one_thread_is_asked_for_at_a_time() -> None:
-    """Threads that are asked for all at once wait for the interpreter's lock together."""
-    pool = Scripted()
-    futures = start_side_by_side(pool, str, range(4))
-    queued = []
-    while pool.queued:
-        queued.append(len(pool.queued))
-        pool.do_next()
-    assert queued == [1, 1, 1, 1]
-    assert [future.result(0) for future in futures] == ["0", "1", "2", "3"]
+def test_work_without_an_exchange() -> None:
+    """Such as one for which no time is left."""
 
+    def work(item: int) -> Work[int]:
+        yield from ()
+        return item
 
-def test_the_next_thread_is_asked_for_before_the_work() -> None:
-    """Work that hangs holds nothing back."""
-    pool = Scripted()
-    waiting: list[int] = []
-    start_side_by_side(pool, lambda _: waiting.append(len(pool.queued)), range(3))
-    while pool.queued:
-        pool.do_next()
-    assert waiting == [1, 1, 0]
+    futures, _ = start_and_do(work, range(3))
+    assert [future.result(0) for future in futures] == [0, 1, 2]
 
 
 def test_cancelled() -> None:
     """An item that is cancelled before its turn is left out, and the ones after it are not."""
     pool = Scripted()
     done: list[int] = []
-    futures = start_side_by_side(pool, done.append, range(5))
+
+    def work(item: int) -> Work[None]:
+        done.append(item)
+        yield Ask(item)
+
+    futures = SideBySide(pool, 2, FakeLoop).start(work, range(5))
     for future, item in futures.items():
         assert item not in {0, 1, 4} or future.cancel()
-    while pool.queued:
-        pool.do_next()
+    pool.do_all()
     assert done == [2, 3]
 
 
-@given(st.lists(st.booleans(), max_size=30), st.integers(0, 8), st.integers(0, 30))
-def test_a_machine_without_threads(has_threads: list[bool], items: int, early: int) -> None:
+def test_a_loop_that_fails() -> None:
+    """The work that is under way is told, the rest is done with another loop, and no slot is lost."""
+
+    class Failing(FakeLoop):
+        def wait(self, seconds: float | None) -> Sequence[tuple[Ask, Answer | NoAnswer]]:
+            raise OSError(seconds)
+
+    def work(item: int) -> Work[str]:
+        try:
+            yield Ask(item)
+        except OSError:
+            return f"{item} failed"
+        return f"{item} done"
+
+    pool, loops = Scripted(), deque([Failing(), FakeLoop()])
+    made = list(loops)
+    sends = SideBySide(pool, 2, loops.popleft)
+    for expected in (["0 failed", "1 failed", "2 done", "3 done"], ["0 done", "1 done", "2 done", "3 done"]):
+        futures = sends.start(work, range(4))
+        pool.do_all()
+        assert [future.result(0) for future in futures] == expected
+    assert [loop.is_closed for loop in made] == [True, False]
+
+
+def test_work_that_raises() -> None:
+    """The exception is for the one that waits for the result; the other work goes on."""
+
+    def work(item: int) -> Work[int]:
+        yield Ask(item)
+        if item == 1:
+            raise KeyError(item)
+        return item
+
+    futures, _ = start_and_do(work, range(3), most=1)
+    assert [future.exception(0) is None for future in futures] == [True, False, True]
+
+
+def test_threads_share_the_slots() -> None:
+    """Two calls together have no more under way than there are slots; none of them waits for ever."""
+    most, lock, together = 3, threading.Lock(), 0
+    seen: list[int] = []
+
+    class Counting(FakeLoop):
+        def start(self, exchange: Ask) -> None:
+            nonlocal together
+            super().start(exchange)
+            with lock:
+                together += 1
+                seen.append(together)
+
+        def wait(self, seconds: float | None) -> Sequence[tuple[Ask, Answer | NoAnswer]]:
+            nonlocal together
+            ended = super().wait(seconds)
+            with lock:
+                together -= len(ended)
+            return ended
+
+    def once(item: int) -> Work[int]:
+        yield Ask(item)
+        return item
+
+    with ThreadPoolExecutor(most) as pool:
+        sends = SideBySide(pool, most, Counting)
+        calls = [list(sends.start(once, range(200))) for _ in range(6)]
+        results = [[future.result(PATIENCE) for future in call] for call in calls]
+    assert results == [list(range(200))] * 6
+    assert max(seen) <= most
+
+
+def test_a_call_that_waits_has_the_next_slot() -> None:
+    """A call with many devices does not keep the slots from one that has none yet."""
+    order: list[str] = []
+    first_is_under_way, second_has_begun = threading.Event(), threading.Event()
+
+    class Slow(FakeLoop):
+        def wait(self, seconds: float | None) -> Sequence[tuple[Ask, Answer | NoAnswer]]:
+            first_is_under_way.set()
+            second_has_begun.wait(0.5)  # it has this long to ask for a slot
+            return super().wait(seconds)
+
+    def once(item: str) -> Work[None]:
+        order.append(item)
+        if item == "second":
+            second_has_begun.set()
+        yield Ask(item)
+
+    loops: deque[FakeLoop] = deque([Slow(), FakeLoop()])
+    with ThreadPoolExecutor(2) as pool:
+        sends = SideBySide(pool, 2, loops.popleft)
+        first = sends.start(once, [f"first {number}" for number in range(8)])
+        assert first_is_under_way.wait(PATIENCE)
+        second = sends.start(once, ["second"])
+        for future in [*first, *second]:
+            future.result(PATIENCE)
+    assert order[-1] != "second"
+
+
+@given(has_threads=st.lists(st.booleans(), max_size=5), items=st.integers(0, 8), is_early=st.booleans())
+def test_a_machine_without_threads(*, has_threads: list[bool], items: int, is_early: bool) -> None:
     """Every item is done once, by whichever threads there are, also if what was queued is done later."""
     pool = Scripted(iter(has_threads))
     done: list[int] = []
 
-    def work(item: int) -> None:
-        # Another thread of the pool does something of what is queued meanwhile.
-        if pool.queued and len(done) < early:
-            pool.do_next()
+    def work(item: int) -> Work[None]:
+        # A thread of the pool does what is queued meanwhile.
+        if is_early:
+            pool.do_all()
         done.append(item)
+        yield Ask(item)
 
-    futures = start_side_by_side(pool, work, range(items))
-    while pool.queued:
-        pool.do_next()
+    futures = SideBySide(pool, 30, FakeLoop).start(work, range(items))
+    pool.do_all()
     assert sorted(done) == list(range(items))
     assert all(future.done() for future in futures)
 
 
 def test_without_any_thread_the_caller_works() -> None:
     """Nothing is left to threads that never come."""
-    done: list[int] = []
-    start_side_by_side(Scripted(iter([False] * 9)), done.append, range(3))
-    assert done == [0, 1, 2]
+    futures = SideBySide(Scripted(iter([False])), 8, FakeLoop).start(twice, range(3))
+    assert all(future.done() for future in futures)
 
 
 def test_context() -> None:
-    """The work sees the context of the caller, and changes it for no other item."""
+    """The work sees the context of the caller at each step, and changes it for no other."""
     variable = ContextVar("variable", default="nothing")
     seen: list[str] = []
 
-    def work(item: int) -> None:
+    def work(item: int) -> Work[None]:
         seen.append(variable.get())
         variable.set(f"changed by {item}")
+        yield Ask(item)
+        seen.append(variable.get())
 
     variable.set("the caller's")
-    with ThreadPoolExecutor(1) as pool:
-        start_side_by_side(pool, work, range(3))
-    assert seen == ["the caller's"] * 3
+    start_and_do(work, range(2))
+    assert seen == ["the caller's"] * 2 + ["changed by 1", "changed by 0"]
     assert variable.get() == "the caller's"
