@@ -146,7 +146,7 @@ class SideBySide:
             loop.close()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Turn[Item, Result]:
     """One piece of work, and who waits for its result."""
 
@@ -180,15 +180,15 @@ class _Slots:
     def __init__(self, number: int) -> None:
         self._free = number
         self._waiting = 0
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
 
     def take(self, *, wait: bool) -> bool:
         """Take one. Without waiting: False if none is free, or if a thread without any waits for one."""
-        with self._changed:
-            if not wait:
-                if self._free <= self._waiting:
+        with self._lock:
+            if self._free <= self._waiting:
+                if not wait:
                     return False
-            else:
                 self._waiting += 1
                 self._changed.wait_for(lambda: self._free)
                 self._waiting -= 1
@@ -197,9 +197,10 @@ class _Slots:
 
     def give_back(self) -> None:
         """Give one back."""
-        with self._changed:
+        with self._lock:
             self._free += 1
-            self._changed.notify()
+            if self._waiting:
+                self._changed.notify()
 
 
 def _next[Item](items: deque[Item]) -> Item | None:

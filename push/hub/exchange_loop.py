@@ -24,7 +24,7 @@ class ExchangeLoop:
     def __init__(self) -> None:
         """Make it; `close` closes it."""
         self._under_way: dict[pycurl.Curl, Exchange] = {}
-        self._selector = selectors.DefaultSelector()
+        self._selector = _new_selector()
         self._watched: set[int] = set()
         """Descriptors of the sockets that libcurl waits for."""
         self._timer: float | None = None
@@ -114,3 +114,10 @@ class ExchangeLoop:
     def _set_timer(self, milliseconds: int) -> None:
         """libcurl's callback: when to act at the latest; -1 for no time."""
         self._timer = None if milliseconds < 0 else time.monotonic() + milliseconds / 1_000
+
+
+def _new_selector() -> selectors.BaseSelector:
+    """One that takes no system call for each change: a socket is waited for once or twice."""
+    if hasattr(selectors, "PollSelector"):
+        return selectors.PollSelector()
+    return selectors.DefaultSelector()  # Windows

@@ -68,6 +68,12 @@ def test_import() -> None:
     assert superfluous(loaded) == []
 
 
+def test_garbage_collection() -> None:
+    """It leaves out what has been imported: a call would wait for it."""
+    program = "import function_app, gc; assert gc.get_freeze_count() > 20 * len(gc.get_objects())"
+    modules_loaded_by(program, {})
+
+
 def test_first_call(hub: RunningHub, database: EmbeddedDatabase) -> None:
     """Nor does the first call of a process import it. What that call needs is imported before a phone could
     ring."""
