@@ -224,7 +224,7 @@ class CallSettings(Section):
     hub_connect_timeout_seconds: _Seconds = 2
     hub_read_timeout_seconds: _Seconds = 5
     max_concurrent_sends: Annotated[int, WholeNumber(1, 512)] = 64
-    """Threads of one worker process that send to the hub for callees with several devices."""
+    """Pushes of one worker process to callees with several devices that are under way at once."""
 
     @property
     def longest_send_seconds(self) -> float:
