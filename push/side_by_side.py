@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import suppress
 from contextvars import Context, copy_context
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -67,8 +68,7 @@ class SideBySide:
         """
         self._pool = pool
         self._slots = _Slots(most)
-        self._make_loop = make_loop
-        self._idle: deque[Loop] = deque()
+        self._loops = _Loops(make_loop)
 
     def start[Item, Result](
         self, work: Callable[[Item], Work[Result]], items: Iterable[Item]
@@ -81,80 +81,93 @@ class SideBySide:
             items: any number of them; one whose future is cancelled before its turn is left out.
         """
         context = copy_context()
-        turns = deque(_Turn(Future[Result](), work(item), context.copy(), item) for item in items)
-        futures = {turn.future: turn.item for turn in turns}
+        turns = {_Turn(Future[Result](), work(item), context.copy()): item for item in items}
+        batch = _Batch(deque(turns), self._slots, self._loops)
         try:
-            self._pool.submit(self._do, turns)
+            self._pool.submit(batch.do)
         except RuntimeError:
-            # The machine has no thread left. The pool has queued the work by now and may still do it: each
-            # turn is taken once all the same.
-            self._do(turns)
-        return futures
+            # The machine has no thread left. The pool has queued the work by now and may still do it, so this
+            # thread has a batch of its own: each turn is taken once all the same.
+            batch.beside().do()
+        return {turn.future: item for turn, item in turns.items()}
 
     def close(self) -> None:
         """Close the loops that are idle."""
-        while loop := _next(self._idle):
-            loop.close()
+        self._loops.close()
 
-    def _do(self, turns: "deque[_Turn[Any, Any]]") -> None:
-        while turns:
-            loop = _next(self._idle) or self._make_loop()
-            under_way: dict[Any, _Turn[Any, Any]] = {}
+
+class _Batch:
+    """The work of one call, for one thread."""
+
+    def __init__(self, turns: "deque[_Turn[Any]]", slots: "_Slots", loops: "_Loops") -> None:
+        self._turns = turns
+        self._slots = slots
+        self._loops = loops
+        self._loop: Loop | None = None
+        self._under_way: dict[Any, _Turn[Any]] = {}
+        """By exchange."""
+
+    def beside(self) -> "_Batch":
+        """One that does the same work, with this one: each turn is taken by either."""
+        return _Batch(self._turns, self._slots, self._loops)
+
+    def do(self) -> None:
+        """Do all of it."""
+        while self._turns or self._under_way:
             try:
-                self._do_in(loop, turns, under_way)
+                self._begin()
+                self._wait()
             except Exception as error:  # noqa: BLE001 - the work decides what a failure of the loop means
-                for turn in under_way.values():
-                    turn.fail(error)
-                    self._slots.give_back()
-                loop.close()
+                self._fail(error)
+        if self._loop is not None:
+            self._loops.put_away(self._loop)
+
+    def _begin(self) -> None:
+        """Begin as much as there are slots for; with nothing under way, wait for the first slot."""
+        while self._turns and self._slots.take(wait=not self._under_way):
+            turn = _next(self._turns)
+            if turn is None or not turn.future.set_running_or_notify_cancel():
+                self._slots.give_back()
             else:
-                self._put_away(loop)
+                self._go_on(turn, None)
 
-    def _do_in(
-        self, loop: Loop, turns: "deque[_Turn[Any, Any]]", under_way: "dict[Any, _Turn[Any, Any]]"
-    ) -> None:
-        while turns or under_way:
-            # Begin as much as there are slots for; with nothing under way, wait for the first slot.
-            while turns and self._slots.take(wait=not under_way):
-                turn = _next(turns)
-                if turn is None or not turn.future.set_running_or_notify_cancel():
-                    self._slots.give_back()
-                else:
-                    self._go_on(loop, turn, under_way, None)
-            if under_way:
-                for exchange, reply in loop.wait(_LOOK_FOR_SLOTS_SECONDS if turns else None):
-                    self._go_on(loop, under_way.pop(exchange), under_way, reply)
+    def _wait(self) -> None:
+        """Go on with the work whose exchanges have ended; wait for the first."""
+        if self._loop is None or not self._under_way:
+            return
+        for exchange, reply in self._loop.wait(_LOOK_FOR_SLOTS_SECONDS if self._turns else None):
+            self._go_on(self._under_way.pop(exchange), reply)
 
-    def _go_on(
-        self,
-        loop: Loop,
-        turn: "_Turn[Any, Any]",
-        under_way: "dict[Any, _Turn[Any, Any]]",
-        reply: Answer | NoAnswer | None,
-    ) -> None:
+    def _go_on(self, turn: "_Turn[Any]", reply: Answer | NoAnswer | None) -> None:
         exchange = turn.go_on(reply)
         if exchange is None:
             self._slots.give_back()
-        else:
-            under_way[exchange] = turn
-            loop.start(exchange)
+            return
+        self._under_way[exchange] = turn
+        if self._loop is None:
+            self._loop = self._loops.take()
+        self._loop.start(exchange)
 
-    def _put_away(self, loop: Loop) -> None:
-        if len(self._idle) < _MOST_IDLE_LOOPS:
-            self._idle.append(loop)
-        else:
-            loop.close()
+    def _fail(self, error: Exception) -> None:
+        """Tell the work that is under way; what has not begun has another loop."""
+        failed, self._under_way = self._under_way, {}
+        for turn in failed.values():
+            turn.fail(error)
+            self._slots.give_back()
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            with suppress(Exception):
+                loop.close()
 
 
-@dataclass(slots=True)
-class _Turn[Item, Result]:
-    """One piece of work, and who waits for its result."""
+@dataclass(slots=True, eq=False)
+class _Turn[Result]:
+    """One piece of work, and the future of its result."""
 
     future: Future[Result]
     work: Work[Result]
     context: Context
     """Its own, so that what it changes there concerns no other."""
-    item: Item
 
     def go_on(self, reply: Answer | NoAnswer | None) -> Any | None:  # noqa: ANN401
         """The next exchange; None if the work is done. `reply` is that of the last one, None at the start."""
@@ -162,7 +175,8 @@ class _Turn[Item, Result]:
 
     def fail(self, error: Exception) -> None:
         """Tell the work that its exchange has failed by an error of this app."""
-        self._step(self.work.throw, error)
+        if self._step(self.work.throw, error) is not None:
+            self.future.set_exception(error)
 
     def _step(self, step: Callable[[Any], Any], value: object) -> Any | None:  # noqa: ANN401
         try:
@@ -172,6 +186,30 @@ class _Turn[Item, Result]:
         except Exception as error:  # noqa: BLE001 - it is for the one that waits for the result
             self.future.set_exception(error)
         return None
+
+
+class _Loops:
+    """Loops, which are used again. Safe to share between threads."""
+
+    def __init__(self, make: Callable[[], Loop]) -> None:
+        self._make = make
+        self._idle: deque[Loop] = deque()
+
+    def take(self) -> Loop:
+        """One for the calling thread."""
+        return _next(self._idle) or self._make()
+
+    def put_away(self, loop: Loop) -> None:
+        """Keep one that has nothing under way."""
+        if len(self._idle) < _MOST_IDLE_LOOPS:
+            self._idle.append(loop)
+        else:
+            loop.close()
+
+    def close(self) -> None:
+        """Close those that are idle."""
+        while loop := _next(self._idle):
+            loop.close()
 
 
 class _Slots:

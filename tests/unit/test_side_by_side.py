@@ -4,8 +4,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
+from itertools import count
 from typing import Any
 
 import pytest
@@ -163,28 +165,82 @@ def test_cancelled() -> None:
     assert done == [2, 3]
 
 
-def test_a_loop_that_fails() -> None:
+@pytest.mark.parametrize("method", ["start", "wait"])
+def test_a_loop_that_fails(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The work that is under way is told, the rest is done with another loop, and no slot is lost."""
+
+    def fail(*_: object) -> None:
+        raise OSError
+
+    failing = FakeLoop()
+    monkeypatch.setattr(failing, method, fail)
+    loops = [failing, FakeLoop()]
+    pool, rest = Scripted(), deque(loops)
+    sends = SideBySide(pool, 2, rest.popleft)
+    failed = 1 if method == "start" else 2
+    for expected in (["failed"] * failed + ["done"] * (4 - failed), ["done"] * 4):
+        futures = sends.start(told, range(4))
+        pool.do_all()
+        assert [future.result(0) for future in futures] == expected
+    assert [loop.is_closed for loop in loops] == [True, False]
+
+
+def told(item: int) -> Work[str]:
+    """Work that says whether its exchange has had a reply."""
+    try:
+        yield Ask(item)
+    except OSError:
+        return "failed"
+    return "done"
+
+
+def test_no_loop_can_be_made() -> None:
+    """Such as for want of a file descriptor. Each piece of work is told; with the next it may be there."""
+
+    def make_loop() -> FakeLoop:
+        if next(attempts) < 2:
+            raise OSError
+        return FakeLoop()
+
+    attempts = count()
+    pool = Scripted()
+    futures = SideBySide(pool, 8, make_loop).start(told, range(4))
+    pool.do_all()
+    assert [future.result(0) for future in futures] == ["failed", "failed", "done", "done"]
+
+
+def test_a_loop_that_cannot_be_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has failed already."""
+
+    def fail(*_: object) -> None:
+        raise OSError
+
+    failing = FakeLoop()
+    for method in ("wait", "close"):
+        monkeypatch.setattr(failing, method, fail)
+    loops = deque([failing, FakeLoop()])
+    pool = Scripted()
+    futures = SideBySide(pool, 1, loops.popleft).start(told, range(3))
+    pool.do_all()
+    assert [future.result(0) for future in futures] == ["failed", "done", "done"]
+
+
+def test_work_that_does_not_end_when_its_loop_fails() -> None:
+    """It is not waited for."""
 
     class Failing(FakeLoop):
         def wait(self, seconds: float | None) -> Sequence[tuple[Ask, Answer | NoAnswer]]:
             raise OSError(seconds)
 
-    def work(item: int) -> Work[str]:
-        try:
-            yield Ask(item)
-        except OSError:
-            return f"{item} failed"
-        return f"{item} done"
+    def work(item: int) -> Work[None]:
+        while True:
+            with suppress(OSError):
+                yield Ask(item)
 
-    pool, loops = Scripted(), deque([Failing(), FakeLoop()])
-    made = list(loops)
-    sends = SideBySide(pool, 2, loops.popleft)
-    for expected in (["0 failed", "1 failed", "2 done", "3 done"], ["0 done", "1 done", "2 done", "3 done"]):
-        futures = sends.start(work, range(4))
-        pool.do_all()
-        assert [future.result(0) for future in futures] == expected
-    assert [loop.is_closed for loop in made] == [True, False]
+    pool = Scripted()
+    (future,) = SideBySide(pool, 1, Failing).start(work, [0])
+    pool.do_all()
+    assert isinstance(future.exception(0), OSError)
 
 
 def test_work_that_raises() -> None:
