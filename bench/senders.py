@@ -18,7 +18,7 @@ from models.platform import Platform
 from models.push import Outcome, OutcomeKind, PushNotificationInfo
 from push.hub.exchange_loop import ExchangeLoop
 from push.hub.payload import build_push
-from push.side_by_side import SideBySide, Work, alone
+from push.side_by_side import SideBySide, Work
 
 _MOST_AT_ONCE = 64
 _TIME_LEFT_SECONDS = 10.0
@@ -84,7 +84,7 @@ class OurSender:
         sends = SideBySide(self._app.pool, order.concurrency, ExchangeLoop)
         watch = Stopwatch()
         if order.concurrency == 1:
-            outcomes = [alone(self._sending(token)) for token in tokens]
+            outcomes = [sends.alone(self._sending(token)) for token in tokens]
         else:
             done, _ = wait(sends.start(self._sending, tokens))
             outcomes = [future.result() for future in done]

@@ -1,4 +1,4 @@
-"""Work that waits for exchanges with a hub: alone in its thread, or many pieces side by side in one.
+"""Work that waits for exchanges with a hub: one piece in the caller's thread, or many at once in another.
 
 A piece of work is a generator. It yields each exchange that it needs, is sent the reply, and returns its
 result.
@@ -40,12 +40,22 @@ class Loop(Protocol):
         ...
 
 
-def alone[Result](work: Work[Result]) -> Result:
-    """Do a piece of work in this thread."""
+def perform[Result](
+    work: Work[Result], carry_out: Callable[[Any], Answer | NoAnswer] = lambda exchange: exchange.perform()
+) -> Result:
+    """Do a piece of work in this thread; `carry_out` carries out an exchange.
+
+    The work is told of an exception of it, as if the exchange had raised it there.
+    """
     try:
         exchange = next(work)
         while True:
-            exchange = work.send(exchange.perform())
+            try:
+                reply = carry_out(exchange)
+            except Exception as error:  # noqa: BLE001 - the work decides what it means
+                exchange = work.throw(error)
+            else:
+                exchange = work.send(reply)
     except StopIteration as ended:
         result: Result = ended.value
         return result
@@ -69,6 +79,14 @@ class SideBySide:
         self._pool = pool
         self._slots = _Slots(most)
         self._loops = _Loops(make_loop)
+
+    def alone[Result](self, work: Work[Result]) -> Result:
+        """Do a piece of work in this thread, beside what `most` counts."""
+        return perform(work, self._carry_out)
+
+    def _carry_out(self, exchange: Any) -> Answer | NoAnswer:  # noqa: ANN401
+        """A loop opens connections for less; over one that is open, the exchange alone takes less."""
+        return exchange.perform() if exchange.is_kept else self._loops.carry_out(exchange)
 
     def start[Item, Result](
         self, work: Callable[[Item], Work[Result]], items: Iterable[Item]
@@ -198,6 +216,20 @@ class _Loops:
     def take(self) -> Loop:
         """One for the calling thread."""
         return _next(self._idle) or self._make()
+
+    def carry_out(self, exchange: Any) -> Answer | NoAnswer:  # noqa: ANN401
+        """A single exchange, in the calling thread."""
+        loop = self.take()
+        try:
+            loop.start(exchange)
+            ended: Sequence[tuple[Any, Answer | NoAnswer]] = ()
+            while not ended:
+                ended = loop.wait(None)
+        except BaseException:
+            loop.close()
+            raise
+        self.put_away(loop)
+        return ended[0][1]
 
     def put_away(self, loop: Loop) -> None:
         """Keep one that has nothing under way."""

@@ -23,7 +23,7 @@ from push.hub.answers import (
 from push.hub.connection import Request
 from push.hub.sas import SasTokenSource
 from push.hub.wire import HubWire
-from push.side_by_side import Work, alone
+from push.side_by_side import Work, perform
 
 _LONGEST_TRACKING_ID = 100
 
@@ -105,7 +105,7 @@ class HubClient:
 
     def _ask_for_feedback(self, tokens: SasTokenSource, time_left: float) -> Answer | NoAnswer:
         request = Request(self._endpoint.feedback_url, {"Authorization": tokens.token()})
-        return alone(self._exchange(request, time_left, fresh=False))
+        return perform(self._exchange(request, time_left, fresh=False))
 
     def problem(self, time_left: float) -> str | None:
         """Why pushes cannot get as far as the hub; None if they can.
@@ -116,7 +116,7 @@ class HubClient:
         Args:
             time_left: seconds in which to be back.
         """
-        reply = alone(self._exchange(Request(self._endpoint.root_url), time_left, fresh=False))
+        reply = perform(self._exchange(Request(self._endpoint.root_url), time_left, fresh=False))
         return meaning_of(reply, self.settings).reason if isinstance(reply, NoAnswer) else None
 
     def _sending(

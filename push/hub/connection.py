@@ -52,10 +52,12 @@ class Request:
 
     def header_lines(self) -> list[str]:
         """As libcurl takes them; raises ValueError where a value cannot be sent."""
+        lines = []
         for name, value in self.headers.items():
             if not is_header_value(value):
                 raise ValueError(f"The value of the header {name} cannot be sent.")
-        return [f"{name}: {value}" for name, value in self.headers.items()]
+            lines.append(f"{name}: {value}")
+        return lines
 
 
 def is_header_value(text: str) -> bool:
@@ -78,6 +80,7 @@ class Connection:
         self.opened_at = self.used_at = monotonic()
         self._reply = _Reply()
         self._body_length = 0
+        self._url = ""
         # The connection belongs to this share. Otherwise it would belong to the multi handle of an exchange
         # that is performed beside others, and end with that.
         self._share = pycurl.CurlShare()
@@ -99,11 +102,13 @@ class Connection:
         """Make the handle ready for one exchange, whose times run from its start."""
         handle, body = self.handle, request.body or b""
         handle.setopt(pycurl.HTTPHEADER, header_lines)
-        handle.setopt(pycurl.URL, request.url)
+        if request.url != self._url:
+            self._url = request.url
+            handle.setopt(pycurl.URL, request.url)
+            if request.url.startswith("http:"):
+                handle.setopt(pycurl.PROXY, "")  # plain HTTP is for loopback, which no proxy reaches
         handle.setopt(pycurl.CONNECTTIMEOUT_MS, _milliseconds(connect_seconds))
         handle.setopt(pycurl.TIMEOUT_MS, _milliseconds(seconds))
-        if request.url.startswith("http:"):
-            handle.setopt(pycurl.PROXY, "")  # plain HTTP is for loopback, which no proxy reaches
         if request.body is None:
             handle.setopt(pycurl.HTTPGET, 1)
         else:

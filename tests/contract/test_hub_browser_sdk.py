@@ -18,7 +18,7 @@ from push.hub.client import HubClient
 from push.hub.payload import build_push
 from push.hub.sas import SasTokenSource
 from push.hub.wire import HubWire, Timeouts
-from push.side_by_side import alone
+from push.side_by_side import perform
 from tests.fakes import NOW
 from tests.scripted_hub import CREATED, PATIENCE, ScriptedHub, Seen
 from tests.subscriptions import subscription_text
@@ -72,7 +72,7 @@ def test_same_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         endpoint = HubEndpoint(hub.messages_url, "2020-06")
         with HubWire(Timeouts(PATIENCE, PATIENCE), time.monotonic) as wire:
             client = HubClient(endpoint, wire, tokens, time.time, ClockWatch())
-            assert alone(client.sending(push, subscription.text, PATIENCE)).kind is OutcomeKind.ACCEPTED
+            assert perform(client.sending(push, subscription.text, PATIENCE)).kind is OutcomeKind.ACCEPTED
         address = hub.messages_url.removeprefix("https://").partition("/")[0]
         done = subprocess.run(
             ["node", "-e", SEND],  # noqa: S607 - from the path

@@ -22,7 +22,7 @@ from push.hub.client import HubClient
 from push.hub.payload import build_push
 from push.hub.sas import SasTokenSource, sas_token
 from push.hub.wire import HubWire, Timeouts
-from push.side_by_side import alone
+from push.side_by_side import perform
 from tests.contract.conftest import MakeWire
 from tests.fakes import NOW, FakeClock, app_log
 from tests.scripted_hub import PATIENCE, ScriptedHub
@@ -87,7 +87,7 @@ def client(hub: ScriptedHub, connect: Connect) -> HubClient:
 
 def send(client: HubClient, time_left: float = AMPLE, **options: bool) -> Outcome:
     """Send, and see that nothing secret comes back."""
-    outcome = alone(client.sending(PUSH, DEVICE_TOKEN, time_left, **options))
+    outcome = perform(client.sending(PUSH, DEVICE_TOKEN, time_left, **options))
     assert "do-not-quote" not in repr(outcome)
     assert "SharedAccessSignature" not in repr(outcome)
     assert outcome.reason
@@ -310,7 +310,7 @@ class TestDeviceTokens:
     )
     def test_no_header_value(self, hub: ScriptedHub, client: HubClient, device_token: str) -> None:
         """Text that cannot stand in a header is no token of any platform; it is not sent, and not quoted."""
-        outcome = alone(client.sending(PUSH, device_token, AMPLE))
+        outcome = perform(client.sending(PUSH, device_token, AMPLE))
         assert (outcome.kind, outcome.status, outcome.code) == (REJECTED, None, UNUSABLE_TOKEN)
         assert "do-not-quote" not in repr(outcome)
         assert hub.script.connections == 0
@@ -328,7 +328,7 @@ class TestDeviceTokens:
         self, hub: ScriptedHub, client: HubClient, platform: Platform, device_token: str
     ) -> None:
         """A token that was registered before its shape was checked, and can never ring, is not sent."""
-        outcome = alone(client.sending(replace(PUSH, format=platform.value), device_token, AMPLE))
+        outcome = perform(client.sending(replace(PUSH, format=platform.value), device_token, AMPLE))
         assert (outcome.kind, outcome.code) == (REJECTED, UNUSABLE_TOKEN)
         assert outcome.reason.startswith("the device token ")
         assert device_token not in outcome.reason
@@ -348,7 +348,8 @@ class TestDeviceTokens:
     ) -> None:
         """A token of the platform's shape is sent as it is."""
         assert (
-            alone(client.sending(replace(PUSH, format=platform.value), device_token, AMPLE)).kind is ACCEPTED
+            perform(client.sending(replace(PUSH, format=platform.value), device_token, AMPLE)).kind
+            is ACCEPTED
         )
         assert hub.script.requests[0].header("ServiceBusNotification-DeviceHandle") == [device_token]
 
@@ -424,7 +425,7 @@ class TestBrowser:
 
     def test_request(self, hub: ScriptedHub, client: HubClient) -> None:
         """The endpoint is the handle, and the keys are headers."""
-        outcome = alone(client.sending(self.PUSH, self.TOKEN, AMPLE))
+        outcome = perform(client.sending(self.PUSH, self.TOKEN, AMPLE))
         (request,) = hub.script.requests
         named = ["ServiceBusNotification-Format", "ServiceBusNotification-DeviceHandle", "P256DH", "Auth"]
         assert [request.header(name) for name in named] == [["browser"], [ENDPOINT], [P256DH], [AUTH]]
@@ -434,7 +435,7 @@ class TestBrowser:
     def test_secrets(self, hub: ScriptedHub, client: HubClient, said: str) -> None:
         """Nothing of the subscription comes back in the reason of a refusal."""
         hub.script.status, hub.script.body = 400, f"<Detail>no {said} here</Detail>".encode()
-        outcome = alone(client.sending(self.PUSH, self.TOKEN, AMPLE))
+        outcome = perform(client.sending(self.PUSH, self.TOKEN, AMPLE))
         assert outcome.kind is REJECTED
         assert "no […] here" in outcome.reason
 
@@ -443,7 +444,7 @@ class TestBrowser:
     )
     def test_unusable(self, hub: ScriptedHub, client: HubClient, token: str) -> None:
         """What is no subscription, or names no public host, is not sent."""
-        assert alone(client.sending(self.PUSH, token, AMPLE)).code == UNUSABLE_TOKEN
+        assert perform(client.sending(self.PUSH, token, AMPLE)).code == UNUSABLE_TOKEN
         assert hub.script.requests == []
 
 
@@ -456,7 +457,7 @@ class TestSimulator:
         endpoint = HubEndpoint(running.messages_url, "2020-06")
         with HubWire(Timeouts(PATIENCE, PATIENCE), time.monotonic) as wire:
             client = HubClient(endpoint, wire, tokens, time.time, ClockWatch())
-            return alone(client.sending(push, TOKENS[push.format], AMPLE))
+            return perform(client.sending(push, TOKENS[push.format], AMPLE))
 
     @pytest.mark.parametrize("platform", list(Platform))
     @pytest.mark.parametrize("display_name", ["Zoë 📱", None, "x" * 9_000])

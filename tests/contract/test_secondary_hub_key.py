@@ -16,7 +16,7 @@ from push.hub.client import HubClient
 from push.hub.connection import Request
 from push.hub.sas import SasTokenSource
 from push.hub.wire import Exchange, HubWire, Timeouts
-from push.side_by_side import alone
+from push.side_by_side import perform
 from tests.fakes import FakeClock
 
 PUSH = Push(
@@ -49,7 +49,7 @@ def send(hub: RunningHub, first: str, second: str | None) -> Outcome:
     keys = [tokens(first), tokens(second)] if second else [tokens(first)]
     with HubWire(Timeouts(2, 2), time.monotonic) as wire:
         client = HubClient(endpoint(hub), wire, keys, time.time, ClockWatch())
-        return alone(client.sending(PUSH, DEVICE_TOKEN, AMPLE))
+        return perform(client.sending(PUSH, DEVICE_TOKEN, AMPLE))
 
 
 def endpoint(hub: RunningHub) -> HubEndpoint:
@@ -132,7 +132,7 @@ class TestSecondary:
         tokens = SasTokenSource(real, hub.hub_name, clock.unix)
         wire = Slow(Timeouts(2, 5), clock.monotonic)
         client = HubClient(endpoint(hub), wire, [tokens, tokens], clock.unix, ClockWatch())
-        alone(client.sending(PUSH, DEVICE_TOKEN, AMPLE))
+        perform(client.sending(PUSH, DEVICE_TOKEN, AMPLE))
         (_, first_is_fresh), (left, second_is_fresh) = seen
         assert 0 < left <= 4
         assert (first_is_fresh, second_is_fresh) == (False, True)
@@ -159,5 +159,5 @@ class TestSecondary:
         ]
         with Turning(Timeouts(2, 2), time.monotonic) as wire:
             client = HubClient(endpoint(hub), wire, keys, now, ClockWatch())
-            outcome = alone(client.sending(PUSH, DEVICE_TOKEN, AMPLE))
+            outcome = perform(client.sending(PUSH, DEVICE_TOKEN, AMPLE))
         assert (outcome.kind, outcome.used_secondary_key) == (OutcomeKind.ACCEPTED, True)

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from push.hub.answers import Answer, NoAnswer
-from push.side_by_side import SideBySide, Work, alone
+from push.side_by_side import SideBySide, Work, perform
 
 PATIENCE = 10.0
 CREATED = Answer(201, {})
@@ -44,9 +44,10 @@ class Scripted(Executor):
 class Ask:
     """An exchange."""
 
-    def __init__(self, item: object, reply: Answer | NoAnswer = CREATED) -> None:
+    def __init__(self, item: object, reply: Answer | NoAnswer = CREATED, *, is_kept: bool = False) -> None:
         self.item = item
         self.reply = reply
+        self.is_kept = is_kept
 
     def perform(self) -> Answer | NoAnswer:
         """In the thread itself."""
@@ -100,9 +101,50 @@ def start_and_do[Item, Result](
     return list(futures), loops
 
 
+def test_in_the_thread_itself() -> None:
+    """Work is sent the reply to each exchange."""
+    assert perform(twice(7)) == (7, [CREATED, NoAnswer.TIMED_OUT])
+
+
 def test_alone() -> None:
-    """Work in the thread itself: it is sent the reply to each exchange."""
-    assert alone(twice(7)) == (7, [CREATED, NoAnswer.TIMED_OUT])
+    """A new connection is opened by a loop, which is used again; over a kept one the exchange needs none."""
+    loops: list[FakeLoop] = []
+    started: list[object] = []
+
+    class Recording(FakeLoop):
+        def __init__(self) -> None:
+            super().__init__()
+            loops.append(self)
+
+        def start(self, exchange: Ask) -> None:
+            super().start(exchange)
+            started.append(exchange.item)
+
+    def work() -> Work[list[Answer | NoAnswer]]:
+        new = yield Ask("new")
+        kept = yield Ask("kept", NoAnswer.TIMED_OUT, is_kept=True)
+        again = yield Ask("new again")
+        return [new, kept, again]
+
+    sends = SideBySide(Scripted(), 1, Recording)
+    assert sends.alone(work()) == [CREATED, NoAnswer.TIMED_OUT, CREATED]
+    assert (started, len(loops)) == (["new", "new again"], 1)
+
+
+@pytest.mark.parametrize("method", ["start", "wait"])
+def test_alone_with_a_loop_that_fails(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The work is told, and the loop is used no more."""
+
+    def fail(*_: object) -> None:
+        raise OSError
+
+    failing = FakeLoop()
+    monkeypatch.setattr(failing, method, fail)
+    loops = deque([failing, FakeLoop()])
+    sends = SideBySide(Scripted(), 1, loops.popleft)
+    assert sends.alone(told(0)) == "failed"
+    assert failing.is_closed
+    assert sends.alone(told(0)) == "done"
 
 
 def test_no_item() -> None:
