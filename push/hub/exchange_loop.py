@@ -30,6 +30,8 @@ class ExchangeLoop:
         self._timer: float | None = None
         """Monotonic time at which libcurl wants to act without a socket. By the system's clock: libcurl has
         no other."""
+        self._has_failed = False
+        """An exchange has had no answer, so that its name look-up may still be under way."""
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
@@ -51,10 +53,14 @@ class ExchangeLoop:
 
     def close(self) -> None:
         """Close it; an exchange that is under way ends without a reply."""
+        may_wait = self._has_failed or bool(self._under_way)
         for handle in self._under_way:
             self._multi.remove_handle(handle)
         self._under_way.clear()
-        # In a thread of its own, since this waits for name look-ups that hang, for several seconds after
+        if not may_wait:
+            self._close()
+            return
+        # In a thread of its own, since libcurl waits for name look-ups that hang, for several seconds after
         # their exchanges have timed out. pycurl does not take the option that would end that
         # (CURLMOPT_QUICK_EXIT).
         try:
@@ -94,7 +100,9 @@ class ExchangeLoop:
     def _end(self, handle: pycurl.Curl, code: int) -> tuple[Exchange, Answer | NoAnswer]:
         self._multi.remove_handle(handle)
         exchange = self._under_way.pop(handle)
-        return exchange, exchange.finish(code)
+        reply = exchange.finish(code)
+        self._has_failed = self._has_failed or isinstance(reply, NoAnswer)
+        return exchange, reply
 
     def _watch(self, what: int, descriptor: int, *_: object) -> None:
         """libcurl's callback: which events of a socket it waits for."""
