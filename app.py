@@ -10,7 +10,7 @@ import os
 import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Self
@@ -48,7 +48,7 @@ from push.incoming_call import IncomingCallHandler, IncomingCallTools
 from push.ledger import Ledger
 from push.notices import Notices, NoticeTools
 from push.service_watch import ServiceWatch
-from push.side_by_side import SideBySide
+from push.side_by_side import Pools, SideBySide
 from push.trigger import EventHandler, EventTools
 from push.waits import BoundedWaits
 from registrar import store
@@ -318,12 +318,16 @@ class App:
     @_Part
     def sends(self) -> SideBySide:
         """Sends to the devices of callees with several of them."""
-        return SideBySide(self.pool, self.settings.calls.max_concurrent_sends, ExchangeLoop)
+        return SideBySide(self.pools, self.settings.calls.max_concurrent_sends, ExchangeLoop)
 
     @_Part
-    def pool(self) -> Executor:
-        """The threads that send to the devices of callees with several, one thread a call."""
-        return ThreadPoolExecutor(self.settings.calls.max_concurrent_sends, thread_name_prefix="direct-send")
+    def pools(self) -> Pools:
+        """The threads for that."""
+        most = self.settings.calls.max_concurrent_sends
+        return Pools(
+            ThreadPoolExecutor(most, thread_name_prefix="direct-send"),
+            ThreadPoolExecutor(most, thread_name_prefix="direct-send-connection"),
+        )
 
     @_Part
     def ledger(self) -> Ledger:
@@ -508,8 +512,10 @@ class App:
     def close(self) -> None:
         """Stop and close what has been built; the app cannot be used after that."""
         built = self.__dict__
-        if pool := built.get("pool"):
-            pool.shutdown()
+        if pools := built.get("pools"):
+            # In this order: the threads of calls hand work over to the others.
+            pools.calls.shutdown()
+            pools.connections.shutdown()
         for name in ("sends", "hubs", "mongo_client"):
             if part := built.get(name):
                 part.close()

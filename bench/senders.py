@@ -18,7 +18,7 @@ from models.platform import Platform
 from models.push import Outcome, OutcomeKind, PushNotificationInfo
 from push.hub.exchange_loop import ExchangeLoop
 from push.hub.payload import build_push
-from push.side_by_side import SideBySide, Work
+from push.side_by_side import SideBySide, Work, perform
 
 _MOST_AT_ONCE = 64
 _TIME_LEFT_SECONDS = 10.0
@@ -81,10 +81,10 @@ class OurSender:
     def answer(self, order: Sends) -> Usage:
         """Send, as the app does it to one device, or to as many as are to be sent to at once."""
         tokens = [uuid.uuid4().hex * 2 for _ in range(order.count)]
-        sends = SideBySide(self._app.pool, order.concurrency, ExchangeLoop)
+        sends = SideBySide(self._app.pools, order.concurrency, ExchangeLoop)
         watch = Stopwatch()
         if order.concurrency == 1:
-            outcomes = [sends.alone(self._sending(token)) for token in tokens]
+            outcomes = [perform(self._sending(token)) for token in tokens]
         else:
             done, _ = wait(sends.start(self._sending, tokens))
             outcomes = [future.result() for future in done]

@@ -15,7 +15,7 @@ from common.clock import Clock
 from models.device import DeviceRegistration
 from models.push import DeviceResult, Outcome, OutcomeKind, Push, Unanswered
 from push.retry import Tries, seconds_to_wait
-from push.side_by_side import SideBySide, Work
+from push.side_by_side import SideBySide, Work, perform
 
 _STRAGGLERS_SECONDS = 0.05
 """Devices whose sends end within this time of each other are written down together."""
@@ -195,7 +195,7 @@ class FanOut:
 
     def _start_here(self, sends: Sequence[DeviceSend]) -> None:
         for send in sends:
-            self._take(send, self._tools.sends.alone(self._try(send)))
+            self._take(send, perform(self._try(send)))
 
     def _start_due(self, start: Callable[[Sequence[DeviceSend]], None]) -> None:
         now = self._tools.clock.monotonic()

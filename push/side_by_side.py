@@ -1,4 +1,4 @@
-"""Work that waits for exchanges with a hub: one piece in the caller's thread, or many at once in another.
+"""Work that waits for exchanges with a hub: one piece in the caller's thread, or many at once in others.
 
 A piece of work is a generator. It yields each exchange that it needs, is sent the reply, and returns its
 result.
@@ -27,6 +27,11 @@ _MOST_IDLE_LOOPS = 8
 class Loop(Protocol):
     """What carries out several exchanges at once, in the thread that calls it."""
 
+    @property
+    def is_idle(self) -> bool:
+        """It holds no socket."""
+        ...
+
     def start(self, exchange: Any) -> None:  # noqa: ANN401 - an exchange
         """Begin one."""
         ...
@@ -40,18 +45,24 @@ class Loop(Protocol):
         ...
 
 
-def perform[Result](
-    work: Work[Result], carry_out: Callable[[Any], Answer | NoAnswer] = lambda exchange: exchange.perform()
-) -> Result:
-    """Do a piece of work in this thread; `carry_out` carries out an exchange.
+def perform[Result](work: Work[Result]) -> Result:
+    """Do a piece of work in this thread."""
+    try:
+        return _perform_from(next(work), work)
+    except StopIteration as ended:
+        result: Result = ended.value
+        return result
 
-    The work is told of an exception of it, as if the exchange had raised it there.
+
+def _perform_from[Result](exchange: Any, work: Work[Result]) -> Result:  # noqa: ANN401
+    """Do the rest of a piece of work, which has come to an exchange.
+
+    The work is told of an exception of an exchange, as if it had been raised there.
     """
     try:
-        exchange = next(work)
         while True:
             try:
-                reply = carry_out(exchange)
+                reply = exchange.perform()
             except Exception as error:  # noqa: BLE001 - the work decides what it means
                 exchange = work.throw(error)
             else:
@@ -61,32 +72,37 @@ def perform[Result](
         return result
 
 
-class SideBySide:
-    """Does many pieces of work at once, those of one call in one thread. Safe to share between threads.
+@dataclass(frozen=True, slots=True)
+class Pools:
+    """Threads for pieces of work. There are two pools: what has a slot must not wait for what waits for
+    one."""
 
-    One thread for all of them, since threads that send at the same time wait for the interpreter's lock: the
-    last of fifty would start milliseconds after the first, for twice the processor time.
+    calls: Executor
+    """One thread does the work of a call."""
+    connections: Executor
+    """One thread does a piece of work that needs a new connection. It has a thread for each slot."""
+
+
+class SideBySide:
+    """Does many pieces of work at once. Safe to share between threads.
+
+    Exchanges over kept connections are carried out by one thread for each call: threads that send at the same
+    time wait for the interpreter's lock, so that the last of fifty would start milliseconds after the first,
+    for twice the processor time. A new connection has a thread of its own, since a loop looks up few names at
+    once, so that a name server that hangs would hold all back, and remembers addresses that are wrong.
     """
 
-    def __init__(self, pool: Executor, most: int, make_loop: Callable[[], Loop]) -> None:
+    def __init__(self, pools: Pools, most: int, make_loop: Callable[[], Loop]) -> None:
         """Take what all calls share.
 
         Args:
-            pool: has as many threads as there may be pieces of work at once.
+            pools: their threads.
             most: how many pieces of work are done at once, over all calls.
             make_loop: what carries out the exchanges of one thread.
         """
-        self._pool = pool
+        self._pools = pools
         self._slots = _Slots(most)
         self._loops = _Loops(make_loop)
-
-    def alone[Result](self, work: Work[Result]) -> Result:
-        """Do a piece of work in this thread, beside what `most` counts."""
-        return perform(work, self._carry_out)
-
-    def _carry_out(self, exchange: Any) -> Answer | NoAnswer:  # noqa: ANN401
-        """A loop opens connections for less; over one that is open, the exchange alone takes less."""
-        return exchange.perform() if exchange.is_kept else self._loops.carry_out(exchange)
 
     def start[Item, Result](
         self, work: Callable[[Item], Work[Result]], items: Iterable[Item]
@@ -100,9 +116,9 @@ class SideBySide:
         """
         context = copy_context()
         turns = {_Turn(Future[Result](), work(item), context.copy()): item for item in items}
-        batch = _Batch(deque(turns), self._slots, self._loops)
+        batch = _Batch(deque(turns), self._pools.connections, self._slots, self._loops)
         try:
-            self._pool.submit(batch.do)
+            self._pools.calls.submit(batch.do)
         except RuntimeError:
             # The machine has no thread left. The pool has queued the work by now and may still do it, so this
             # thread has a batch of its own: each turn is taken once all the same.
@@ -110,15 +126,18 @@ class SideBySide:
         return {turn.future: item for turn, item in turns.items()}
 
     def close(self) -> None:
-        """Close the loops that are idle."""
+        """Close the loops: those that are idle now, the others when their work ends."""
         self._loops.close()
 
 
 class _Batch:
     """The work of one call, for one thread."""
 
-    def __init__(self, turns: "deque[_Turn[Any]]", slots: "_Slots", loops: "_Loops") -> None:
+    def __init__(
+        self, turns: "deque[_Turn[Any]]", connections: Executor, slots: "_Slots", loops: "_Loops"
+    ) -> None:
         self._turns = turns
+        self._connections = connections
         self._slots = slots
         self._loops = loops
         self._loop: Loop | None = None
@@ -127,7 +146,7 @@ class _Batch:
 
     def beside(self) -> "_Batch":
         """One that does the same work, with this one: each turn is taken by either."""
-        return _Batch(self._turns, self._slots, self._loops)
+        return _Batch(self._turns, self._connections, self._slots, self._loops)
 
     def do(self) -> None:
         """Do all of it."""
@@ -147,24 +166,45 @@ class _Batch:
             if turn is None or not turn.future.set_running_or_notify_cancel():
                 self._slots.give_back()
             else:
-                self._go_on(turn, None)
+                self._go_on([(turn, None)])
 
     def _wait(self) -> None:
         """Go on with the work whose exchanges have ended; wait for the first."""
         if self._loop is None or not self._under_way:
             return
-        for exchange, reply in self._loop.wait(_LOOK_FOR_SLOTS_SECONDS if self._turns else None):
-            self._go_on(self._under_way.pop(exchange), reply)
+        ended = self._loop.wait(_LOOK_FOR_SLOTS_SECONDS if self._turns else None)
+        self._go_on([(self._under_way.pop(exchange), reply) for exchange, reply in ended])
 
-    def _go_on(self, turn: "_Turn[Any]", reply: Answer | NoAnswer | None) -> None:
-        exchange = turn.go_on(reply)
-        if exchange is None:
-            self._slots.give_back()
-            return
-        self._under_way[exchange] = turn
+    def _go_on(self, turns: "list[tuple[_Turn[Any], Answer | NoAnswer | None]]") -> None:
+        # All replies first: what comes after them may fail, and a reply that is lost rings a phone twice.
+        wanted = [(turn, turn.go_on(reply)) for turn, reply in turns]
+        started = []
+        for turn, exchange in wanted:
+            if exchange is None:
+                self._slots.give_back()
+            elif exchange.is_kept and self._has_loop():
+                self._under_way[exchange] = turn
+                started.append(exchange)
+            else:
+                self._hand_over(turn, exchange)
+        for exchange in started:
+            if self._loop is not None:
+                self._loop.start(exchange)
+
+    def _has_loop(self) -> bool:
+        """False where none can be made, such as for want of a file descriptor."""
         if self._loop is None:
-            self._loop = self._loops.take()
-        self._loop.start(exchange)
+            with suppress(Exception):
+                self._loop = self._loops.take()
+        return self._loop is not None
+
+    def _hand_over(self, turn: "_Turn[Any]", exchange: Any) -> None:  # noqa: ANN401
+        """Have a thread of its own do the rest of the work."""
+        rest = _Rest(turn, exchange, self._slots)
+        try:
+            self._connections.submit(rest.do)
+        except RuntimeError:  # no thread is left; the pool may still do what it has queued
+            rest.do()
 
     def _fail(self, error: Exception) -> None:
         """Tell the work that is under way; what has not begun has another loop."""
@@ -176,6 +216,24 @@ class _Batch:
         if loop is not None:
             with suppress(Exception):
                 loop.close()
+        # Its frames refer to the exchanges, and the exchanges' connections would stay open.
+        error.__traceback__ = None
+
+
+class _Rest:
+    """The rest of a piece of work, from an exchange on. It is done once, by the first thread that does it."""
+
+    def __init__(self, turn: "_Turn[Any]", exchange: Any, slots: "_Slots") -> None:  # noqa: ANN401
+        self._turn = turn
+        self._exchange = exchange
+        self._slots = slots
+        self._not_done = threading.Lock()  # taken by the first, never released
+
+    def do(self) -> None:
+        """Do it in this thread."""
+        if self._not_done.acquire(blocking=False):
+            self._turn.perform_from(self._exchange)
+            self._slots.give_back()
 
 
 @dataclass(slots=True, eq=False)
@@ -196,6 +254,13 @@ class _Turn[Result]:
         if self._step(self.work.throw, error) is not None:
             self.future.set_exception(error)
 
+    def perform_from(self, exchange: Any) -> None:  # noqa: ANN401
+        """Do the rest of the work in this thread."""
+        try:
+            self.future.set_result(self.context.run(_perform_from, exchange, self.work))
+        except Exception as error:  # noqa: BLE001 - it is for the one that waits for the result
+            self.future.set_exception(error)
+
     def _step(self, step: Callable[[Any], Any], value: object) -> Any | None:  # noqa: ANN401
         try:
             return self.context.run(step, value)
@@ -212,34 +277,22 @@ class _Loops:
     def __init__(self, make: Callable[[], Loop]) -> None:
         self._make = make
         self._idle: deque[Loop] = deque()
+        self._closed = False
 
     def take(self) -> Loop:
         """One for the calling thread."""
         return _next(self._idle) or self._make()
 
-    def carry_out(self, exchange: Any) -> Answer | NoAnswer:  # noqa: ANN401
-        """A single exchange, in the calling thread."""
-        loop = self.take()
-        try:
-            loop.start(exchange)
-            ended: Sequence[tuple[Any, Answer | NoAnswer]] = ()
-            while not ended:
-                ended = loop.wait(None)
-        except BaseException:
-            loop.close()
-            raise
-        self.put_away(loop)
-        return ended[0][1]
-
     def put_away(self, loop: Loop) -> None:
-        """Keep one that has nothing under way."""
-        if len(self._idle) < _MOST_IDLE_LOOPS:
+        """Keep one that has nothing under way; not one that still holds a socket, which nothing would end."""
+        if loop.is_idle and len(self._idle) < _MOST_IDLE_LOOPS and not self._closed:
             self._idle.append(loop)
         else:
             loop.close()
 
     def close(self) -> None:
         """Close those that are idle."""
+        self._closed = True
         while loop := _next(self._idle):
             loop.close()
 

@@ -13,12 +13,14 @@ import pycurl
 from push.hub.answers import Answer, NoAnswer
 from push.hub.wire import Exchange
 
+_NO_SOCKET_SECONDS = 0.01
+"""How long is waited where libcurl names no socket."""
+
 
 class ExchangeLoop:
     """Carries out exchanges, of one hub or several. For one thread at a time.
 
-    It keeps the certificate authorities in memory, so that a new connection costs a quarter of the processor
-    time that one costs without a loop.
+    It looks up ten names at once and no more, so it is for kept connections (`side_by_side.py`).
     """
 
     def __init__(self) -> None:
@@ -35,6 +37,11 @@ class ExchangeLoop:
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
+
+    @property
+    def is_idle(self) -> bool:
+        """It holds no socket: neither of an exchange nor of a connection that the peer has yet to end."""
+        return not self._under_way and not self._watched
 
     def start(self, exchange: Exchange) -> None:
         """Send the request, as far as that goes without waiting."""
@@ -70,11 +77,17 @@ class ExchangeLoop:
 
     def _close(self) -> None:
         self._multi.close()
+        del self._multi  # it refers to this object by its callbacks
         self._selector.close()
 
     def _act(self, seconds: float | None) -> None:
         """Wait until a socket is ready, the timer is due or the time is up, and let libcurl act."""
-        ready = self._selector.select(self._until_timer(seconds))
+        timeout = self._until_timer(seconds)
+        if self._watched:
+            ready = self._selector.select(timeout)
+        else:  # with no socket, Windows refuses to select
+            ready = []
+            time.sleep(_NO_SOCKET_SECONDS if timeout is None else min(timeout, _NO_SOCKET_SECONDS))
         for key, events in ready:
             mask = pycurl.CSELECT_IN if events & selectors.EVENT_READ else 0
             mask |= pycurl.CSELECT_OUT if events & selectors.EVENT_WRITE else 0
@@ -106,7 +119,7 @@ class ExchangeLoop:
 
     def _watch(self, what: int, descriptor: int, *_: object) -> None:
         """libcurl's callback: which events of a socket it waits for."""
-        if what == pycurl.POLL_REMOVE:
+        if what in {pycurl.POLL_REMOVE, pycurl.POLL_NONE}:
             if descriptor in self._watched:
                 self._watched.remove(descriptor)
                 self._selector.unregister(descriptor)

@@ -2,6 +2,7 @@
 
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler
@@ -143,6 +144,38 @@ def test_two_hubs(hub: ScriptedHub, scripted_hub: ScriptedHub, wire: HubWire, lo
         assert statuses(run(loop, 2)) == [201, 201]
     for each_hub in (hub, scripted_hub):
         assert [seen.body for seen in each_hub.script.requests] == [str(each_hub.port).encode()]
+
+
+def test_is_idle(hub: ScriptedHub, wire: HubWire, loop: ExchangeLoop) -> None:
+    """While nothing is under way; kept connections are the wire's."""
+    seen = [loop.is_idle]
+    loop.start(begin(wire, hub))
+    seen.append(loop.is_idle)
+    assert statuses(run(loop, 1)) == [201]
+    assert [*seen, loop.is_idle] == [True, False, True]
+
+
+def test_a_connection_that_the_hub_leaves_open(hub: ScriptedHub, wire: HubWire) -> None:
+    """It says that it closes it, and does not: the loop holds the socket, and ends it when it is closed."""
+    hub.script.headers["Connection"] = "close"
+    loop = ExchangeLoop()
+    loop.start(begin(wire, hub))
+    assert statuses(run(loop, 1)) == [201]
+    assert not loop.is_idle
+    assert not hub.script.closed.acquire(blocking=False)
+    loop.close()
+    assert hub.script.closed.acquire(timeout=PATIENCE)
+
+
+def test_closed_loops_leave_nothing(hub: ScriptedHub, wire: HubWire) -> None:
+    """Without the garbage collector's help."""
+    loop = ExchangeLoop()
+    loop.start(begin(wire, hub))
+    assert statuses(run(loop, 1)) == [201]
+    left = weakref.ref(loop)
+    loop.close()
+    del loop
+    assert left() is None
 
 
 def test_close(hub: ScriptedHub, wire: HubWire) -> None:

@@ -12,7 +12,7 @@ import pytest
 from models.push import DeviceResult, Outcome, OutcomeKind, Push, Unanswered
 from push.fan_out import DeviceSend, FanOut, FanOutTools
 from push.lease_keeper import LeaseKeeper
-from push.side_by_side import SideBySide, Work
+from push.side_by_side import Pools, SideBySide, Work
 from tests.fakes import FakeClock, app_log, registration
 
 ACCEPTED = Outcome(OutcomeKind.ACCEPTED, "queued", status=201)
@@ -72,6 +72,8 @@ class Script:
 class Idle:
     """A loop that is given no exchange."""
 
+    is_idle = True
+
     def start(self, exchange: object) -> None:
         """Nothing is to be started."""
         raise AssertionError(exchange)
@@ -130,7 +132,7 @@ class Bench:
 
     def run(self, deadline: float = DEADLINE) -> None:
         """Send until it is over."""
-        sends = SideBySide(self.pool, MOST_AT_ONCE, Idle)
+        sends = SideBySide(Pools(self.pool, self.pool), MOST_AT_ONCE, Idle)
         tools = FanOutTools(self.sender, sends, self.clock, lambda: NEARLY_ONE)
         FanOut(tools, cast("LeaseKeeper", self.keeper), deadline, lambda: 42).run(self.sends)
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from push.hub.answers import Answer, NoAnswer
-from push.side_by_side import SideBySide, Work, perform
+from push.side_by_side import Pools, SideBySide, Work, perform
 
 PATIENCE = 10.0
 CREATED = Answer(201, {})
@@ -44,7 +44,7 @@ class Scripted(Executor):
 class Ask:
     """An exchange."""
 
-    def __init__(self, item: object, reply: Answer | NoAnswer = CREATED, *, is_kept: bool = False) -> None:
+    def __init__(self, item: object, reply: Answer | NoAnswer = CREATED, *, is_kept: bool = True) -> None:
         self.item = item
         self.reply = reply
         self.is_kept = is_kept
@@ -60,6 +60,7 @@ class FakeLoop:
     def __init__(self) -> None:
         self.under_way: list[Ask] = []
         self.most = 0
+        self.is_idle = True
         self.is_closed = False
 
     def start(self, exchange: Ask) -> None:
@@ -95,7 +96,7 @@ def start_and_do[Item, Result](
         loops.append(FakeLoop())
         return loops[-1]
 
-    futures = SideBySide(pool, most, make_loop).start(work, items)
+    futures = SideBySide(Pools(pool, pool), most, make_loop).start(work, items)
     assert len(pool.queued) == 1
     pool.do_all()
     return list(futures), loops
@@ -106,45 +107,107 @@ def test_in_the_thread_itself() -> None:
     assert perform(twice(7)) == (7, [CREATED, NoAnswer.TIMED_OUT])
 
 
-def test_alone() -> None:
-    """A new connection is opened by a loop, which is used again; over a kept one the exchange needs none."""
-    loops: list[FakeLoop] = []
-    started: list[object] = []
+def test_an_exchange_that_raises() -> None:
+    """The work is told, as if it had been raised there."""
 
-    class Recording(FakeLoop):
-        def __init__(self) -> None:
-            super().__init__()
-            loops.append(self)
+    class Raising(Ask):
+        def perform(self) -> Answer | NoAnswer:
+            raise OSError
 
-        def start(self, exchange: Ask) -> None:
-            super().start(exchange)
-            started.append(exchange.item)
+    def work() -> Work[list[object]]:
+        try:
+            yield Raising("first")
+        except OSError as error:
+            return [error, (yield Ask("second"))]
+        return []
 
-    def work() -> Work[list[Answer | NoAnswer]]:
-        new = yield Ask("new")
-        kept = yield Ask("kept", NoAnswer.TIMED_OUT, is_kept=True)
-        again = yield Ask("new again")
-        return [new, kept, again]
-
-    sends = SideBySide(Scripted(), 1, Recording)
-    assert sends.alone(work()) == [CREATED, NoAnswer.TIMED_OUT, CREATED]
-    assert (started, len(loops)) == (["new", "new again"], 1)
+    error, reply = perform(work())
+    assert (type(error), reply) == (OSError, CREATED)
 
 
-@pytest.mark.parametrize("method", ["start", "wait"])
-def test_alone_with_a_loop_that_fails(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The work is told, and the loop is used no more."""
+class Slowly(Ask):
+    """An exchange over a new connection."""
 
-    def fail(*_: object) -> None:
-        raise OSError
+    def __init__(self, item: object, act: Callable[[], object] = lambda: None) -> None:
+        super().__init__(item, is_kept=False)
+        self._act = act
 
-    failing = FakeLoop()
-    monkeypatch.setattr(failing, method, fail)
-    loops = deque([failing, FakeLoop()])
-    sends = SideBySide(Scripted(), 1, loops.popleft)
-    assert sends.alone(told(0)) == "failed"
-    assert failing.is_closed
-    assert sends.alone(told(0)) == "done"
+    def perform(self) -> Answer | NoAnswer:
+        """In a thread of its own."""
+        self._act()
+        return self.reply
+
+
+def test_a_new_connection_has_a_thread_of_its_own() -> None:
+    """Also where it is needed after a kept one; the loop goes on meanwhile."""
+    calls, connections, loop = Scripted(), Scripted(), FakeLoop()
+
+    def work(item: int) -> Work[list[Answer | NoAnswer]]:
+        first = yield Ask(item)
+        second = yield Slowly(item) if item % 2 else Ask(item, NoAnswer.TIMED_OUT)
+        return [first, second]
+
+    futures = list(SideBySide(Pools(calls, connections), 8, lambda: loop).start(work, range(4)))
+    calls.do_all()
+    assert [future.done() for future in futures] == [True, False, True, False]
+    assert len(connections.queued) == 2
+    connections.do_all()
+    assert [future.result(0) for future in futures] == [[CREATED, NoAnswer.TIMED_OUT], [CREATED, CREATED]] * 2
+
+
+def test_all_new_connections_at_once() -> None:
+    """None waits for another."""
+    together = threading.Barrier(20)
+
+    def work(item: int) -> Work[int]:
+        yield Slowly(item, lambda: together.wait(PATIENCE))
+        return item
+
+    with ThreadPoolExecutor(20) as calls, ThreadPoolExecutor(20) as connections:
+        futures = SideBySide(Pools(calls, connections), 20, FakeLoop).start(work, range(20))
+        assert sorted(future.result(PATIENCE) for future in futures) == list(range(20))
+
+
+def test_new_connections_have_slots_too() -> None:
+    """Calls that wait for one do not keep the threads from those that have one."""
+    lock, together = threading.Lock(), 0
+    seen: list[int] = []
+
+    def count_one(change: int) -> None:
+        nonlocal together
+        with lock:
+            together += change
+            seen.append(together)
+
+    def work(item: int) -> Work[int]:
+        count_one(1)
+        yield Slowly(item)
+        count_one(-1)
+        return item
+
+    with ThreadPoolExecutor(2) as calls, ThreadPoolExecutor(2) as connections:
+        sends = SideBySide(Pools(calls, connections), 2, FakeLoop)
+        several = [list(sends.start(work, range(20))) for _ in range(20)]
+        assert [[future.result(PATIENCE) for future in call] for call in several] == [list(range(20))] * 20
+    assert max(seen) == 2
+
+
+@pytest.mark.parametrize("is_done_late", [False, True])
+def test_no_thread_for_a_new_connection(*, is_done_late: bool) -> None:
+    """The thread of the call does the rest; what the pool has queued all the same does nothing."""
+    calls, connections = Scripted(), Scripted(iter([False] * 9))
+    performed: list[int] = []
+
+    def work(item: int) -> Work[int]:
+        yield Slowly(item, lambda: performed.append(item))
+        return item
+
+    futures = SideBySide(Pools(calls, connections), 8, FakeLoop).start(work, range(3))
+    calls.do_all()
+    if is_done_late:
+        connections.do_all()
+    assert [future.result(0) for future in futures] == [0, 1, 2]
+    assert performed == [0, 1, 2]
 
 
 def test_no_item() -> None:
@@ -171,7 +234,7 @@ def test_a_loop_is_used_again() -> None:
         loops.append(FakeLoop())
         return loops[-1]
 
-    sends = SideBySide(pool, 8, make_loop)
+    sends = SideBySide(Pools(pool, pool), 8, make_loop)
     for _ in range(3):
         sends.start(twice, range(2))
         pool.do_all()
@@ -200,7 +263,7 @@ def test_cancelled() -> None:
         done.append(item)
         yield Ask(item)
 
-    futures = SideBySide(pool, 2, FakeLoop).start(work, range(5))
+    futures = SideBySide(Pools(pool, pool), 2, FakeLoop).start(work, range(5))
     for future, item in futures.items():
         assert item not in {0, 1, 4} or future.cancel()
     pool.do_all()
@@ -218,7 +281,7 @@ def test_a_loop_that_fails(method: str, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(failing, method, fail)
     loops = [failing, FakeLoop()]
     pool, rest = Scripted(), deque(loops)
-    sends = SideBySide(pool, 2, rest.popleft)
+    sends = SideBySide(Pools(pool, pool), 2, rest.popleft)
     failed = 1 if method == "start" else 2
     for expected in (["failed"] * failed + ["done"] * (4 - failed), ["done"] * 4):
         futures = sends.start(told, range(4))
@@ -237,18 +300,71 @@ def told(item: int) -> Work[str]:
 
 
 def test_no_loop_can_be_made() -> None:
-    """Such as for want of a file descriptor. Each piece of work is told; with the next it may be there."""
+    """Such as for want of a file descriptor: each piece of work has a thread, until there is a loop."""
 
     def make_loop() -> FakeLoop:
         if next(attempts) < 2:
             raise OSError
-        return FakeLoop()
+        loops.append(FakeLoop())
+        return loops[-1]
 
-    attempts = count()
+    attempts, loops = count(), list[FakeLoop]()
+    calls, connections = Scripted(), Scripted()
+    futures = SideBySide(Pools(calls, connections), 8, make_loop).start(told, range(4))
+    calls.do_all()
+    assert [future.done() for future in futures] == [False, False, True, True]
+    connections.do_all()
+    assert [future.result(0) for future in futures] == ["done"] * 4
+
+
+def test_replies_outlive_a_loop_that_fails() -> None:
+    """Two have been accepted when the next exchange of one of them cannot be started: the other is
+    accepted."""
+
+    class Failing(FakeLoop):
+        def start(self, exchange: Ask) -> None:
+            if exchange.item == "second":
+                raise OSError
+            super().start(exchange)
+
+        def wait(self, seconds: float | None) -> Sequence[tuple[Ask, Answer | NoAnswer]]:
+            return [*super().wait(seconds), *super().wait(seconds)]
+
+    def work(item: int) -> Work[str]:
+        yield Ask("first")
+        try:
+            if item == 1:
+                yield Ask("second")
+        except OSError:
+            return "failed"
+        return "accepted"
+
     pool = Scripted()
-    futures = SideBySide(pool, 8, make_loop).start(told, range(4))
+    futures = SideBySide(Pools(pool, pool), 2, Failing).start(work, range(2))
     pool.do_all()
-    assert [future.result(0) for future in futures] == ["failed", "failed", "done", "done"]
+    assert [future.result(0) for future in futures] == ["accepted", "failed"]
+
+
+def test_a_loop_that_holds_a_socket_is_not_kept() -> None:
+    """Nothing would end it."""
+    loops = [FakeLoop(), FakeLoop()]
+    loops[0].is_idle = False
+    pool, rest = Scripted(), deque(loops)
+    sends = SideBySide(Pools(pool, pool), 8, rest.popleft)
+    for _ in range(2):
+        sends.start(twice, range(2))
+        pool.do_all()
+    assert [loop.is_closed for loop in loops] == [True, False]
+
+
+def test_a_loop_that_ends_after_closing_is_closed() -> None:
+    """The app has been closed while the last calls were under way."""
+    loop, pool = FakeLoop(), Scripted()
+    sends = SideBySide(Pools(pool, pool), 8, lambda: loop)
+    sends.start(twice, range(2))
+    sends.close()
+    pool.do_all()
+    assert loop.is_closed
 
 
 def test_a_loop_that_cannot_be_closed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,7 +378,7 @@ def test_a_loop_that_cannot_be_closed(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(failing, method, fail)
     loops = deque([failing, FakeLoop()])
     pool = Scripted()
-    futures = SideBySide(pool, 1, loops.popleft).start(told, range(3))
+    futures = SideBySide(Pools(pool, pool), 1, loops.popleft).start(told, range(3))
     pool.do_all()
     assert [future.result(0) for future in futures] == ["failed", "done", "done"]
 
@@ -280,7 +396,7 @@ def test_work_that_does_not_end_when_its_loop_fails() -> None:
                 yield Ask(item)
 
     pool = Scripted()
-    (future,) = SideBySide(pool, 1, Failing).start(work, [0])
+    (future,) = SideBySide(Pools(pool, pool), 1, Failing).start(work, [0])
     pool.do_all()
     assert isinstance(future.exception(0), OSError)
 
@@ -323,7 +439,7 @@ def test_threads_share_the_slots() -> None:
         return item
 
     with ThreadPoolExecutor(most) as pool:
-        sends = SideBySide(pool, most, Counting)
+        sends = SideBySide(Pools(pool, pool), most, Counting)
         calls = [list(sends.start(once, range(200))) for _ in range(6)]
         results = [[future.result(PATIENCE) for future in call] for call in calls]
     assert results == [list(range(200))] * 6
@@ -349,7 +465,7 @@ def test_a_call_that_waits_has_the_next_slot() -> None:
 
     loops: deque[FakeLoop] = deque([Slow(), FakeLoop()])
     with ThreadPoolExecutor(2) as pool:
-        sends = SideBySide(pool, 2, loops.popleft)
+        sends = SideBySide(Pools(pool, pool), 2, loops.popleft)
         first = sends.start(once, [f"first {number}" for number in range(8)])
         assert first_is_under_way.wait(PATIENCE)
         second = sends.start(once, ["second"])
@@ -371,7 +487,7 @@ def test_a_machine_without_threads(*, has_threads: list[bool], items: int, is_ea
         done.append(item)
         yield Ask(item)
 
-    futures = SideBySide(pool, 30, FakeLoop).start(work, range(items))
+    futures = SideBySide(Pools(pool, pool), 30, FakeLoop).start(work, range(items))
     pool.do_all()
     assert sorted(done) == list(range(items))
     assert all(future.done() for future in futures)
@@ -379,7 +495,7 @@ def test_a_machine_without_threads(*, has_threads: list[bool], items: int, is_ea
 
 def test_without_any_thread_the_caller_works() -> None:
     """Nothing is left to threads that never come."""
-    futures = SideBySide(Scripted(iter([False])), 8, FakeLoop).start(twice, range(3))
+    futures = SideBySide(Pools(Scripted(iter([False])), Scripted()), 8, FakeLoop).start(twice, range(3))
     assert all(future.done() for future in futures)
 
 
