@@ -45,21 +45,18 @@ class Loop(Protocol):
         ...
 
 
-def perform[Result](work: Work[Result]) -> Result:
-    """Do a piece of work in this thread."""
-    try:
-        return _perform_from(next(work), work)
-    except StopIteration as ended:
-        result: Result = ended.value
-        return result
-
-
-def _perform_from[Result](exchange: Any, work: Work[Result]) -> Result:  # noqa: ANN401
-    """Do the rest of a piece of work, which has come to an exchange.
+def perform[Result](work: Work[Result], exchange: Any | None = None) -> Result:  # noqa: ANN401
+    """Do a piece of work in this thread.
 
     The work is told of an exception of an exchange, as if it had been raised there.
+
+    Args:
+        work: what to do.
+        exchange: what the work has come to; None if it has not begun.
     """
     try:
+        if exchange is None:
+            exchange = next(work)
         while True:
             try:
                 reply = exchange.perform()
@@ -257,7 +254,7 @@ class _Turn[Result]:
     def perform_from(self, exchange: Any) -> None:  # noqa: ANN401
         """Do the rest of the work in this thread."""
         try:
-            self.future.set_result(self.context.run(_perform_from, exchange, self.work))
+            self.future.set_result(self.context.run(perform, self.work, exchange))
         except Exception as error:  # noqa: BLE001 - it is for the one that waits for the result
             self.future.set_exception(error)
 
