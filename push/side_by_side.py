@@ -173,10 +173,11 @@ class _Batch:
         self._go_on([(self._under_way.pop(exchange), reply) for exchange, reply in ended])
 
     def _go_on(self, turns: "list[tuple[_Turn[Any], Answer | NoAnswer | None]]") -> None:
-        # All replies first: what comes after them may fail, and a reply that is lost rings a phone twice.
-        wanted = [(turn, turn.go_on(reply)) for turn, reply in turns]
+        # Started is what comes next when all replies are told: starting may fail, and a reply that is lost
+        # rings a phone twice.
         started = []
-        for turn, exchange in wanted:
+        for turn, reply in turns:
+            exchange = turn.go_on(reply)
             if exchange is None:
                 self._slots.give_back()
             elif exchange.is_kept and self._has_loop():
@@ -186,7 +187,7 @@ class _Batch:
                 self._hand_over(turn, exchange)
         for exchange in started:
             if self._loop is not None:
-                self._loop.start(exchange)
+                started.append(exchange)
 
     def _has_loop(self) -> bool:
         """False where none can be made, such as for want of a file descriptor."""

@@ -343,6 +343,10 @@ def test_replies_outlive_a_loop_that_fails() -> None:
     futures = SideBySide(Pools(pool, pool), 2, Failing).start(work, range(2))
     pool.do_all()
     assert [future.result(0) for future in futures] == ["accepted", "failed"]
+    # What the failure keeps from being started is told as well.
+    futures = SideBySide(Pools(pool, pool), 2, Failing).start(work, [1, 1])
+    pool.do_all()
+    assert [future.result(0) for future in futures] == ["failed", "failed"]
 
 
 def test_a_loop_that_holds_a_socket_is_not_kept() -> None:
