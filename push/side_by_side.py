@@ -187,7 +187,7 @@ class _Batch:
                 self._hand_over(turn, exchange)
         for exchange in started:
             if self._loop is not None:
-                started.append(exchange)
+                self._loop.start(exchange)
 
     def _has_loop(self) -> bool:
         """False where none can be made, such as for want of a file descriptor."""
